@@ -1,0 +1,205 @@
+# mnist_hil: the user's and the developer's commands.  `make help` lists them.
+#
+# make, install, uninstall, clean and installcheck are PGXS's own; PG_CONFIG chooses the server (13 to 18).
+
+EXTENSION = mnist_hil
+MODULE_big = mnist_hil
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" mnist_hil.control)
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+# Everything that is built, the objects of the library apart, which lie beside their sources.
+BUILD = build
+
+# ---- the library
+
+LIBRARY_SOURCES := $(wildcard src/nn/*.c src/image/*.c)
+SERVER_SOURCES := $(wildcard src/*.c)
+OBJS := $(patsubst %.c,%.o,$(SERVER_SOURCES) $(LIBRARY_SOURCES))
+
+# The install script is put together from its parts; upgrade scripts are files of their own in sql/.
+SQL_PARTS := $(sort $(wildcard sql/parts/*.sql))
+EXTENSION_SCRIPT = $(BUILD)/mnist_hil--$(EXTVERSION).sql
+EXTENSION_WEIGHTS = $(BUILD)/mnist_hil--default.weights
+DATA_built = $(EXTENSION_SCRIPT) $(EXTENSION_WEIGHTS)
+DATA = $(wildcard sql/mnist_hil--*--*.sql)
+
+WARNINGS = -Wall -Wextra -Wmissing-prototypes -Wshadow -Wno-declaration-after-statement
+ifdef WERROR
+WARNINGS += -Werror
+endif
+# A server built with gcc hands its flags to clang, too.
+ifneq ($(findstring clang,$(CC)),)
+WARNINGS += -Wno-ignored-optimization-argument -Wno-unknown-warning-option
+endif
+STANDARD = -std=gnu11
+
+PG_CPPFLAGS = -Isrc
+PG_CFLAGS = $(STANDARD) $(WARNINGS) -MMD -MP
+# The server's headers are not ours to warn about.
+ifneq ($(PGXS),)
+PG_CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir-server)
+endif
+ifdef DEBUG
+PG_CFLAGS += -O0 -g3 -DMNIST_HIL_DEBUG
+endif
+
+# OpenBLAS is not linked: the trainer alone loads it, by dlopen, because it starts threads when it is loaded.
+SHLIB_LINK = -lpng -lz -lm -ldl -Wl,--version-script=src/exports.map
+
+EXTRA_CLEAN = $(BUILD) $(OBJS:.o=.d) src/*.gcda src/*.gcno
+
+# ---- installcheck: pg_regress and isolation against a server that runs and has the library preloaded
+
+REGRESS := $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --outputdir=$(BUILD)
+ISOLATION := $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=$(BUILD)
+
+ifneq ($(wildcard $(PGXS)),)
+# No bitcode for the JIT: nothing here is small enough to be worth inlining, and it needs the clang of the server's build.
+override with_llvm = no
+# Dependencies come from -MMD above.
+override autodepend = no
+include $(PGXS)
+else
+all install uninstall installcheck:
+	@echo "$@ needs PostgreSQL's server headers: pg_config is not there or has no PGXS." >&2
+	@echo "On Debian: apt-get install $$(test/packages.sh list run), or run make demo, which does it." >&2
+	@false
+clean:
+	rm -rf $(EXTRA_CLEAN) $(OBJS) mnist_hil.so
+endif
+
+-include $(OBJS:.o=.d)
+
+$(EXTENSION_SCRIPT): $(SQL_PARTS) mnist_hil.control | $(BUILD)
+	cat $(SQL_PARTS) > $@
+
+$(EXTENSION_WEIGHTS): sql/default.weights | $(BUILD)
+	cp $< $@
+
+$(BUILD):
+	mkdir -p $@
+
+# ---- programs without PostgreSQL: unit tests, fuzz targets, benchmarks
+#
+# src/nn and src/image are compiled here once more, without the server's headers: they know nothing of it.  Variants
+# (sanitizers, coverage, fuzzing) are this Makefile again with another BUILD and other PROGRAM_FLAGS.
+
+PROGRAM_FLAGS = -O2 -g
+PROGRAM_CFLAGS = $(STANDARD) $(WARNINGS) -D_GNU_SOURCE -Isrc -Isrc/nn -Isrc/image -MMD -MP $(PROGRAM_FLAGS)
+PROGRAM_LIBS = -lpng -lz -lm -ldl
+
+PLAIN_LIBRARY = $(BUILD)/libmnist_hil.a
+PLAIN_OBJS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
+UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/unit/test_*.c))
+UNIT_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard test/unit/test_*.c),$(wildcard test/unit/*.c)))
+FUZZ_TARGETS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
+BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c))
+# With a compiler that has libFuzzer (FUZZ_ENGINE=-fsanitize=fuzzer) the driver is not needed.
+FUZZ_ENGINE =
+FUZZ_DRIVER = $(if $(FUZZ_ENGINE),,$(BUILD)/test/fuzz/driver.o)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(PROGRAM_CFLAGS) -c -o $@ $<
+
+$(PLAIN_LIBRARY): $(PLAIN_OBJS)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(UNIT_TESTS): %: %.o $(UNIT_SHARED) $(PLAIN_LIBRARY)
+	$(CC) $(PROGRAM_FLAGS) -o $@ $^ -lcmocka $(PROGRAM_LIBS)
+
+$(FUZZ_TARGETS): %: %.o $(FUZZ_DRIVER) $(PLAIN_LIBRARY)
+	$(CC) $(PROGRAM_FLAGS) $(FUZZ_ENGINE) -o $@ $^ $(PROGRAM_LIBS)
+
+$(BENCH_PROGRAMS): %: %.o $(PLAIN_LIBRARY)
+	$(CC) $(PROGRAM_FLAGS) -o $@ $^ $(PROGRAM_LIBS)
+
+.SECONDARY:
+-include $(wildcard $(BUILD)/src/*/*.d $(BUILD)/test/*/*.d)
+
+.PHONY: unit-programs fuzz-programs bench-programs
+unit-programs: $(UNIT_TESTS)
+fuzz-programs: $(FUZZ_TARGETS)
+bench-programs: $(BENCH_PROGRAMS)
+
+# ---- commands; what stands after ## is what `make help` prints
+
+COMMANDS = demo demo-stop test unit regress isolation tap one sanitize fuzz coverage bench bench-smoke model debug \
+	format lint help
+.PHONY: $(COMMANDS)
+
+demo:			## install what it needs, build, start a private server and show the whole loop (Debian; root or sudo)
+	test/demo/run
+
+demo-stop:		## stop the demo's server (its data stays; "make demo" starts afresh)
+	test/demo/stop
+
+test:			## install what it needs, build, install and run every test; ends in "N passed, N failed"
+	test/run
+
+all:			## build the library and the install script (the default)
+install:		## install into the PostgreSQL of PG_CONFIG (as root)
+uninstall:		## remove what install put there
+installcheck:	## pg_regress and isolation tests against a running, preloaded server
+clean:			## remove everything that was built
+
+unit:			## unit tests of src/nn and src/image
+	test/run unit
+
+regress:		## SQL tests in a server of their own, with and without preloading
+	test/run regress
+
+isolation:		## concurrency tests
+	test/run isolation
+
+tap:			## tests that start, crash, replicate and dump whole servers
+	test/run tap
+
+one:			## one test of any kind by name: make one T=reading
+	@test -n "$(T)" || { echo "usage: make one T=name" >&2; exit 2; }
+	test/run one $(T)
+
+sanitize:		## unit tests and fuzz targets under AddressSanitizer and UBSan
+	test/run sanitize
+
+fuzz:			## fuzz every target for FUZZ_SECONDS (default 60) each
+	test/run fuzz
+
+coverage:		## line coverage of src/nn and src/image by the unit tests, in build/coverage
+	test/run coverage
+
+bench:			## measure; each program in test/bench says what
+	test/run bench
+
+bench-smoke:	## the benchmarks with tiny sizes, to see that they run
+	test/run bench-smoke
+
+model:			## train the bundled model anew from MNIST (sql/default.weights); takes a while
+	test/bench/train_default.sh
+
+debug:			## build without optimisation, with our own assertions
+	$(MAKE) clean
+	$(MAKE) DEBUG=1 all
+
+FORMATTED = $(wildcard src/*.[ch] src/*/*.[ch] test/*/*.[ch])
+CLANG_FORMAT = clang-format
+CPPCHECK = cppcheck
+
+format:			## put the C sources into shape
+	$(CLANG_FORMAT) -i $(FORMATTED)
+
+lint:			## clang-format, line lengths, cppcheck, and the version that META.json repeats
+	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
+	@for file in $(FORMATTED); do \
+		expand -t 4 $$file | awk -v file=$$file 'length > 118 { print file ":" NR ": longer than 118 columns"; bad = 1 } \
+			END { exit bad }' || exit 1; done
+	$(CPPCHECK) --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
+		--suppressions-list=test/cppcheck.txt --library=test/cppcheck.cfg --error-exitcode=1 -j 2 -Isrc src test
+	test "$$(grep -c '"version": "$(EXTVERSION)"' META.json)" = 2
+
+help:			## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -1,0 +1,2 @@
+\echo Use "CREATE EXTENSION mnist_hil" to load this file. \quit
+

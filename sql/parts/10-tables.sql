@@ -1,0 +1,347 @@
+/*
+ * Tables.
+ *
+ * Rows of mnist_model, mnist_deployment and mnist_feedback are facts: they are added, never changed.  Triggers say so to
+ * everybody, superusers included.  Two exceptions: mnist_prune frees a model's weights (NULL), and the owner may
+ * DELETE feedback, because a person's data must be erasable.  TRUNCATE is refused, so that no TRUNCATE ... CASCADE loses corrections.
+ *
+ * Everything is dumped by pg_dump (80-dump.sql), but for the bundled model, which CREATE EXTENSION makes, and
+ * mnist_label, which follows from mnist_feedback.  pg_dump restores extension tables with their foreign keys in
+ * place and orders them by these; a table that refers to itself, or two that refer to each other, would make it warn.
+ * Hence a few references without a foreign key; their targets are in tables whose rows are never deleted.
+ */
+
+---------------------------------------------------------------- training runs
+
+CREATE SEQUENCE mnist_run_id_seq;
+CREATE TABLE mnist_run (
+    id                        bigint PRIMARY KEY DEFAULT nextval('mnist_run_id_seq'),
+    status                    text NOT NULL CHECK (status IN ('running', 'succeeded', 'failed', 'cancelled')),
+    strategy                  text NOT NULL CHECK (strategy IN ('fine_tune', 'from_scratch')),
+    architecture              text NOT NULL,
+    seed                      bigint NOT NULL,
+    parameters                jsonb NOT NULL,
+    parent_version            int,
+    model_version             int,
+    promoted                  boolean,
+    verdict                   text,
+    -- the data
+    datasets                  text[],
+    train_images              int,
+    validation_images         int,
+    test_images               int,
+    feedback_train_images     int,
+    feedback_held_out_images  int,
+    -- the figures the gate saw; live_: the live model on the same images
+    validation_accuracy       real,
+    live_validation_accuracy  real,
+    feedback_accuracy         real,
+    live_feedback_accuracy    real,
+    test_accuracy             real,
+    live_test_accuracy        real,
+    -- while it runs
+    phase                     text,
+    epoch                     int,
+    epochs                    int,
+    progress                  real,
+    loss                      real,
+    images_per_second         real,
+    updated_at                timestamptz,
+    -- who and where
+    requested_by              name NOT NULL,
+    pid                       int NOT NULL,
+    process_started_at        timestamptz NOT NULL,
+    processes                 int,
+    software                  text,
+    started_at                timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at               timestamptz,
+    error                     text,
+    sqlstate                  text
+) WITH (fillfactor = 50);
+ALTER SEQUENCE mnist_run_id_seq OWNED BY mnist_run.id;
+CREATE UNIQUE INDEX mnist_run_one_running ON mnist_run ((true)) WHERE status = 'running';
+
+COMMENT ON TABLE mnist_run IS 'training runs, recorded whatever became of them; at most one is running';
+COMMENT ON COLUMN mnist_run.id IS 'the run';
+COMMENT ON COLUMN mnist_run.status IS 'running, succeeded (a model was made, promoted or not), failed or cancelled';
+COMMENT ON COLUMN mnist_run.strategy IS 'fine_tune (from the parent''s weights) or from_scratch';
+COMMENT ON COLUMN mnist_run.architecture IS 'the network''s name or description, as asked for';
+COMMENT ON COLUMN mnist_run.seed IS 'what all randomness of the run follows from';
+COMMENT ON COLUMN mnist_run.parameters IS 'every hyperparameter, as used';
+COMMENT ON COLUMN mnist_run.parent_version IS 'the model that was live when the run began; where a fine-tuning starts';
+COMMENT ON COLUMN mnist_run.model_version IS 'the model it made';
+COMMENT ON COLUMN mnist_run.promoted IS 'whether that model went live';
+COMMENT ON COLUMN mnist_run.verdict IS 'why it went live, or not';
+COMMENT ON COLUMN mnist_run.datasets IS 'names of the data sets trained on; those dropped since stay listed';
+COMMENT ON COLUMN mnist_run.train_images IS 'images of the data sets trained on, duplicates left out';
+COMMENT ON COLUMN mnist_run.validation_images IS 'images of the data sets that the gate judged by';
+COMMENT ON COLUMN mnist_run.test_images IS 'images of the data sets that are only reported';
+COMMENT ON COLUMN mnist_run.feedback_train_images IS 'labelled readings trained on';
+COMMENT ON COLUMN mnist_run.feedback_held_out_images IS 'labelled readings held out, that the gate judged by';
+COMMENT ON COLUMN mnist_run.validation_accuracy IS 'the candidate''s share right of the validation images, 0 .. 1';
+COMMENT ON COLUMN mnist_run.live_validation_accuracy IS 'the live model''s share right of the same images';
+COMMENT ON COLUMN mnist_run.feedback_accuracy IS 'the candidate''s share right of the held-out feedback, 0 .. 1';
+COMMENT ON COLUMN mnist_run.live_feedback_accuracy IS 'the live model''s share right of the same images';
+COMMENT ON COLUMN mnist_run.test_accuracy IS 'the candidate''s share right of the test images, 0 .. 1; reported, never judged by';
+COMMENT ON COLUMN mnist_run.live_test_accuracy IS 'the live model''s share right of the same images';
+COMMENT ON COLUMN mnist_run.phase IS 'what it is doing, or was doing last';
+COMMENT ON COLUMN mnist_run.epoch IS 'epochs begun';
+COMMENT ON COLUMN mnist_run.epochs IS 'epochs planned';
+COMMENT ON COLUMN mnist_run.progress IS 'share of the training steps done, 0 .. 1';
+COMMENT ON COLUMN mnist_run.loss IS 'mean training loss of late';
+COMMENT ON COLUMN mnist_run.images_per_second IS 'training images a second of late';
+COMMENT ON COLUMN mnist_run.updated_at IS 'when the figures above were written';
+COMMENT ON COLUMN mnist_run.requested_by IS 'the role that asked for it';
+COMMENT ON COLUMN mnist_run.pid IS 'process id of the trainer';
+COMMENT ON COLUMN mnist_run.process_started_at IS 'start of that process, which tells it from a later one of the same pid';
+COMMENT ON COLUMN mnist_run.processes IS 'processes that trained, the trainer included';
+COMMENT ON COLUMN mnist_run.software IS 'versions, kernels and matrix product that the weights depend on';
+COMMENT ON COLUMN mnist_run.started_at IS 'when it began';
+COMMENT ON COLUMN mnist_run.finished_at IS 'when it ended, however it ended';
+COMMENT ON COLUMN mnist_run.error IS 'the message, if it failed or was cancelled';
+COMMENT ON COLUMN mnist_run.sqlstate IS 'the SQLSTATE that goes with it';
+
+CREATE TABLE mnist_metric (
+    run_id               bigint NOT NULL REFERENCES mnist_run ON DELETE CASCADE,
+    trial                int NOT NULL DEFAULT 0,
+    epoch                int NOT NULL,
+    train_loss           real,
+    train_accuracy       real,
+    validation_loss      real,
+    validation_accuracy  real,
+    learning_rate        real,
+    images_per_second    real,
+    recorded_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (run_id, trial, epoch)
+);
+COMMENT ON TABLE mnist_metric IS 'the curves of a training run, a row an epoch';
+COMMENT ON COLUMN mnist_metric.run_id IS 'the run';
+COMMENT ON COLUMN mnist_metric.trial IS 'the trial of a search, from 1; 0 without a search';
+COMMENT ON COLUMN mnist_metric.epoch IS 'the epoch, from 1';
+COMMENT ON COLUMN mnist_metric.train_loss IS 'mean cross-entropy over the epoch''s (augmented) training images';
+COMMENT ON COLUMN mnist_metric.train_accuracy IS 'share right of the epoch''s (augmented) training images, 0 .. 1';
+COMMENT ON COLUMN mnist_metric.validation_loss IS 'mean cross-entropy over the validation images after the epoch';
+COMMENT ON COLUMN mnist_metric.validation_accuracy IS 'share right of the validation images after the epoch, 0 .. 1';
+COMMENT ON COLUMN mnist_metric.learning_rate IS 'learning rate at the end of the epoch';
+COMMENT ON COLUMN mnist_metric.images_per_second IS 'training images a second over the epoch';
+COMMENT ON COLUMN mnist_metric.recorded_at IS 'when the epoch ended';
+
+---------------------------------------------------------------- models
+
+CREATE TABLE mnist_model (
+    version              int PRIMARY KEY CHECK (version > 0),
+    parent_version       int CHECK (parent_version < version),      -- of this table
+    architecture         text NOT NULL,
+    network              text NOT NULL,
+    parameters           int NOT NULL CHECK (parameters > 0),
+    weights              bytea,
+    weights_sha256       bytea NOT NULL CHECK (octet_length(weights_sha256) = 32),
+    run_id               bigint REFERENCES mnist_run,
+    validation_accuracy  real,
+    test_accuracy        real,
+    created_at           timestamptz NOT NULL DEFAULT now(),
+    created_by           name NOT NULL DEFAULT session_user,
+    CHECK (weights IS NULL OR weights_sha256 = sha256(weights))
+);
+ALTER TABLE mnist_model ALTER COLUMN weights SET STORAGE EXTERNAL;
+
+COMMENT ON TABLE mnist_model IS 'every model there ever was; rows never change, but mnist_prune sets weights to NULL';
+COMMENT ON COLUMN mnist_model.version IS 'the model: 1 is the bundled one, later ones count on';
+COMMENT ON COLUMN mnist_model.parent_version IS 'the model whose weights the training started from; NULL if from scratch';
+COMMENT ON COLUMN mnist_model.architecture IS 'the architecture''s name';
+COMMENT ON COLUMN mnist_model.network IS 'the layers, as text';
+COMMENT ON COLUMN mnist_model.parameters IS 'how many numbers were trained';
+COMMENT ON COLUMN mnist_model.weights IS 'network and weights as one self-describing value; NULL once pruned';
+COMMENT ON COLUMN mnist_model.weights_sha256 IS 'SHA-256 of weights, kept when they are pruned';
+COMMENT ON COLUMN mnist_model.run_id IS 'the run that made it; NULL if it came from elsewhere';
+COMMENT ON COLUMN mnist_model.validation_accuracy IS 'share right of the validation images when it was made, 0 .. 1';
+COMMENT ON COLUMN mnist_model.test_accuracy IS 'share right of the test images when it was made, 0 .. 1';
+COMMENT ON COLUMN mnist_model.created_at IS 'when it was added';
+COMMENT ON COLUMN mnist_model.created_by IS 'the role that asked for it';
+
+CREATE FUNCTION mnist_hil_model_keep() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    OLD.weights := NULL;
+    IF NEW IS DISTINCT FROM OLD THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'restrict_violation',
+            MESSAGE = format('model version %s cannot be changed', OLD.version),
+            DETAIL = 'The row of a model is a fact; only its weights may be set to NULL, to free their space.',
+            HINT = 'A changed model is a new version.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_model_keep() IS 'trigger that lets only weights be set to NULL; internal';
+
+CREATE TRIGGER mnist_model_keep BEFORE UPDATE ON mnist_model
+    FOR EACH ROW EXECUTE FUNCTION mnist_hil_model_keep();
+CREATE TRIGGER mnist_model_refuse BEFORE DELETE OR TRUNCATE ON mnist_model
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_refuse('To free the space of a model, set its weights to NULL.');
+
+CREATE SEQUENCE mnist_deployment_id_seq;
+CREATE TABLE mnist_deployment (
+    id           bigint PRIMARY KEY DEFAULT nextval('mnist_deployment_id_seq'),
+    version      int NOT NULL REFERENCES mnist_model,
+    action       text NOT NULL CHECK (action IN ('install', 'activate', 'promote', 'rollback')),
+    rollback_to  bigint CHECK (rollback_to < id),                   -- of this table
+    run_id       bigint REFERENCES mnist_run,
+    reason       text,
+    deployed_by  name NOT NULL DEFAULT session_user,
+    deployed_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+ALTER SEQUENCE mnist_deployment_id_seq OWNED BY mnist_deployment.id;
+
+-- Two switches cannot both follow the same deployment: what a writer with a stale snapshot would record.
+CREATE UNIQUE INDEX mnist_deployment_chain ON mnist_deployment (rollback_to) WHERE action IN ('activate', 'promote');
+
+COMMENT ON TABLE mnist_deployment IS 'what was live when, who switched and why; the newest row (highest id) is live';
+COMMENT ON COLUMN mnist_deployment.id IS 'the switch; ids follow the order of commits';
+COMMENT ON COLUMN mnist_deployment.version IS 'the model that went live';
+COMMENT ON COLUMN mnist_deployment.action IS
+    'install (by CREATE EXTENSION), activate (by hand), promote (by a run) or rollback';
+COMMENT ON COLUMN mnist_deployment.rollback_to IS
+    'the row that mnist_rollback goes back to while this one is live; NULL: there is none';
+COMMENT ON COLUMN mnist_deployment.run_id IS 'the run that promoted it';
+COMMENT ON COLUMN mnist_deployment.reason IS 'why, in the words of who switched, or the run''s verdict';
+COMMENT ON COLUMN mnist_deployment.deployed_by IS 'the role that switched, or asked for the run';
+COMMENT ON COLUMN mnist_deployment.deployed_at IS 'when the switch was made; it takes effect at commit';
+
+CREATE TRIGGER mnist_deployment_refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON mnist_deployment
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_refuse('To switch models, use mnist_activate or mnist_rollback.');
+
+---------------------------------------------------------------- readings and what people said of them
+
+CREATE SEQUENCE mnist_prediction_id_seq CACHE 1;
+CREATE TABLE mnist_prediction (
+    id             bigint PRIMARY KEY DEFAULT nextval('mnist_prediction_id_seq'),
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    image          bytea NOT NULL,
+    label          smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
+    confidence     real NOT NULL,
+    probabilities  real[] NOT NULL,
+    model_version  int NOT NULL
+-- Rows are only added, so what sets the visibility map is vacuum after inserts; counting by the index alone needs it.
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.02);
+ALTER TABLE mnist_prediction ALTER COLUMN image SET STORAGE EXTERNAL;
+ALTER SEQUENCE mnist_prediction_id_seq OWNED BY mnist_prediction.id;
+
+COMMENT ON TABLE mnist_prediction IS 'every reading that mnist_predict stored';
+COMMENT ON COLUMN mnist_prediction.id IS 'the reading; what mnist_correct is given';
+COMMENT ON COLUMN mnist_prediction.created_at IS 'when its transaction began';
+COMMENT ON COLUMN mnist_prediction.image IS 'the image, as it came in';
+COMMENT ON COLUMN mnist_prediction.label IS 'the digit read';
+COMMENT ON COLUMN mnist_prediction.confidence IS 'the probability of that digit, 0 .. 1';
+COMMENT ON COLUMN mnist_prediction.probabilities IS 'the probabilities of the digits 0 .. 9; they sum to 1';
+COMMENT ON COLUMN mnist_prediction.model_version IS 'the model that read it';
+
+CREATE SEQUENCE mnist_feedback_id_seq;
+CREATE TABLE mnist_feedback (
+    id               bigint PRIMARY KEY DEFAULT nextval('mnist_feedback_id_seq'),
+    prediction_id    bigint NOT NULL REFERENCES mnist_prediction,
+    label            smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
+    predicted_label  smallint NOT NULL,
+    model_version    int NOT NULL,
+    annotator        name NOT NULL,
+    pixels_sha256    bytea NOT NULL CHECK (octet_length(pixels_sha256) = 32),
+    held_out         boolean NOT NULL GENERATED ALWAYS AS (get_byte(pixels_sha256, 0) % 5 = 0) STORED,
+    created_at       timestamptz NOT NULL DEFAULT now()
+);
+ALTER SEQUENCE mnist_feedback_id_seq OWNED BY mnist_feedback.id;
+CREATE INDEX mnist_feedback_newest ON mnist_feedback (prediction_id, annotator, id DESC);
+
+COMMENT ON TABLE mnist_feedback IS
+    'what people said of readings; rows never change: of an annotator''s rows on a reading the newest counts';
+COMMENT ON COLUMN mnist_feedback.id IS 'the feedback';
+COMMENT ON COLUMN mnist_feedback.prediction_id IS 'the reading';
+COMMENT ON COLUMN mnist_feedback.label IS 'the digit that it shows, says the annotator';
+COMMENT ON COLUMN mnist_feedback.predicted_label IS 'the digit that was read';
+COMMENT ON COLUMN mnist_feedback.model_version IS 'the model that read it';
+COMMENT ON COLUMN mnist_feedback.annotator IS 'the role that said so';
+COMMENT ON COLUMN mnist_feedback.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
+COMMENT ON COLUMN mnist_feedback.held_out IS 'never trained on, only judged by; follows from the pixels, one in five';
+COMMENT ON COLUMN mnist_feedback.created_at IS 'when its transaction began';
+
+CREATE TRIGGER mnist_feedback_refuse BEFORE UPDATE OR TRUNCATE ON mnist_feedback
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_refuse(
+        'To change your mind, call mnist_correct again; to erase a person''s data, the owner may DELETE.');
+
+CREATE TABLE mnist_run_feedback (
+    run_id       bigint NOT NULL REFERENCES mnist_run ON DELETE CASCADE,
+    feedback_id  bigint NOT NULL REFERENCES mnist_feedback ON DELETE CASCADE,
+    split        text NOT NULL CHECK (split IN ('train', 'held_out')),
+    PRIMARY KEY (run_id, feedback_id)
+);
+CREATE INDEX mnist_run_feedback_by_feedback ON mnist_run_feedback (feedback_id);
+
+COMMENT ON TABLE mnist_run_feedback IS 'which feedback went into which completed run';
+COMMENT ON COLUMN mnist_run_feedback.run_id IS 'the run';
+COMMENT ON COLUMN mnist_run_feedback.feedback_id IS 'the feedback; of several annotators of a reading each one''s';
+COMMENT ON COLUMN mnist_run_feedback.split IS 'train, or held_out: only judged by';
+
+CREATE TABLE mnist_label (
+    prediction_id    bigint PRIMARY KEY,
+    label            smallint CHECK (label BETWEEN 0 AND 9),
+    predicted_label  smallint NOT NULL,
+    model_version    int NOT NULL,
+    votes            int NOT NULL CHECK (votes > 0),
+    annotators       int NOT NULL CHECK (annotators >= votes),
+    new              boolean NOT NULL,
+    pixels_sha256    bytea NOT NULL,
+    held_out         boolean NOT NULL,
+    feedback_ids     bigint[] NOT NULL
+) WITH (fillfactor = 80);
+
+COMMENT ON TABLE mnist_label IS
+    'the labelled readings: what mnist_feedback comes to, one row a reading, kept up to date by triggers';
+COMMENT ON COLUMN mnist_label.prediction_id IS 'the reading';
+COMMENT ON COLUMN mnist_label.label IS
+    'the digit that most annotators say it shows, each by their newest word; NULL in a tie';
+COMMENT ON COLUMN mnist_label.predicted_label IS 'the digit that was read';
+COMMENT ON COLUMN mnist_label.model_version IS 'the model that read it';
+COMMENT ON COLUMN mnist_label.votes IS 'annotators for the label; in a tie, for each of the labels in front';
+COMMENT ON COLUMN mnist_label.annotators IS 'annotators in all';
+COMMENT ON COLUMN mnist_label.new IS 'whether it rests on feedback that no completed run has used';
+COMMENT ON COLUMN mnist_label.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
+COMMENT ON COLUMN mnist_label.held_out IS 'never trained on, only judged by';
+COMMENT ON COLUMN mnist_label.feedback_ids IS 'the rows of mnist_feedback it rests on, each annotator''s newest';
+
+---------------------------------------------------------------- labelled images to train on
+
+CREATE SEQUENCE mnist_dataset_id_seq;
+CREATE TABLE mnist_dataset (
+    id          int PRIMARY KEY DEFAULT nextval('mnist_dataset_id_seq'),
+    name        text NOT NULL UNIQUE CHECK (name <> ''),
+    source      text NOT NULL CHECK (source IN ('idx', 'images', 'synthetic')),
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    created_by  name NOT NULL DEFAULT session_user
+);
+ALTER SEQUENCE mnist_dataset_id_seq OWNED BY mnist_dataset.id;
+
+COMMENT ON TABLE mnist_dataset IS 'labelled images to train on, by name';
+COMMENT ON COLUMN mnist_dataset.id IS 'the data set';
+COMMENT ON COLUMN mnist_dataset.name IS 'its name';
+COMMENT ON COLUMN mnist_dataset.source IS 'how it came in: idx, images or synthetic';
+COMMENT ON COLUMN mnist_dataset.created_at IS 'when its first split was imported';
+COMMENT ON COLUMN mnist_dataset.created_by IS 'the role that imported it';
+
+CREATE TABLE mnist_sample (
+    dataset_id  int NOT NULL REFERENCES mnist_dataset ON DELETE CASCADE,
+    split       text NOT NULL CHECK (split IN ('train', 'validation', 'test')),
+    ordinal     int NOT NULL CHECK (ordinal >= 0),
+    label       smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
+    pixels      bytea NOT NULL CHECK (octet_length(pixels) = 784),
+    PRIMARY KEY (dataset_id, split, ordinal)
+);
+ALTER TABLE mnist_sample ALTER COLUMN pixels SET STORAGE PLAIN;
+
+COMMENT ON TABLE mnist_sample IS 'the images of the data sets';
+COMMENT ON COLUMN mnist_sample.dataset_id IS 'the data set';
+COMMENT ON COLUMN mnist_sample.split IS
+    'train; validation, kept back from the train split to judge by; or test, which is only reported';
+COMMENT ON COLUMN mnist_sample.ordinal IS 'the image''s place in what was imported, from 0';
+COMMENT ON COLUMN mnist_sample.label IS 'the digit that it shows';
+COMMENT ON COLUMN mnist_sample.pixels IS '28 x 28 grey, row by row, 0 background, 255 full ink';

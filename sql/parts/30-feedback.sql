@@ -1,0 +1,163 @@
+/*
+ * Feedback: what people say of readings, and what it comes to.
+ *
+ * mnist_feedback holds every word that was said.  mnist_label holds what they come to, one row a labelled reading; it is
+ * kept by triggers, because resolving 100,000 labels on every look takes longer than a look may take.  Two annotators of one
+ * reading are serialised by a lock on the reading, so that the second counts the first one's vote.
+ */
+
+CREATE FUNCTION mnist_correct(id bigint, label int) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    feedback_id bigint;
+BEGIN
+    IF mnist_correct.id IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'id must not be null',
+            HINT = 'Give the id that mnist_predict returned; it is NULL where mnist_hil.log_predictions is off.';
+    END IF;
+    IF mnist_correct.label IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'label must not be null',
+            HINT = 'Give the digit that the image shows, 0 to 9.';
+    END IF;
+    IF mnist_correct.label NOT BETWEEN 0 AND 9 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('label %s is out of range', mnist_correct.label),
+            HINT = 'Give the digit that the image shows, 0 to 9.';
+    END IF;
+
+    INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
+    SELECT p.id, mnist_correct.label, p.label, p.model_version, mnist_hil_invoker(), sha256(mnist_preprocess(p.image))
+    FROM mnist_prediction p
+    WHERE p.id = mnist_correct.id
+    FOR KEY SHARE
+    RETURNING mnist_feedback.id INTO feedback_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'no_data_found',
+            MESSAGE = format('reading %s does not exist', mnist_correct.id),
+            DETAIL = 'It was never stored, its transaction has not committed, or it was deleted.',
+            HINT = 'Give the id that mnist_predict returned.';
+    END IF;
+    RETURN feedback_id;
+END
+$$;
+COMMENT ON FUNCTION mnist_correct(bigint, int) IS
+    'say which digit a reading''s image shows; replaces what the caller said of it before; returns the feedback''s id';
+
+---------------------------------------------------------------- what feedback comes to
+
+-- The plan is generic because planning takes several times as long as resolving one reading; it has no join that could go wrong.
+CREATE FUNCTION mnist_hil_resolve(readings bigint[]) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    INSERT INTO mnist_label AS l (prediction_id, label, predicted_label, model_version, votes, annotators, new,
+        pixels_sha256, held_out, feedback_ids)
+    SELECT r.prediction_id,
+        CASE WHEN count(DISTINCT r.label) FILTER (WHERE r.votes = r.most_votes) = 1
+            THEN min(r.label) FILTER (WHERE r.votes = r.most_votes) END,
+        (array_agg(r.predicted_label ORDER BY r.id DESC))[1],
+        (array_agg(r.model_version ORDER BY r.id DESC))[1],
+        max(r.votes),
+        count(*),
+        true,
+        (array_agg(r.pixels_sha256 ORDER BY r.id DESC))[1],
+        (array_agg(r.held_out ORDER BY r.id DESC))[1],
+        array_agg(r.id ORDER BY r.id DESC)
+    FROM (
+        SELECT v.*, max(v.votes) OVER (PARTITION BY v.prediction_id) AS most_votes
+        FROM (
+            SELECT n.*, count(*) OVER (PARTITION BY n.prediction_id, n.label) AS votes
+            FROM (
+                SELECT DISTINCT ON (f.prediction_id, f.annotator) f.*
+                FROM mnist_feedback f
+                WHERE f.prediction_id = ANY (readings)
+                ORDER BY f.prediction_id, f.annotator, f.id DESC) n) v) r
+    GROUP BY r.prediction_id
+    ON CONFLICT (prediction_id) DO UPDATE SET
+        label = excluded.label, predicted_label = excluded.predicted_label, model_version = excluded.model_version,
+        votes = excluded.votes, annotators = excluded.annotators, new = excluded.new,
+        pixels_sha256 = excluded.pixels_sha256, held_out = excluded.held_out, feedback_ids = excluded.feedback_ids;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_resolve(bigint[]) IS
+    'write what the feedback on these readings comes to into mnist_label, as new; internal';
+
+-- A run that has come to its end waits for nobody, and cannot be the victim of a deadlock: a row that somebody is correcting is passed
+-- over and stays new, which it is anyway once the correction commits.  The condition on feedback_ids is evaluated on the row as
+-- it is once locked: a word said meanwhile stays new.
+CREATE FUNCTION mnist_hil_note_used(readings bigint[]) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    WITH free AS (
+        SELECT l.prediction_id
+        FROM mnist_label l
+        WHERE l.new AND l.prediction_id = ANY (readings)
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE mnist_label l
+    SET new = false
+    FROM free
+    WHERE l.prediction_id = free.prediction_id
+        AND NOT EXISTS (
+            SELECT FROM unnest(l.feedback_ids) AS b (id)
+            WHERE NOT EXISTS (SELECT FROM mnist_run_feedback r WHERE r.feedback_id = b.id))
+$$;
+COMMENT ON FUNCTION mnist_hil_note_used(bigint[]) IS
+    'note in mnist_label which of these readings rest on feedback that completed runs have used; internal';
+
+CREATE FUNCTION mnist_hil_feedback_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM mnist_prediction p
+    WHERE p.id IN (SELECT c.prediction_id FROM changed c)
+    ORDER BY p.id
+    FOR NO KEY UPDATE;
+
+    IF TG_OP = 'DELETE' THEN
+        DELETE FROM mnist_label l WHERE l.prediction_id IN (SELECT c.prediction_id FROM changed c);
+    END IF;
+    PERFORM mnist_hil_resolve(array_agg(DISTINCT c.prediction_id)) FROM changed c;
+    IF TG_OP = 'DELETE' THEN
+        PERFORM mnist_hil_note_used(array_agg(DISTINCT c.prediction_id)) FROM changed c;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_feedback_changed() IS 'trigger that keeps mnist_label; internal';
+
+CREATE TRIGGER mnist_feedback_added AFTER INSERT ON mnist_feedback
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_feedback_changed();
+CREATE TRIGGER mnist_feedback_erased AFTER DELETE ON mnist_feedback
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_feedback_changed();
+
+CREATE FUNCTION mnist_hil_feedback_used() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    PERFORM mnist_hil_note_used(array_agg(DISTINCT f.prediction_id))
+    FROM used u
+    JOIN mnist_feedback f ON f.id = u.feedback_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_feedback_used() IS 'trigger that notes in mnist_label what is no longer new; internal';
+
+CREATE TRIGGER mnist_run_feedback_added AFTER INSERT ON mnist_run_feedback
+    REFERENCING NEW TABLE AS used
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_feedback_used();

@@ -1,0 +1,241 @@
+/*
+ * Data sets: labelled images to train on, brought in whole or not at all.
+ *
+ * A data set has the splits train and test, imported once each.  One in twelve of the training images is kept back as
+ * split validation, to judge models by: of an IDX file the last twelfth (of MNIST's 60,000 the last 5,000, as is
+ * customary), else those that a hash of the pixels picks, so that equal images fall on one side.
+ */
+
+CREATE FUNCTION mnist_hil_open_split(dataset_name text, split_name text, source_name text) RETURNS int
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    dataset mnist_dataset;
+BEGIN
+    IF dataset_name IS NULL OR split_name IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('%s must not be null', CASE WHEN dataset_name IS NULL THEN 'dataset' ELSE 'split' END);
+    END IF;
+    IF dataset_name = '' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'name of a data set must not be empty';
+    END IF;
+    IF split_name NOT IN ('train', 'test') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('split "%s" is neither "train" nor "test"', split_name),
+            HINT = 'Of the training images a part is kept back for validation by itself.';
+    END IF;
+
+    -- Of two imports at once the second waits here for the first to end.
+    INSERT INTO mnist_dataset (name, source, created_by)
+    VALUES (dataset_name, source_name, mnist_hil_invoker())
+    ON CONFLICT (name) DO NOTHING;
+    SELECT d.* INTO dataset FROM mnist_dataset d WHERE d.name = dataset_name FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'serialization_failure',
+            MESSAGE = format('data set "%s" was dropped meanwhile', dataset_name),
+            HINT = 'Import it again.';
+    END IF;
+
+    IF dataset.source <> source_name THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_object',
+            MESSAGE = format('data set "%s" already exists', dataset_name),
+            DETAIL = format('Its source is "%s", not "%s".', dataset.source, source_name),
+            HINT = 'Choose another name, or call mnist_drop_dataset first.';
+    END IF;
+    IF EXISTS (
+        SELECT FROM mnist_sample s
+        WHERE s.dataset_id = dataset.id
+            AND s.split = ANY (CASE split_name WHEN 'test' THEN '{test}' ELSE '{train,validation}' END::text[]))
+    THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_object',
+            MESSAGE = format('data set "%s" already has split "%s"', dataset_name, split_name),
+            HINT = 'Choose another name, or call mnist_drop_dataset first.';
+    END IF;
+    RETURN dataset.id;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_open_split(text, text, text) IS
+    'check that a split of a data set can be imported, and make and lock the data set; internal';
+
+CREATE FUNCTION mnist_hil_split_by_pixels(split_name text, pixels bytea) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    -- Not the byte that holds feedback out: the two splits are independent.
+    SELECT CASE WHEN split_name = 'train' AND get_byte(sha256(pixels), 1) % 12 = 0 THEN 'validation' ELSE split_name END
+$$;
+COMMENT ON FUNCTION mnist_hil_split_by_pixels(text, bytea) IS
+    'the split an image goes to: of the training images one in twelve to validation; internal';
+
+CREATE FUNCTION mnist_hil_read_idx(
+    images bytea, labels bytea, OUT ordinal int, OUT total int, OUT label smallint, OUT pixels bytea)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE ROWS 60000;
+COMMENT ON FUNCTION mnist_hil_read_idx(bytea, bytea) IS
+    'the images and labels of a pair of IDX files, plain or gzip; total: how many there are; internal';
+
+CREATE FUNCTION mnist_import_idx(dataset text, split text, images bytea, labels bytea) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    opened_dataset int := mnist_hil_open_split(dataset, split, 'idx');
+    imported bigint;
+BEGIN
+    IF images IS NULL OR labels IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('%s must not be null', CASE WHEN images IS NULL THEN 'images' ELSE 'labels' END);
+    END IF;
+
+    -- The function stands in the select list, where its rows are taken one by one; in FROM they would be stored first.
+    INSERT INTO mnist_sample (dataset_id, split, ordinal, label, pixels)
+    SELECT opened_dataset,
+        CASE WHEN mnist_import_idx.split = 'train' AND (r.item).ordinal >= (r.item).total - (r.item).total / 12
+            THEN 'validation' ELSE mnist_import_idx.split END,
+        (r.item).ordinal, (r.item).label, (r.item).pixels
+    FROM (SELECT mnist_hil_read_idx(images, labels) AS item) r;
+    GET DIAGNOSTICS imported = ROW_COUNT;
+    RETURN imported;
+END
+$$;
+COMMENT ON FUNCTION mnist_import_idx(text, text, bytea, bytea) IS
+    'import a split (train or test) of a data set from a pair of IDX files, plain or gzip; returns the number of images';
+
+CREATE FUNCTION mnist_import_images(dataset text, split text, images bytea[], labels int[]) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    opened_dataset int := mnist_hil_open_split(dataset, split, 'images');
+    item record;
+    imported bigint := 0;
+    state text;
+    message text;
+    detail text;
+    hint text;
+BEGIN
+    IF images IS NULL OR labels IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('%s must not be null', CASE WHEN images IS NULL THEN 'images' ELSE 'labels' END);
+    END IF;
+    IF cardinality(images) <> cardinality(labels) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'images and labels differ in number',
+            DETAIL = format('There are %s images and %s labels.', cardinality(images), cardinality(labels));
+    END IF;
+    IF cardinality(images) = 0 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'there are no images to import';
+    END IF;
+
+    FOR item IN SELECT u.* FROM unnest(images, labels) WITH ORDINALITY AS u (image, label, place) LOOP
+        IF item.image IS NULL OR item.label IS NULL THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'null_value_not_allowed',
+                MESSAGE = format('%s %s is null', CASE WHEN item.image IS NULL THEN 'image' ELSE 'label' END, item.place);
+        END IF;
+        IF item.label NOT BETWEEN 0 AND 9 THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'invalid_parameter_value',
+                MESSAGE = format('label %s is out of range', item.place),
+                DETAIL = format('It is %s; labels are 0 to 9.', item.label);
+        END IF;
+        INSERT INTO mnist_sample (dataset_id, split, ordinal, label, pixels)
+        SELECT opened_dataset, mnist_hil_split_by_pixels(mnist_import_images.split, p.pixels), imported, item.label,
+            p.pixels
+        FROM (SELECT mnist_preprocess(item.image) AS pixels OFFSET 0) p;
+        imported := imported + 1;
+    END LOOP;
+    RETURN imported;
+EXCEPTION
+    -- What mnist_preprocess reports, with the image that it is about.
+    WHEN invalid_binary_representation OR program_limit_exceeded THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+            detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+        RAISE EXCEPTION USING
+            ERRCODE = state,
+            MESSAGE = format('image %s: %s', item.place, message),
+            DETAIL = ltrim(detail || ' Nothing was imported.'),
+            HINT = coalesce(nullif(hint, ''), 'An image is a PNG, or 784 bytes in MNIST''s form.');
+END
+$$;
+COMMENT ON FUNCTION mnist_import_images(text, text, bytea[], int[]) IS
+    'import a split (train or test) of a data set from labelled images; returns their number';
+
+CREATE FUNCTION mnist_import_synthetic(dataset text DEFAULT 'synthetic', n int DEFAULT 10000, seed int DEFAULT 1)
+    RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    opened_dataset int := mnist_hil_open_split(dataset, 'train', 'synthetic');
+    imported bigint;
+BEGIN
+    IF n IS NULL OR seed IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('%s must not be null', CASE WHEN n IS NULL THEN 'n' ELSE 'seed' END);
+    END IF;
+    IF n NOT BETWEEN 60 AND 1000000 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('cannot draw %s digits', n),
+            HINT = 'Draw 60 to 1000000.';
+    END IF;
+
+    -- As in MNIST the last one in seven is for testing: of 70,000 the last 10,000.  No two have the same key, whatever the seed.
+    INSERT INTO mnist_sample (dataset_id, split, ordinal, label, pixels)
+    SELECT opened_dataset,
+        mnist_hil_split_by_pixels(CASE WHEN d.i < n - n / 7 THEN 'train' ELSE 'test' END, d.pixels),
+        d.i, d.label, d.pixels
+    FROM (
+        SELECT i, i % 10 AS label, mnist_hil_synthetic(i % 10, (seed::bigint << 32) | i) AS pixels
+        FROM generate_series(0, n - 1) AS i
+        OFFSET 0) d;
+    GET DIAGNOSTICS imported = ROW_COUNT;
+    RETURN imported;
+END
+$$;
+COMMENT ON FUNCTION mnist_import_synthetic(text, int, int) IS
+    'import n digits drawn by the extension itself, with all splits; the same seed gives the same; returns n';
+
+CREATE FUNCTION mnist_drop_dataset(dataset text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    dropped_dataset int;
+    dropped bigint;
+BEGIN
+    IF dataset IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'dataset must not be null';
+    END IF;
+    SELECT d.id INTO dropped_dataset FROM mnist_dataset d WHERE d.name = dataset FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = format('data set "%s" does not exist', dataset),
+            HINT = 'mnist_dataset lists those there are.';
+    END IF;
+    DELETE FROM mnist_sample s WHERE s.dataset_id = dropped_dataset;
+    GET DIAGNOSTICS dropped = ROW_COUNT;
+    DELETE FROM mnist_dataset d WHERE d.id = dropped_dataset;
+    RETURN dropped;
+END
+$$;
+COMMENT ON FUNCTION mnist_drop_dataset(text) IS
+    'delete a data set and its images; models trained on it and the records of their runs stay; returns the number of images';

@@ -1,0 +1,92 @@
+/*
+ * Views to watch by.  They read as the extension's owner, so that an observer needs no right on the tables; columns that a
+ * query does not name are not computed.
+ */
+
+CREATE VIEW mnist_failure_counts AS
+    SELECT d.label::smallint AS label,
+        coalesce(c.failures, 0) AS failures,
+        coalesce(c.new_failures, 0) AS new_failures,
+        coalesce(c.corrected, 0) AS corrected,
+        coalesce(c.new_labels, 0) AS new_labels
+    FROM generate_series(0, 9) AS d (label)
+    LEFT JOIN (
+        SELECT l.label,
+            count(*) FILTER (WHERE l.label <> l.predicted_label) AS failures,
+            count(*) FILTER (WHERE l.label <> l.predicted_label AND l.new) AS new_failures,
+            count(*) AS corrected,
+            count(*) FILTER (WHERE l.new) AS new_labels
+        FROM mnist_label l
+        WHERE l.label IS NOT NULL
+        GROUP BY l.label) c ON c.label = d.label
+    ORDER BY d.label;
+COMMENT ON VIEW mnist_failure_counts IS 'how often each digit was misread, going by the labels of people; ten rows, zeros included';
+COMMENT ON COLUMN mnist_failure_counts.label IS 'the digit that the image shows';
+COMMENT ON COLUMN mnist_failure_counts.failures IS 'labelled readings of it that were wrong';
+COMMENT ON COLUMN mnist_failure_counts.new_failures IS 'of these, those with feedback that no completed run has used';
+COMMENT ON COLUMN mnist_failure_counts.corrected IS 'labelled readings of it, wrong or right';
+COMMENT ON COLUMN mnist_failure_counts.new_labels IS 'of these, those with feedback that no completed run has used';
+
+CREATE VIEW mnist_confusion AS
+    SELECT t.label::smallint AS label, p.label::smallint AS predicted, coalesce(c.count, 0) AS count
+    FROM generate_series(0, 9) AS t (label)
+    CROSS JOIN generate_series(0, 9) AS p (label)
+    LEFT JOIN (
+        SELECT l.label, l.predicted_label, count(*) AS count
+        FROM mnist_label l
+        WHERE l.label IS NOT NULL
+        GROUP BY l.label, l.predicted_label) c ON c.label = t.label AND c.predicted_label = p.label
+    ORDER BY t.label, p.label;
+COMMENT ON VIEW mnist_confusion IS
+    'what labelled readings show and what was read: all 100 pairs, zeros included, ready to plot or for \crosstabview';
+COMMENT ON COLUMN mnist_confusion.label IS 'the digit that the image shows';
+COMMENT ON COLUMN mnist_confusion.predicted IS 'the digit that was read';
+COMMENT ON COLUMN mnist_confusion.count IS 'labelled readings of that kind';
+
+CREATE VIEW mnist_status AS
+    SELECT live.version AS live_version,
+        live.architecture AS live_architecture,
+        live.deployed_at AS live_since,
+        cache.place AS models_in,
+        cache.memory_used,
+        cache.memory_size,
+        (SELECT count(*) FROM mnist_prediction) AS predictions,
+        (SELECT count(*) FROM mnist_feedback) AS feedback,
+        labels.labels,
+        labels.new_labels,
+        (SELECT count(*) FROM mnist_model) AS models,
+        (SELECT count(*) FROM mnist_dataset) AS datasets,
+        (SELECT count(*) FROM mnist_sample) AS samples,
+        (SELECT p.run_id FROM mnist_training_progress p) AS running_run,
+        last.id AS last_run,
+        last.status AS last_run_status,
+        last.verdict AS last_run_verdict,
+        last.finished_at AS last_run_finished_at
+    FROM mnist_hil_cache() AS cache
+    LEFT JOIN mnist_live live ON true
+    CROSS JOIN (
+        SELECT count(*) AS labels, count(*) FILTER (WHERE l.new) AS new_labels
+        FROM mnist_label l
+        WHERE l.label IS NOT NULL) labels
+    LEFT JOIN LATERAL (
+        SELECT r.* FROM mnist_run r WHERE r.status <> 'running' ORDER BY r.id DESC LIMIT 1) last ON true;
+COMMENT ON VIEW mnist_status IS 'the state of things; one row';
+COMMENT ON COLUMN mnist_status.live_version IS 'the model that answers';
+COMMENT ON COLUMN mnist_status.live_architecture IS 'its architecture';
+COMMENT ON COLUMN mnist_status.live_since IS 'when it went live';
+COMMENT ON COLUMN mnist_status.models_in IS
+    'where models are kept ready to use: shared memory, or backend where the library is not preloaded';
+COMMENT ON COLUMN mnist_status.memory_used IS 'bytes that models take there, over all databases';
+COMMENT ON COLUMN mnist_status.memory_size IS 'bytes that models may take there (mnist_hil.shared_memory)';
+COMMENT ON COLUMN mnist_status.predictions IS 'readings stored; takes longer the more there are, so name only the columns you need';
+COMMENT ON COLUMN mnist_status.feedback IS 'things that people said of readings';
+COMMENT ON COLUMN mnist_status.labels IS 'readings whose digit people agree on, or most of them';
+COMMENT ON COLUMN mnist_status.new_labels IS 'of these, those with feedback that no completed run has used';
+COMMENT ON COLUMN mnist_status.models IS 'model versions, pruned ones included';
+COMMENT ON COLUMN mnist_status.datasets IS 'data sets';
+COMMENT ON COLUMN mnist_status.samples IS 'images in them';
+COMMENT ON COLUMN mnist_status.running_run IS 'the run under way, or NULL';
+COMMENT ON COLUMN mnist_status.last_run IS 'the newest run that has ended';
+COMMENT ON COLUMN mnist_status.last_run_status IS 'succeeded, failed or cancelled';
+COMMENT ON COLUMN mnist_status.last_run_verdict IS 'why its model went live, or not';
+COMMENT ON COLUMN mnist_status.last_run_finished_at IS 'when it ended';

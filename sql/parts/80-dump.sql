@@ -1,0 +1,19 @@
+/*
+ * What pg_dump takes along: all rows and all sequences, but for the bundled model, which CREATE EXTENSION makes, and
+ * mnist_label, which triggers fill as mnist_feedback is restored.
+ */
+
+SELECT pg_catalog.pg_extension_config_dump('mnist_run', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_run_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_metric', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_model', 'WHERE version > 1');
+SELECT pg_catalog.pg_extension_config_dump('mnist_deployment', 'WHERE id > 1');
+SELECT pg_catalog.pg_extension_config_dump('mnist_deployment_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_prediction', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_prediction_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_feedback', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_feedback_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_run_feedback', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_dataset', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_dataset_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_sample', '');

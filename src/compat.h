@@ -1,0 +1,48 @@
+/*
+ * compat.h: differences between PostgreSQL 13 and 18, in one place.
+ */
+#ifndef COMPAT_H
+#define COMPAT_H
+
+#include "postgres.h"
+
+#include "utils/guc.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+
+#if PG_VERSION_NUM < 130000
+#error "mnist_hil needs PostgreSQL 13 or later"
+#endif
+
+/* From 15 on shared memory is asked for in a hook of its own, before that in _PG_init. */
+#if PG_VERSION_NUM >= 150000
+#define HAVE_SHMEM_REQUEST_HOOK 1
+#endif
+
+/* 15 gave EmitWarningsOnPlaceholders a new name and the power to refuse unknown settings later on. */
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+/* 16 gave the look-up by position a name of its own. */
+#if PG_VERSION_NUM >= 160000
+#define pgstat_fetch_stat_local_beentry(index) pgstat_get_local_beentry_by_index(index)
+#endif
+
+/* 18 asks whether a deferrable primary key will do. */
+static inline Oid
+compat_primary_key_index(Relation rel)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(rel, false);
+#else
+	return RelationGetPrimaryKeyIndex(rel);
+#endif
+}
+
+/* 18 has a C11 spelling of its own instead, which stands in another place. */
+#ifndef pg_attribute_noreturn
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
+#endif /* COMPAT_H */

@@ -1,0 +1,171 @@
+/*
+ * encode.c: pixels to PNG, through libpng, in memory.
+ *
+ * As in decode.c, longjmp never leaves this file and what must survive it lives in the Encoder.
+ */
+#include "image.h"
+
+#include <png.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FIRST_CAPACITY 1024
+
+typedef struct Encoder
+{
+	const ImageAllocator *allocator;
+	ImageError *error;
+	png_structp png;
+	png_infop info;
+	uint8_t *out;
+	size_t size;
+	size_t capacity;
+	size_t refused; /* the size that the allocator did not give, or 0 */
+} Encoder;
+
+static void *
+request(Encoder *encoder, size_t size)
+{
+	void *pointer = encoder->allocator->allocate(encoder->allocator->context, size);
+
+	if (pointer == NULL)
+		encoder->refused = size;
+	return pointer;
+}
+
+static png_voidp
+allocate(png_structp png, png_alloc_size_t size)
+{
+	return request(png_get_mem_ptr(png), size);
+}
+
+static void
+release(png_structp png, png_voidp pointer)
+{
+	Encoder *encoder = png_get_mem_ptr(png);
+
+	encoder->allocator->release(encoder->allocator->context, pointer);
+}
+
+/* Append what libpng has made, doubling the space when it runs out. */
+static void
+write_bytes(png_structp png, png_bytep bytes, size_t size)
+{
+	Encoder *encoder = png_get_io_ptr(png);
+
+	if (size > encoder->capacity - encoder->size)
+	{
+		size_t capacity = encoder->capacity > 0 ? 2 * encoder->capacity : FIRST_CAPACITY;
+		uint8_t *larger;
+
+		if (capacity < encoder->size + size)
+			capacity = encoder->size + size;
+		larger = request(encoder, capacity);
+		if (larger == NULL)
+			png_error(png, "out of memory");
+		if (encoder->out != NULL)
+		{
+			memcpy(larger, encoder->out, encoder->size);
+			encoder->allocator->release(encoder->allocator->context, encoder->out);
+		}
+		encoder->out = larger;
+		encoder->capacity = capacity;
+	}
+	memcpy(encoder->out + encoder->size, bytes, size);
+	encoder->size += size;
+}
+
+static void
+flush(png_structp png)
+{
+	(void) png;
+}
+
+static void
+on_error(png_structp png, png_const_charp message)
+{
+	Encoder *encoder = png_get_error_ptr(png);
+
+	snprintf(encoder->error->detail, sizeof(encoder->error->detail), "libpng reports: %s.", message);
+	png_longjmp(png, 1);
+}
+
+static void
+on_warning(png_structp png, png_const_charp message)
+{
+	(void) png;
+	(void) message;
+}
+
+static bool
+write_png(Encoder *encoder, const uint8_t *samples, int width, int height, ImageColor color)
+{
+	png_structp png;
+	int color_type;
+
+	color_type = color == IMAGE_GRAY  ? PNG_COLOR_TYPE_GRAY
+				 : color == IMAGE_RGB ? PNG_COLOR_TYPE_RGB
+									  : PNG_COLOR_TYPE_RGB_ALPHA;
+	encoder->png = png =
+		png_create_write_struct_2(PNG_LIBPNG_VER_STRING, encoder, on_error, on_warning, encoder, allocate, release);
+	if (png == NULL)
+		return false;
+	if (setjmp(png_jmpbuf(png)) != 0)
+		return false;
+	encoder->info = png_create_info_struct(png);
+	if (encoder->info == NULL)
+		return false;
+	png_set_user_limits(png, IMAGE_MAX_SIDE, IMAGE_MAX_SIDE);
+	png_set_write_fn(png, encoder, write_bytes, flush);
+	png_set_IHDR(png, encoder->info, (png_uint_32) width, (png_uint_32) height, 8, color_type, PNG_INTERLACE_NONE,
+				 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+	png_write_info(png, encoder->info);
+	for (int y = 0; y < height; y++)
+		png_write_row(png, samples + (size_t) y * width * color);
+	png_write_end(png, NULL);
+	return true;
+}
+
+ImageStatus
+image_encode(const uint8_t *samples, int width, int height, ImageColor color, const ImageAllocator *allocator,
+			 uint8_t **png, size_t *size, ImageError *error)
+{
+	Encoder encoder = {.allocator = allocator, .error = error};
+	bool done;
+
+	error->status = IMAGE_OK;
+	error->message[0] = '\0';
+	error->detail[0] = '\0';
+	if (width < 1 || height < 1 || width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE)
+	{
+		error->status = IMAGE_ERR_LIMIT;
+		snprintf(error->message, sizeof(error->message), "image has too few or too many pixels");
+		snprintf(error->detail, sizeof(error->detail), "It has %d x %d pixels; 1 to %d are allowed along a side.",
+				 width, height, IMAGE_MAX_SIDE);
+		return error->status;
+	}
+	done = write_png(&encoder, samples, width, height, color);
+	if (encoder.png != NULL)
+		png_destroy_write_struct(&encoder.png, &encoder.info);
+	if (done)
+	{
+		*png = encoder.out;
+		*size = encoder.size;
+		return IMAGE_OK;
+	}
+	if (encoder.out != NULL)
+		allocator->release(allocator->context, encoder.out);
+	if (encoder.refused != 0)
+	{
+		error->status = IMAGE_ERR_MEMORY;
+		snprintf(error->message, sizeof(error->message), "out of memory");
+		snprintf(error->detail, sizeof(error->detail), "Failed on request of size %zu.", encoder.refused);
+	}
+	else
+	{
+		error->status = IMAGE_ERR_CORRUPT;
+		snprintf(error->message, sizeof(error->message), "could not encode PNG image");
+	}
+	return error->status;
+}

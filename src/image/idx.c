@@ -1,0 +1,256 @@
+/*
+ * idx.c: the IDX files that MNIST is published in (http://yann.lecun.com/exdb/mnist/, "file format").
+ *
+ * Big-endian: two zero bytes, the type of the data (8: unsigned byte), the number of dimensions, the size of each dimension
+ * as 32 bits, then the data.  Of all that the format allows only MNIST's two kinds are read.
+ */
+#include "image/idx.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define IDX_TYPE_BYTE 8
+#define IDX_MAX_LABEL 9
+
+static ImageStatus fail(ImageError *error, ImageStatus status, const char *detail, const char *message, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static ImageStatus
+fail(ImageError *error, ImageStatus status, const char *detail, const char *message, ...)
+{
+	va_list args;
+
+	error->status = status;
+	va_start(args, message);
+	vsnprintf(error->message, sizeof(error->message), message, args);
+	va_end(args);
+	snprintf(error->detail, sizeof(error->detail), "%s", detail);
+	return status;
+}
+
+static const char *
+kind_name(IdxKind kind)
+{
+	return kind == IDX_IMAGES ? "images" : "labels";
+}
+
+/* zlib's allocator, over ours. */
+static voidpf
+allocate(voidpf opaque, uInt items, uInt size)
+{
+	const ImageAllocator *allocator = opaque;
+
+	return allocator->allocate(allocator->context, (size_t) items * size);
+}
+
+static void
+release(voidpf opaque, voidpf pointer)
+{
+	const ImageAllocator *allocator = opaque;
+
+	allocator->release(allocator->context, pointer);
+}
+
+/* Read exactly n bytes, decompressing if need be. */
+static ImageStatus
+read_bytes(IdxReader *reader, uint8_t *out, size_t n, ImageError *error)
+{
+	z_stream *stream = &reader->stream;
+	int rc;
+
+	if (!reader->compressed)
+	{
+		if (stream->avail_in < n)
+			return fail(error, IMAGE_ERR_CORRUPT, "It ends before all of what its header announces.",
+						"IDX file of %s is truncated", kind_name(reader->kind));
+		memcpy(out, stream->next_in, n);
+		stream->next_in += n;
+		stream->avail_in -= (uInt) n;
+		return IMAGE_OK;
+	}
+
+	stream->next_out = out;
+	stream->avail_out = (uInt) n;
+	while (stream->avail_out > 0)
+	{
+		if (reader->ended)
+			return fail(error, IMAGE_ERR_CORRUPT, "It ends before all of what its header announces.",
+						"IDX file of %s is truncated", kind_name(reader->kind));
+		rc = inflate(stream, Z_SYNC_FLUSH);
+		if (rc == Z_STREAM_END)
+			reader->ended = true;
+		else if (rc == Z_MEM_ERROR)
+			return fail(error, IMAGE_ERR_MEMORY, "", "out of memory");
+		else if (rc == Z_BUF_ERROR)
+			return fail(error, IMAGE_ERR_CORRUPT, "The gzip stream ends early.", "IDX file of %s is truncated",
+						kind_name(reader->kind));
+		else if (rc != Z_OK)
+			return fail(error, IMAGE_ERR_CORRUPT, "The gzip stream is damaged.", "IDX file of %s is damaged",
+						kind_name(reader->kind));
+	}
+	return IMAGE_OK;
+}
+
+static uint32_t
+big_endian(const uint8_t *bytes)
+{
+	return (uint32_t) bytes[0] << 24 | (uint32_t) bytes[1] << 16 | (uint32_t) bytes[2] << 8 | bytes[3];
+}
+
+/* Check magic and dimensions, and note the number of items. */
+static ImageStatus
+read_header(IdxReader *reader, ImageError *error)
+{
+	uint8_t magic[4];
+	uint8_t dimensions[4 * IDX_IMAGES];
+	uint32_t nitems;
+	ImageStatus status;
+
+	status = read_bytes(reader, magic, sizeof(magic), error);
+	if (status != IMAGE_OK)
+		return status;
+	if (magic[0] != 0 || magic[1] != 0)
+		return fail(error, IMAGE_ERR_FORMAT, "It does not begin as an IDX file does.", "not an IDX file of %s",
+					kind_name(reader->kind));
+	if (magic[2] != IDX_TYPE_BYTE || magic[3] != reader->kind)
+	{
+		char detail[128];
+
+		snprintf(detail, sizeof(detail), "Its magic number is 0x%08x; that of %s is 0x%08x.",
+				 (unsigned) big_endian(magic), kind_name(reader->kind),
+				 (unsigned) (IDX_TYPE_BYTE << 8 | reader->kind));
+		return fail(error, IMAGE_ERR_FORMAT, detail, "not an IDX file of %s", kind_name(reader->kind));
+	}
+
+	status = read_bytes(reader, dimensions, 4 * (size_t) reader->kind, error);
+	if (status != IMAGE_OK)
+		return status;
+	nitems = big_endian(dimensions);
+	if (reader->kind == IDX_IMAGES &&
+		(big_endian(dimensions + 4) != IMAGE_SIDE || big_endian(dimensions + 8) != IMAGE_SIDE))
+	{
+		char detail[128];
+
+		snprintf(detail, sizeof(detail), "They are %u x %u pixels.", (unsigned) big_endian(dimensions + 8),
+				 (unsigned) big_endian(dimensions + 4));
+		return fail(error, IMAGE_ERR_FORMAT, detail, "images of the IDX file are not %d x %d pixels", IMAGE_SIDE,
+					IMAGE_SIDE);
+	}
+	if (nitems == 0)
+		return fail(error, IMAGE_ERR_CORRUPT, "", "IDX file of %s is empty", kind_name(reader->kind));
+	if (nitems > IDX_MAX_ITEMS)
+	{
+		char detail[128];
+
+		snprintf(detail, sizeof(detail), "Its header announces %u; the limit is %d.", (unsigned) nitems,
+				 IDX_MAX_ITEMS);
+		return fail(error, IMAGE_ERR_LIMIT, detail, "IDX file has too many %s", kind_name(reader->kind));
+	}
+	reader->nitems = (int) nitems;
+	return IMAGE_OK;
+}
+
+ImageStatus
+idx_open(IdxReader *reader, IdxKind kind, const uint8_t *data, size_t size, const ImageAllocator *allocator,
+		 ImageError *error)
+{
+	z_stream *stream = &reader->stream;
+	ImageStatus status;
+
+	memset(reader, 0, sizeof(*reader));
+	reader->kind = kind;
+	reader->item_size = kind == IDX_IMAGES ? IMAGE_PIXELS : 1;
+	if (size > UINT32_MAX)
+		return fail(error, IMAGE_ERR_LIMIT, "", "IDX file of %s is too large", kind_name(kind));
+	stream->next_in = (z_const Bytef *) data;
+	stream->avail_in = (uInt) size;
+
+	if (size >= 2 && data[0] == 0x1f && data[1] == 0x8b)
+	{
+		reader->compressed = true;
+		stream->zalloc = allocate;
+		stream->zfree = release;
+		stream->opaque = (voidpf) allocator;
+		if (inflateInit2(stream, 16 + MAX_WBITS) != Z_OK)
+			return fail(error, IMAGE_ERR_MEMORY, "", "out of memory");
+	}
+
+	status = read_header(reader, error);
+	if (status != IMAGE_OK)
+		idx_close(reader);
+	return status;
+}
+
+ImageStatus
+idx_read(IdxReader *reader, uint8_t *item, ImageError *error)
+{
+	ImageStatus status;
+
+	status = read_bytes(reader, item, reader->item_size, error);
+	if (status != IMAGE_OK)
+		return status;
+	if (reader->kind == IDX_LABELS && item[0] > IDX_MAX_LABEL)
+	{
+		char detail[128];
+
+		snprintf(detail, sizeof(detail), "Label %d, counted from 0, is %d; labels are 0 to %d.", reader->next,
+				 item[0], IDX_MAX_LABEL);
+		return fail(error, IMAGE_ERR_CORRUPT, detail, "IDX file of labels has one out of range");
+	}
+	reader->next++;
+	return IMAGE_OK;
+}
+
+ImageStatus
+idx_finish(IdxReader *reader, ImageError *error)
+{
+	z_stream *stream = &reader->stream;
+	uint8_t more;
+
+	if (reader->compressed && !reader->ended)
+	{
+		int rc;
+
+		/* The rest of the stream must be its end and its checksum, not one byte of data. */
+		stream->next_out = &more;
+		stream->avail_out = 1;
+		rc = inflate(stream, Z_SYNC_FLUSH);
+		if (rc == Z_BUF_ERROR || (rc == Z_OK && stream->avail_out == 1))
+			return fail(error, IMAGE_ERR_CORRUPT, "The gzip stream ends early.", "IDX file of %s is truncated",
+						kind_name(reader->kind));
+		if (rc == Z_MEM_ERROR)
+			return fail(error, IMAGE_ERR_MEMORY, "", "out of memory");
+		if (rc != Z_OK && rc != Z_STREAM_END)
+			return fail(error, IMAGE_ERR_CORRUPT, "The gzip stream is damaged.", "IDX file of %s is damaged",
+						kind_name(reader->kind));
+		if (stream->avail_out == 0)
+			return fail(error, IMAGE_ERR_CORRUPT, "It is longer than its header announces.",
+						"IDX file of %s is damaged", kind_name(reader->kind));
+		reader->ended = true;
+	}
+	if (stream->avail_in > 0)
+		return fail(error, IMAGE_ERR_CORRUPT, "It is longer than its header announces.", "IDX file of %s is damaged",
+					kind_name(reader->kind));
+	return IMAGE_OK;
+}
+
+void
+idx_close(IdxReader *reader)
+{
+	if (reader->compressed)
+		inflateEnd(&reader->stream);
+	reader->compressed = false;
+}
+
+bool
+idx_is(IdxKind kind, const uint8_t *data, size_t size, const ImageAllocator *allocator)
+{
+	IdxReader reader;
+	ImageError error;
+
+	if (idx_open(&reader, kind, data, size, allocator, &error) != IMAGE_OK)
+		return false;
+	idx_close(&reader);
+	return true;
+}

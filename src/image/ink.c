@@ -1,0 +1,391 @@
+/*
+ * ink.c: which pixels of a picture are ink.
+ *
+ * People draw dark on light and light on dark, on opaque and on transparent canvases, and photograph paper that is
+ * neither white nor even.  Three questions are answered here, from histograms, in a few passes over the picture:
+ *
+ * Transparency.  Either the transparent part is the background, and then opacity itself is the ink, whatever its
+ * colours (a black pen, a white pen, a rainbow); or what is visible is a sheet with something on it, and then the
+ * sheet is continued under everything transparent.  The colour of fully transparent pixels never matters.
+ *
+ * Background and polarity.  The background's level is the median along the border.  Ink is whatever deviates from it,
+ * to the side that holds more squared deviation: many slightly uneven pixels weigh little against few strong ones.
+ *
+ * Contrast.  The background's unevenness (from the median absolute deviation along the border, robust against ink
+ * that touches it) is cut off, and the level of full ink is stretched to 255.  A picture that uses the range already,
+ * as MNIST's do, keeps its levels.
+ */
+#include "ink.h"
+
+#include <string.h>
+
+#define LEVELS 256
+
+#define RING_SHARE 28	  /* the border is a ring of 1/28 of the shorter side, at least one pixel */
+#define NOISE_FACTOR 4	  /* median absolute deviations that count as unevenness of the background */
+#define MIN_CONTRAST 12	  /* levels between background and ink; with less the picture is blank */
+#define FULL_CONTRAST 224 /* from here on nothing is stretched */
+#define FAINT_SHARE 6	  /* deviations below 1/6 of full ink are faint, see cut_level */
+#define INK_QUANTILE 0.95 /* of the squared deviation lies at or below the level of full ink */
+
+#define UNIFORM_SPREAD 48	/* visible levels closer together than this are one colour */
+#define SPREAD_TAIL 5000	/* one visible pixel in so many may be an exception to that */
+#define SHEET_FILL 0.6		/* a sheet fills its bounding box at least so far ... */
+#define SHEET_TOLERANCE 32	/* ... and its commonest level, give or take this, ... */
+#define SHEET_DOMINANCE 0.6 /* ... makes up this share of it */
+
+/* Counts of levels, or of distances from one; no picture has 2^32 pixels. */
+typedef uint32_t Histogram[LEVELS];
+
+/* Are eight bytes the same?  On canvases that is the rule, and worth taking them together. */
+static inline bool
+eight_alike(const uint8_t *bytes)
+{
+	uint64_t eight;
+
+	memcpy(&eight, bytes, 8);
+	return eight == bytes[0] * UINT64_C(0x0101010101010101);
+}
+
+/* Add the levels of n bytes to counts. */
+static void
+count_levels(Histogram counts, const uint8_t *values, size_t n)
+{
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8)
+	{
+		if (eight_alike(values + i))
+			counts[values[i]] += 8;
+		else
+			for (int k = 0; k < 8; k++)
+				counts[values[i + k]]++;
+	}
+	for (; i < n; i++)
+		counts[values[i]]++;
+}
+
+/* Replace the levels of n bytes. */
+static void
+map_levels(const uint8_t map[LEVELS], uint8_t *values, size_t n)
+{
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8)
+	{
+		if (eight_alike(values + i))
+			memset(values + i, map[values[i]], 8);
+		else
+			for (int k = 0; k < 8; k++)
+				values[i + k] = map[values[i + k]];
+	}
+	for (; i < n; i++)
+		values[i] = map[values[i]];
+}
+
+/* The smallest level at or below which more than rank of the counted values lie. */
+static int
+level_at_rank(const Histogram counts, uint64_t rank)
+{
+	uint64_t below = 0;
+
+	for (int v = 0; v < LEVELS - 1; v++)
+	{
+		below += counts[v];
+		if (below > rank)
+			return v;
+	}
+	return LEVELS - 1;
+}
+
+static uint64_t
+total(const Histogram counts)
+{
+	uint64_t sum = 0;
+
+	for (int v = 0; v < LEVELS; v++)
+		sum += counts[v];
+	return sum;
+}
+
+static int
+median(const Histogram counts)
+{
+	return level_at_rank(counts, total(counts) / 2);
+}
+
+/* Median of the distances from center. */
+static int
+median_deviation(const Histogram counts, int center)
+{
+	Histogram distance = {0};
+
+	for (int v = 0; v < LEVELS; v++)
+		distance[v < center ? center - v : v - center] += counts[v];
+	return median(distance);
+}
+
+/* What the visible part of a picture with transparency looks like. */
+typedef struct Visible
+{
+	Histogram levels; /* of the pixels that are at least a quarter as opaque as the most opaque */
+	uint64_t count;
+	int left, right, top, bottom; /* their bounding box, inclusive */
+} Visible;
+
+static void
+survey_visible(Visible *visible, const uint8_t *gray, const uint8_t *alpha, int width, int height, int threshold)
+{
+	memset(visible, 0, sizeof(*visible));
+	visible->left = width;
+	visible->right = -1;
+	visible->top = height;
+	visible->bottom = -1;
+	for (int y = 0; y < height; y++)
+	{
+		const uint8_t *a = alpha + (size_t) y * width;
+		const uint8_t *g = gray + (size_t) y * width;
+		int first = -1;
+		int last = -1;
+		int x = 0;
+
+		while (x < width)
+		{
+			uint64_t eight;
+
+			/* skip over what is fully transparent */
+			if (x + 8 <= width && (memcpy(&eight, a + x, 8), eight == 0))
+			{
+				x += 8;
+				continue;
+			}
+			if (a[x] >= threshold)
+			{
+				visible->levels[g[x]]++;
+				if (first < 0)
+					first = x;
+				last = x;
+			}
+			x++;
+		}
+		if (first < 0)
+			continue;
+		if (visible->top > y)
+			visible->top = y;
+		visible->bottom = y;
+		if (visible->left > first)
+			visible->left = first;
+		if (visible->right < last)
+			visible->right = last;
+	}
+	visible->count = total(visible->levels);
+}
+
+/* Is what is visible a sheet of some colour with something of another colour on it? */
+static bool
+is_sheet(const Visible *visible)
+{
+	uint64_t tail = visible->count / SPREAD_TAIL;
+	int lowest = level_at_rank(visible->levels, tail);
+	int highest = level_at_rank(visible->levels, visible->count - 1 - tail);
+	double area = ((double) visible->right - visible->left + 1) * ((double) visible->bottom - visible->top + 1);
+	int middle = median(visible->levels);
+	uint64_t common = 0;
+
+	if (highest - lowest <= UNIFORM_SPREAD)
+		return false;
+	for (int v = 0; v < LEVELS; v++)
+		if (v >= middle - SHEET_TOLERANCE && v <= middle + SHEET_TOLERANCE)
+			common += visible->levels[v];
+	return (double) visible->count >= SHEET_FILL * area &&
+		   (double) common >= SHEET_DOMINANCE * (double) visible->count;
+}
+
+/* Make an opaque picture of one with transparency. */
+static void
+compose(uint8_t *gray, const uint8_t *alpha, int width, int height)
+{
+	size_t n = (size_t) width * height;
+	Histogram opacities = {0};
+	Visible visible;
+	int least;
+	int most;
+
+	count_levels(opacities, alpha, n);
+	least = level_at_rank(opacities, 0);
+	most = level_at_rank(opacities, n - 1);
+	if (most == 0)
+	{
+		memset(gray, 0, n);
+		return;
+	}
+	/* evenly translucent: as good as opaque */
+	if (least * 10 >= most * 9)
+		return;
+
+	survey_visible(&visible, gray, alpha, width, height, (most + 3) / 4);
+	if (is_sheet(&visible))
+	{
+		int backdrop = median(visible.levels);
+
+		for (size_t i = 0; i < n; i++)
+			gray[i] = (uint8_t) ((gray[i] * alpha[i] + backdrop * (255 - alpha[i]) + 127) / 255);
+	}
+	else
+		memcpy(gray, alpha, n);
+}
+
+/* Count the levels along the border. */
+static void
+count_border(Histogram counts, const uint8_t *gray, int width, int height)
+{
+	int shorter = width < height ? width : height;
+	int ring = shorter / RING_SHARE > 1 ? shorter / RING_SHARE : 1;
+
+	for (int y = 0; y < height; y++)
+	{
+		const uint8_t *row = gray + (size_t) y * width;
+
+		if (y < ring || y >= height - ring || width <= 2 * ring)
+			count_levels(counts, row, (size_t) width);
+		else
+			for (int x = 0; x < ring; x++)
+			{
+				counts[row[x]]++;
+				counts[row[width - 1 - x]]++;
+			}
+	}
+}
+
+/* Sum of count times squared deviation, of deviations above noise, up to most. */
+static double
+power(const Histogram deviations, int noise, int most)
+{
+	double sum = 0;
+
+	for (int d = noise + 1; d <= most; d++)
+		sum += (double) deviations[d] * (d * d);
+	return sum;
+}
+
+/* The deviation that counts as full ink, given the power of all. */
+static int
+full_ink(const Histogram deviations, int noise, double all)
+{
+	double limit = INK_QUANTILE * all;
+	double sum = 0;
+	int d;
+
+	for (d = noise + 1; d < LEVELS - 1; d++)
+	{
+		sum += (double) deviations[d] * (d * d);
+		if (sum >= limit)
+			break;
+	}
+	return d;
+}
+
+/*
+ * The deviation up to which pixels are background.  Around the strokes of pictures that were compressed with
+ * loss there is a halo that the border does not show: faint pixels, twice as many as those of solid ink and
+ * more.
+ */
+static int
+cut_level(const Histogram deviations, int noise, int full)
+{
+	uint64_t faint = 0;
+	uint64_t solid = 0;
+	int limit = full / FAINT_SHARE;
+
+	for (int d = noise + 1; d <= limit; d++)
+		faint += deviations[d];
+	for (int d = full / 2; d < LEVELS; d++)
+		solid += deviations[d];
+	return faint > 2 * solid && limit > noise ? limit : noise;
+}
+
+/* What image_separate_ink found out. */
+typedef struct Contrast
+{
+	int background; /* its level */
+	bool inverted;	/* ink is darker than the background */
+	int cut;		/* deviations up to here are background */
+	int full;		/* deviations from here on are full ink; 0: there is no ink */
+} Contrast;
+
+static Contrast
+find_contrast(const Histogram levels, const Histogram border)
+{
+	Contrast contrast = {0};
+	Histogram darker = {0};
+	Histogram lighter = {0};
+	const uint32_t *deviations;
+	int noise;
+	int strongest;
+	double dark;
+	double light;
+
+	contrast.background = median(border);
+	noise = NOISE_FACTOR * median_deviation(border, contrast.background);
+	if (noise > LEVELS - 2)
+		noise = LEVELS - 2;
+	for (int v = 0; v < contrast.background; v++)
+		darker[contrast.background - v] = levels[v];
+	for (int v = contrast.background + 1; v < LEVELS; v++)
+		lighter[v - contrast.background] = levels[v];
+	dark = power(darker, noise, contrast.background);
+	light = power(lighter, noise, LEVELS - 1 - contrast.background);
+	if (dark == 0 && light == 0)
+	{
+		contrast.inverted = contrast.background >= LEVELS / 2;
+		return contrast;
+	}
+	contrast.inverted = dark > light;
+	deviations = contrast.inverted ? darker : lighter;
+	contrast.full = full_ink(deviations, noise, contrast.inverted ? dark : light);
+	if (contrast.full < MIN_CONTRAST || contrast.full < 2 * noise)
+	{
+		contrast.full = 0;
+		return contrast;
+	}
+	contrast.cut = cut_level(deviations, noise, contrast.full);
+	for (strongest = LEVELS - 1; deviations[strongest] == 0; strongest--)
+		;
+	if (contrast.cut == 0 && strongest >= FULL_CONTRAST)
+		contrast.full = 255;
+	return contrast;
+}
+
+bool
+image_separate_ink(uint8_t *gray, const uint8_t *alpha, int width, int height)
+{
+	size_t n = (size_t) width * height;
+	Histogram levels = {0};
+	Histogram border = {0};
+	Contrast contrast;
+	uint8_t map[LEVELS];
+
+	if (alpha != NULL)
+		compose(gray, alpha, width, height);
+	count_levels(levels, gray, n);
+	count_border(border, gray, width, height);
+	contrast = find_contrast(levels, border);
+	if (contrast.full == 0)
+	{
+		memset(gray, 0, n);
+		return contrast.inverted;
+	}
+	if (contrast.background == 0 && contrast.cut == 0 && contrast.full == 255)
+		return false; /* nothing to change */
+	for (int v = 0; v < LEVELS; v++)
+	{
+		int d = contrast.inverted ? contrast.background - v : v - contrast.background;
+		int range = contrast.full - contrast.cut;
+
+		map[v] = (uint8_t) (d <= contrast.cut	 ? 0
+							: d >= contrast.full ? 255
+												 : ((d - contrast.cut) * 255 + range / 2) / range);
+	}
+	map_levels(map, gray, n);
+	return contrast.inverted;
+}

@@ -1,0 +1,17 @@
+/*
+ * ink.h: what decode.c and ink.c share; not for others.
+ */
+#ifndef IMAGE_INK_H
+#define IMAGE_INK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Turn a picture into ink, in place: gray (height, width) becomes 0 where the background is and 255 where the
+ * ink is full. alpha (height, width) is its opacity, or NULL where everything is opaque.  Returns whether the
+ * background was light.  A picture without ink becomes all zeros.
+ */
+extern bool image_separate_ink(uint8_t *gray, const uint8_t *alpha, int width, int height);
+
+#endif /* IMAGE_INK_H */

@@ -1,0 +1,121 @@
+/*
+ * mnist_hil.h: what the server side's files share.
+ *
+ * One section a file.  Everything under nn/ and image/ is plain C and knows nothing of this.
+ */
+#ifndef MNIST_HIL_H
+#define MNIST_HIL_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "compat.h"
+#include "image/image.h"
+#include "nn/nn.h"
+
+/* ---- settings.c: the GUCs mnist_hil.* ---- */
+
+extern int	mnist_hil_shared_memory;	/* kB */
+extern int	mnist_hil_max_image_pixels;
+extern bool mnist_hil_log_predictions;
+extern int	mnist_hil_training_workers; /* processes of a run, the trainer included */
+extern int	mnist_hil_training_memory;	/* kB, over all processes of a run */
+extern int	mnist_hil_epochs;			/* 0: the strategy's default */
+
+extern void settings_define(void);
+
+/* ---- schema.c: where the extension lives in this database ---- */
+
+/*
+ * The schema of the extension's objects, quoted for use in SQL text; it lives until the next call of a function of
+ * schema.c, so copy it to keep it.  ERRCODE_UNDEFINED_OBJECT with a hint if the extension is not in this database.
+ */
+extern const char *schema_name(void);
+
+/* The OID of one of the extension's relations, or InvalidOid. */
+extern Oid	schema_relation(const char *relname);
+
+/* The extension's owner: background workers and internal look-ups act as this role. */
+extern Oid	schema_owner(void);
+
+/* Changes whenever what the functions above return, or the contents of mnist_deployment, may have changed. */
+extern uint64 schema_stamp(void);
+
+/* ---- model_cache.c: weights ready to use, in shared memory ---- */
+
+/*
+ * The live model of this database, as of now (see the file's head for when a switch is seen).  The plan stays valid
+ * until the next call of a model_cache function in this process.  version may be NULL. 
+ * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if no model is live.
+ */
+extern const NnPlan *model_cache_live(int *version);
+
+/*
+ * The same for a given version.  ERRCODE_UNDEFINED_OBJECT if there is none,
+ * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if its weights were pruned.
+ */
+extern const NnPlan *model_cache_version(int version);
+
+/* One place of a statement that reads digits: it keeps to one model however long the statement takes. */
+typedef struct ModelUse ModelUse;
+
+/* Make one; it ends with the memory context. */
+extern ModelUse *model_use_create(MemoryContext context);
+
+/* The live model as of the statement's first call; the plan stays valid until the next call with the same use. */
+extern const NnPlan *model_use_plan(ModelUse *use, int *version);
+
+extern void model_cache_request_shared_memory(void);	/* from shmem_request_hook */
+extern void model_cache_init_shared_memory(void);	/* from shmem_startup_hook */
+
+/* ---- model_store.c: model rows ---- */
+
+/*
+ * What the tables say as of now, whatever the transaction's isolation level, with no rights of the caller asked
+ * for.  Errors: ERRCODE_UNDEFINED_OBJECT if there is no such version, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if
+ * its weights were pruned or no version is live, ERRCODE_INVALID_BINARY_REPRESENTATION if the weights are damaged.
+ */
+#define MODEL_HASH_SIZE 32		/* SHA-256 */
+
+/* The live version: that of the newest row of mnist_deployment. */
+extern int	model_store_live_version(void);
+
+/* The hash of a version's weights, from its column. */
+extern void model_store_hash(int version, uint8 hash[MODEL_HASH_SIZE]);
+
+/* A version's weights blob, palloc'd, checked against the hash in its column, which is handed out. */
+extern bytea *model_store_blob(int version, uint8 hash[MODEL_HASH_SIZE]);
+
+/* Check a blob and take it apart: *net and a palloc'd vector of net->nvalues floats. */
+extern float *model_store_unpack(const bytea *blob, NnNet *net);
+
+/* Read a version's weights: *net and a palloc'd vector of net->nvalues floats. */
+extern float *model_store_read(int version, NnNet *net);
+
+/*
+ * Add a model row; returns the new version.  The caller holds a ShareRowExclusiveLock on mnist_model.  Runs through
+ * SPI, connected by the caller.
+ */
+extern int	model_store_add(const NnNet *net, const float *values, const char *architecture, int parent_version,
+							int64 run_id, float validation_accuracy, float test_accuracy);
+
+/* size bytes in the context, aligned for nn/; to be freed with the context only. */
+extern void *nn_alloc(MemoryContext context, Size size);
+
+/* ---- image_input.c: from SQL's bytea to pixels ---- */
+
+/* An allocator over the current memory context that returns NULL instead of throwing. */
+extern const ImageAllocator *image_input_allocator(void);
+
+/*
+ * Bring an image to MNIST's form or throw: ERRCODE_INVALID_BINARY_REPRESENTATION, ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+ * ...
+ */
+extern void image_input_pixels(const bytea *image, uint8_t pixels[IMAGE_PIXELS]);
+
+/* Throw what an nn call reported. */
+extern void nn_throw(const NnError *error) pg_attribute_noreturn();
+extern void image_throw(const ImageError *error) pg_attribute_noreturn();
+
+#endif							/* MNIST_HIL_H */

@@ -1,0 +1,284 @@
+/*
+ * model_store.c: model rows, and the bundled model's file.
+ *
+ * Rows are read below the executor, by index scans with a catalog snapshot, as the system catalogs are: that shows
+ * what is committed by now, works in parallel workers and on a standby, asks for no rights, runs no code of users',
+ * and costs a new session a small part of what planning a query does.
+ */
+#include "postgres.h"
+
+#include <math.h>
+#include <sys/stat.h>
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+
+#include "mnist_hil.h"
+
+#define DEFAULT_WEIGHTS_FILE "extension/mnist_hil--default.weights" /* under the share directory */
+#define DEFAULT_WEIGHTS_MAX (NN_MAX_VALUES * sizeof(float) + 1024 * 1024)
+
+PG_FUNCTION_INFO_V1(mnist_hil_default_weights);
+PG_FUNCTION_INFO_V1(mnist_hil_describe);
+
+/* ---- reading rows ---- */
+
+static Relation
+open_table(const char *name)
+{
+	Oid oid = schema_relation(name);
+
+	if (!OidIsValid(oid))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("table \"%s\" of extension mnist_hil does not exist", name)));
+	return table_open(oid, AccessShareLock);
+}
+
+static AttrNumber
+column_number(Relation rel, const char *name)
+{
+	int number = SPI_fnumber(RelationGetDescr(rel), name);
+
+	if (number <= 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of table \"%s\" does not exist", name, RelationGetRelationName(rel))));
+	return number;
+}
+
+/* A column that is not null; the datum points into the tuple. */
+static Datum
+column_value(Relation rel, HeapTuple tuple, const char *name)
+{
+	bool isnull;
+	Datum value = heap_getattr(tuple, column_number(rel, name), RelationGetDescr(rel), &isnull);
+
+	if (isnull)
+		elog(ERROR, "null in column \"%s\" of table \"%s\"", name, RelationGetRelationName(rel));
+	return value;
+}
+
+int
+model_store_live_version(void)
+{
+	Relation rel = open_table("mnist_deployment");
+	Relation index = index_open(compat_primary_key_index(rel), AccessShareLock);
+	SysScanDesc scan = systable_beginscan_ordered(rel, index, NULL, 0, NULL);
+	HeapTuple tuple = systable_getnext_ordered(scan, BackwardScanDirection);
+	int version;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("no model is live"),
+						errdetail("Table mnist_deployment is empty."),
+						errhint("Make a version of mnist_model live with mnist_activate.")));
+	version = DatumGetInt32(column_value(rel, tuple, "version"));
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+	return version;
+}
+
+/* Read a version's row: the hash of its weights, and the blob itself if "blob" is not NULL. */
+static void
+read_row(int version, uint8 hash[MODEL_HASH_SIZE], bytea **blob)
+{
+	Relation rel = open_table("mnist_model");
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bytea *stored_hash;
+
+	ScanKeyInit(&key, column_number(rel, "version"), BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(version));
+	scan = systable_beginscan(rel, compat_primary_key_index(rel), true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model version %d does not exist", version)));
+	if (heap_attisnull(tuple, column_number(rel, "weights"), RelationGetDescr(rel)))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the weights of model version %d were pruned", version),
+						errhint("Use a version whose column \"weights\" in mnist_model is not null.")));
+	stored_hash = DatumGetByteaPP(column_value(rel, tuple, "weights_sha256"));
+	if (VARSIZE_ANY_EXHDR(stored_hash) != MODEL_HASH_SIZE)
+		elog(ERROR, "wrong size of column \"weights_sha256\" of model version %d", version);
+	memcpy(hash, VARDATA_ANY(stored_hash), MODEL_HASH_SIZE);
+	if (blob)
+		*blob = DatumGetByteaPCopy(column_value(rel, tuple, "weights"));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+void
+model_store_hash(int version, uint8 hash[MODEL_HASH_SIZE])
+{
+	read_row(version, hash, NULL);
+}
+
+bytea *
+model_store_blob(int version, uint8 hash[MODEL_HASH_SIZE])
+{
+	bytea *blob;
+	bytea *actual;
+
+	read_row(version, hash, &blob);
+	actual = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(blob)));
+	if (memcmp(VARDATA_ANY(actual), hash, MODEL_HASH_SIZE) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+						errmsg("the weights of model version %d are damaged", version),
+						errdetail("Their SHA-256 is not the one in column \"weights_sha256\" of mnist_model.")));
+	return blob;
+}
+
+float *
+model_store_unpack(const bytea *blob, NnNet *net)
+{
+	NnError error;
+	const void *stored;
+	float *values;
+
+	if (nn_blob_read(VARDATA_ANY(blob), VARSIZE_ANY_EXHDR(blob), net, &stored, &error) != NN_OK)
+		nn_throw(&error);
+	values = nn_alloc(CurrentMemoryContext, net->nvalues * sizeof(float));
+	memcpy(values, stored, net->nvalues * sizeof(float));
+	return values;
+}
+
+float *
+model_store_read(int version, NnNet *net)
+{
+	uint8 hash[MODEL_HASH_SIZE];
+	bytea *blob = model_store_blob(version, hash);
+	float *values = model_store_unpack(blob, net);
+
+	pfree(blob);
+	return values;
+}
+
+/* ---- adding rows ---- */
+
+static char *
+network_text(const NnNet *net)
+{
+	Size size = 2 * NN_MAX_TEXT;
+	char *description = palloc(size);
+
+	nn_net_format(net, description, size);
+	return description;
+}
+
+int
+model_store_add(const NnNet *net, const float *values, const char *architecture, int parent_version, int64 run_id,
+				float validation_accuracy, float test_accuracy)
+{
+	enum
+	{
+		PARENT,
+		ARCHITECTURE,
+		NETWORK,
+		PARAMETERS,
+		WEIGHTS,
+		RUN,
+		VALIDATION,
+		TEST,
+		NCOLUMNS
+	};
+	Oid types[NCOLUMNS] = {INT4OID, TEXTOID, TEXTOID, INT4OID, BYTEAOID, INT8OID, FLOAT4OID, FLOAT4OID};
+	Datum row[NCOLUMNS];
+	char nulls[NCOLUMNS];
+	Size size = nn_blob_size(net);
+	bytea *blob = palloc(size + VARHDRSZ);
+	const char *schema = schema_name();
+	char *sql =
+		psprintf("INSERT INTO %s.mnist_model (version, parent_version, architecture, network, parameters, weights,"
+				 " weights_sha256, run_id, validation_accuracy, test_accuracy)"
+				 " SELECT pg_catalog.max(version) OPERATOR(pg_catalog.+) 1, $1, $2, $3, $4, $5,"
+				 " pg_catalog.sha256($5), $6, $7, $8 FROM %s.mnist_model RETURNING version",
+				 schema, schema);
+	bool isnull;
+
+	SET_VARSIZE(blob, size + VARHDRSZ);
+	nn_blob_write(net, values, VARDATA(blob));
+
+	memset(nulls, ' ', sizeof(nulls));
+	row[PARENT] = Int32GetDatum(parent_version);
+	row[ARCHITECTURE] = CStringGetTextDatum(architecture);
+	row[NETWORK] = CStringGetTextDatum(network_text(net));
+	row[PARAMETERS] = Int32GetDatum((int32) net->nparams);
+	row[WEIGHTS] = PointerGetDatum(blob);
+	row[RUN] = Int64GetDatum(run_id);
+	row[VALIDATION] = Float4GetDatum(validation_accuracy);
+	row[TEST] = Float4GetDatum(test_accuracy);
+	if (parent_version <= 0)
+		nulls[PARENT] = 'n';
+	if (run_id <= 0)
+		nulls[RUN] = 'n';
+	if (isnan(validation_accuracy))
+		nulls[VALIDATION] = 'n';
+	if (isnan(test_accuracy))
+		nulls[TEST] = 'n';
+
+	if (SPI_execute_with_args(sql, NCOLUMNS, types, row, nulls, false, 0) != SPI_OK_INSERT_RETURNING ||
+		SPI_processed != 1)
+		elog(ERROR, "could not add a row to mnist_model");
+	pfree(blob);
+	return DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/* ---- what SQL calls ---- */
+
+/* mnist_hil_default_weights(): the bundled model's blob, for the install script. */
+Datum
+mnist_hil_default_weights(PG_FUNCTION_ARGS)
+{
+	char share[MAXPGPATH];
+	char path[MAXPGPATH];
+	FILE *file;
+	struct stat status;
+	bytea *blob;
+
+	if (!superuser())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be superuser to read the bundled model's file")));
+
+	get_share_path(my_exec_path, share);
+	snprintf(path, sizeof(path), "%s/%s", share, DEFAULT_WEIGHTS_FILE);
+	file = AllocateFile(path, PG_BINARY_R);
+	if (file == NULL || fstat(fileno(file), &status) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
+	if (status.st_size > (off_t) DEFAULT_WEIGHTS_MAX)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("file \"%s\" is too large", path)));
+
+	blob = palloc(status.st_size + VARHDRSZ);
+	SET_VARSIZE(blob, status.st_size + VARHDRSZ);
+	if (fread(VARDATA(blob), 1, status.st_size, file) != (size_t) status.st_size)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not read file \"%s\": %m", path)));
+	FreeFile(file);
+	PG_RETURN_BYTEA_P(blob);
+}
+
+/* mnist_hil_describe(weights): check a blob; its network and number of trainable parameters. */
+Datum
+mnist_hil_describe(PG_FUNCTION_ARGS)
+{
+	bytea *blob = PG_GETARG_BYTEA_PP(0);
+	NnNet *net = palloc(sizeof(NnNet));
+	NnError error;
+	const void *stored;
+	TupleDesc desc;
+	Datum values[2];
+	bool nulls[2] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (nn_blob_read(VARDATA_ANY(blob), VARSIZE_ANY_EXHDR(blob), net, &stored, &error) != NN_OK)
+		nn_throw(&error);
+	values[0] = CStringGetTextDatum(network_text(net));
+	values[1] = Int32GetDatum((int32) net->nparams);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}

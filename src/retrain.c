@@ -1,0 +1,395 @@
+/*
+ * retrain.c: mnist_retrain(), the caller's side of a retraining run.
+ *
+ * The caller checks the arguments, writes them into a small segment of dynamic shared memory (RetrainRequest), starts the
+ * trainer with the segment's handle and sleeps on its latch until the trainer has announced the run (wait => false) or
+ * its end.  It holds nothing over the run but its own transaction and leaves all writing to the trainer.
+ *
+ * Whatever ends the call early -- an error, a cancel, statement_timeout, termination -- detaches the segment, in the
+ * abort of the transaction or at exit, and the callback registered on that ends the trainer too.  The trainer keeps a mapping of
+ * its own, so that a run nobody waits for lives on when the caller has gone.
+ *
+ * The function is SECURITY DEFINER: the checks read the extension's tables as its owner.
+ */
+#include "training.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+
+#define EPOCHS_MAX 10000
+#define BATCH_SIZE_MIN 16
+#define BATCH_SIZE_MAX 4096
+
+/* The arguments' positions, as in 60-training.sql. */
+enum
+{
+	ARG_STRATEGY, ARG_ARCHITECTURES, ARG_EPOCHS, ARG_SEED, ARG_WAIT, ARG_DATASETS, ARG_LEARNING_RATE, ARG_BATCH_SIZE,
+	ARG_PROMOTE
+};
+
+PG_FUNCTION_INFO_V1(mnist_retrain);
+
+static void
+null_argument(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("argument \"%s\" of mnist_retrain must not be null", name)));
+}
+
+/* The elements of a text[] argument; an empty array or a null element is an error. */
+static int
+text_elements(ArrayType *array, const char *name, char ***elements)
+{
+	Datum	   *datums;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &datums, &nulls, &n);
+	if (n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" of mnist_retrain is an empty array", name),
+				 errhint("Leave it out, or pass NULL, for the default.")));
+	*elements = palloc(sizeof(char *) * n);
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" of mnist_retrain has a null element", name)));
+		(*elements)[i] = TextDatumGetCString(datums[i]);
+	}
+	return n;
+}
+
+/* Set the network to train from scratch, the default one if none is named. */
+static void
+set_architecture(TrainingOptions *options, ArrayType *architectures)
+{
+	const char *text = "default";
+	const char *preset;
+	NnNet		net;
+	NnError		error;
+
+	if (architectures != NULL)
+	{
+		char	  **elements;
+
+		if (text_elements(architectures, "architectures", &elements) > 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("mnist_retrain trains one architecture at a time"),
+					 errhint("Name one, and call it once for each.")));
+		text = elements[0];
+		if (options->strategy == TRAINING_FINE_TUNE)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("fine-tuning keeps the live model's architecture"),
+					 errhint("Use strategy => 'from_scratch' to train another one.")));
+	}
+	if (options->strategy == TRAINING_FINE_TUNE)
+		return;					/* the trainer reads it from the live model */
+	if (nn_net_parse(&net, text, strlen(text), &error) != NN_OK)
+		nn_throw(&error);
+	nn_net_format(&net, options->network, sizeof(options->network));
+	preset = nn_preset(text);
+	strlcpy(options->architecture, preset != NULL ? text : "custom", sizeof(options->architecture));
+}
+
+/* Look the named data sets up. */
+static void
+set_datasets(TrainingOptions *options, ArrayType *datasets)
+{
+	char	  **names;
+	int			n = text_elements(datasets, "datasets", &names);
+
+	if (n > TRAINING_MAX_DATASETS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("mnist_retrain takes at most %d data sets", TRAINING_MAX_DATASETS)));
+	for (int i = 0; i < n; i++)
+	{
+		Oid			types[] = {TEXTOID};
+		Datum		values[] = {CStringGetTextDatum(names[i])};
+		bool		isnull;
+
+		SPI_execute_with_args(psprintf("SELECT id FROM %s.mnist_dataset WHERE name = $1", schema_name()),
+							  1, types, values, NULL, true, 1);
+		if (SPI_processed == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("there is no data set \"%s\"", names[i]),
+					 errhint("The data sets are listed in table mnist_dataset.")));
+		options->dataset_ids[i] =
+			DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	options->ndatasets = n;
+}
+
+/* A whole-number argument within bounds, or its default. */
+static int
+int_argument(FunctionCallInfo fcinfo, int arg, const char *name, int low, int high, int defaultval)
+{
+	int			value;
+
+	if (PG_ARGISNULL(arg))
+		return defaultval;
+	value = PG_GETARG_INT32(arg);
+	if (value < low || value > high)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" of mnist_retrain is %d", name, value),
+				 errhint("It must be from %d to %d.", low, high)));
+	return value;
+}
+
+/* Check all arguments and make of them what the run goes by. */
+static void
+read_arguments(FunctionCallInfo fcinfo, TrainingOptions *options)
+{
+	if (PG_ARGISNULL(ARG_STRATEGY))
+		null_argument("strategy");
+	if (PG_ARGISNULL(ARG_WAIT))
+		null_argument("wait");
+	if (PG_ARGISNULL(ARG_PROMOTE))
+		null_argument("promote");
+
+	training_options_init(options, training_strategy_parse(text_to_cstring(PG_GETARG_TEXT_PP(ARG_STRATEGY))));
+	set_architecture(options, PG_ARGISNULL(ARG_ARCHITECTURES) ? NULL : PG_GETARG_ARRAYTYPE_P(ARG_ARCHITECTURES));
+	if (mnist_hil_epochs > 0)
+		options->epochs = mnist_hil_epochs;
+	options->epochs = int_argument(fcinfo, ARG_EPOCHS, "epochs", 1, EPOCHS_MAX, options->epochs);
+	options->batch_size = int_argument(fcinfo, ARG_BATCH_SIZE, "batch_size", BATCH_SIZE_MIN, BATCH_SIZE_MAX,
+									   options->batch_size);
+	if (!PG_ARGISNULL(ARG_LEARNING_RATE))
+	{
+		float		rate = PG_GETARG_FLOAT4(ARG_LEARNING_RATE);
+
+		if (!(rate > 0.0f && rate <= 1.0f))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("argument \"learning_rate\" of mnist_retrain is %g", rate),
+					 errhint("It must be above 0 and at most 1; the default is %g.", options->learning_rate)));
+		options->learning_rate = rate;
+	}
+	if (!PG_ARGISNULL(ARG_SEED))
+		options->seed = PG_GETARG_INT64(ARG_SEED);
+	else if (!pg_strong_random(&options->seed, sizeof(options->seed)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate a random seed")));
+	options->promote = PG_GETARG_BOOL(ARG_PROMOTE);
+	options->processes = Min(mnist_hil_training_workers, TRAINING_MAX_PROCESSES);
+	options->memory_kb = mnist_hil_training_memory;
+}
+
+/* Who calls: not the owner, as whom the body of this function runs. */
+static void
+read_invoker(NameData *invoker)
+{
+	bool		isnull;
+	Datum		value;
+
+	SPI_execute(psprintf("SELECT %s.mnist_hil_invoker()::pg_catalog.name", schema_name()), true, 1);
+	if (SPI_processed != 1)
+		elog(ERROR, "mnist_hil_invoker returned no row");
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	namestrcpy(invoker, NameStr(*DatumGetName(value)));
+}
+
+/*
+ * The trainer locks these to record a new model, and would wait for this transaction, which waits for the trainer: a deadlock
+ * that the server cannot see, because this side of it is no lock.
+ */
+static void
+check_no_lock_in_the_way(const char *relname)
+{
+	Relation	relation = table_open(schema_relation(relname), AccessShareLock);
+	bool		locked = CheckRelationLockedByMe(relation, RowExclusiveLock, true);
+
+	table_close(relation, NoLock);
+	if (locked)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("mnist_retrain cannot wait in a transaction that has changed %s", relname),
+				 errdetail("The training process would wait for this transaction's locks."),
+				 errhint("Commit first, or use wait => false.")));
+}
+
+/* What would be refused by the trainer, said before any process starts. */
+static void
+check_ready(const TrainingOptions *options, bool wait)
+{
+	int64		running = record_running();
+
+	if (running != 0)
+		record_refuse(running);
+	record_check_data(options);
+	if (wait)
+	{
+		check_no_lock_in_the_way("mnist_run");
+		check_no_lock_in_the_way("mnist_model");
+		check_no_lock_in_the_way("mnist_deployment");
+	}
+}
+
+/* On detaching the request before its end: nobody waits for the run any more. */
+static void
+terminate_trainer(dsm_segment *segment, Datum handle)
+{
+	(void) segment;
+	TerminateBackgroundWorker((BackgroundWorkerHandle *) DatumGetPointer(handle));
+	pfree(DatumGetPointer(handle));
+}
+
+static BackgroundWorkerHandle *
+start_trainer(dsm_segment *segment)
+{
+	BackgroundWorkerHandle *handle = training_process_start("mnist_hil trainer", "mnist_hil_trainer_main", segment,
+															NULL, 0);
+
+	if (handle == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no background worker slot is free for the training process"),
+				 errhint("Increase max_worker_processes.")));
+	return handle;
+}
+
+/* Sleep until the request has reached a state, and return the one it is in. */
+static RetrainState
+wait_for_trainer(RetrainRequest *request, BackgroundWorkerHandle *handle, RetrainState awaited)
+{
+	for (;;)
+	{
+		pid_t		pid;
+		BgwHandleStatus status = GetBackgroundWorkerPid(handle, &pid);
+		RetrainState state = (RetrainState) pg_atomic_read_u32(&request->state);
+
+		pg_read_barrier();
+		if (state >= awaited)
+			return state;
+		if (status == BGWH_STOPPED)
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("the training process ended unexpectedly"),
+					 errhint("The server log may say why.")));
+		if (status == BGWH_POSTMASTER_DIED)
+			ereport(FATAL,
+					(errcode(ERRCODE_ADMIN_SHUTDOWN),
+					 errmsg("the postmaster has ended")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static void
+put_float(Datum *values, bool *nulls, int column, float value)
+{
+	nulls[column] = isnan(value);
+	values[column] = Float4GetDatum(value);
+}
+
+/* The result row of a finished run, or of one that was only started. */
+static Datum
+result_row(FunctionCallInfo fcinfo, const RetrainRequest *request, bool finished)
+{
+	TupleDesc	tupdesc;
+	Datum		values[10] = {0};
+	bool		nulls[10];
+	const TrainingOutcome *outcome = &request->outcome;
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	memset(nulls, true, sizeof(nulls));
+	values[0] = Int64GetDatum(request->run_id);
+	nulls[0] = false;
+	if (finished)
+	{
+		values[1] = Int32GetDatum(outcome->model_version);
+		values[2] = BoolGetDatum(outcome->promoted);
+		values[3] = CStringGetTextDatum(outcome->verdict);
+		nulls[1] = nulls[2] = nulls[3] = false;
+		put_float(values, nulls, 4, training_accuracy(&outcome->candidate.sets[TRAINING_SET_TEST]));
+		put_float(values, nulls, 5, training_accuracy(&outcome->candidate.sets[TRAINING_SET_VALIDATION]));
+		put_float(values, nulls, 6, training_accuracy(&outcome->live.sets[TRAINING_SET_VALIDATION]));
+		put_float(values, nulls, 7, training_accuracy(&outcome->candidate.sets[TRAINING_SET_HELD_OUT]));
+		put_float(values, nulls, 8, training_accuracy(&outcome->live.sets[TRAINING_SET_HELD_OUT]));
+		put_float(values, nulls, 9, outcome->seconds);
+	}
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls));
+}
+
+/*
+ * mnist_retrain(strategy text, architectures text[], epochs int, seed bigint, wait boolean, datasets text[],
+ *				 learning_rate real, batch_size int, promote boolean)
+ *
+ * Train a model on base data and feedback, and let it go live if the gate passes it.  Returns one row: the run and,
+ * unless wait is false, what came of it.  The errors are those of the checks above, or the run's own.
+ */
+Datum
+mnist_retrain(PG_FUNCTION_ARGS)
+{
+	TrainingOptions *options = palloc0(sizeof(TrainingOptions));
+	NameData	invoker;
+	bool		wait;
+	dsm_segment *segment;
+	RetrainRequest *request;
+	BackgroundWorkerHandle *handle;
+	RetrainState state;
+	Datum		row;
+
+	PreventCommandIfReadOnly("mnist_retrain()");
+	PreventCommandDuringRecovery("mnist_retrain()");
+	read_arguments(fcinfo, options);
+	wait = PG_GETARG_BOOL(ARG_WAIT);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (!PG_ARGISNULL(ARG_DATASETS))
+		set_datasets(options, PG_GETARG_ARRAYTYPE_P(ARG_DATASETS));
+	check_ready(options, wait);
+	read_invoker(&invoker);
+	SPI_finish();
+
+	segment = dsm_create(sizeof(RetrainRequest), 0);
+	request = dsm_segment_address(segment);
+	memset(request, 0, sizeof(RetrainRequest));
+	request->database = MyDatabaseId;
+	request->owner = schema_owner();
+	request->requested_by = invoker;
+	request->caller = (int) (MyProc - ProcGlobal->allProcs);
+	request->options = *options;
+	pg_atomic_init_u32(&request->state, RETRAIN_STARTING);
+
+	handle = start_trainer(segment);
+	on_dsm_detach(segment, terminate_trainer, PointerGetDatum(handle));
+	state = wait_for_trainer(request, handle, wait ? RETRAIN_DONE : RETRAIN_RUNNING);
+	if (state >= RETRAIN_DONE)
+		WaitForBackgroundWorkerShutdown(handle);	/* its slot is free for the next call */
+	if (state == RETRAIN_FAILED)
+	{
+		TrainingError error = request->error;
+
+		training_error_throw(&error);
+	}
+	row = result_row(fcinfo, request, wait);
+	cancel_on_dsm_detach(segment, terminate_trainer, PointerGetDatum(handle));
+	dsm_detach(segment);
+	pfree(handle);
+	PG_RETURN_DATUM(row);
+}

@@ -1,0 +1,139 @@
+/*
+ * schema.c: where the extension lives in this database.
+ *
+ * What is looked up in the catalogs is kept until something it rests on changes.  The stamp counts such changes:
+ * whatever is derived from the extension's catalog entries, or from the contents of mnist_deployment (whose trigger
+ * invalidates that table's relcache entry on every change), holds as long as the stamp is the same.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_extension.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "mnist_hil.h"
+
+#define EXTENSION_NAME "mnist_hil"
+
+static uint64 stamp = 1;
+
+static struct
+{
+	uint64 stamp; /* holds while equal to the stamp above */
+	Oid namespace;
+	Oid owner;
+	Oid deployment;					/* the relation whose invalidation is listened to */
+	char name[2 * NAMEDATALEN + 3]; /* quoted */
+} cached;
+
+static void
+on_relation_change(Datum argument, Oid relation)
+{
+	(void) argument;
+	if (relation == InvalidOid || relation == cached.deployment)
+		stamp++;
+}
+
+static void
+on_namespace_change(Datum argument, int cache_id, uint32 hash_value)
+{
+	(void) argument;
+	(void) cache_id;
+	(void) hash_value;
+	stamp++;
+}
+
+/* Find the extension's row in pg_extension; false if there is none. */
+static bool
+find_extension(Oid *namespace, Oid *owner)
+{
+	Relation rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum(EXTENSION_NAME));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_extension extension = (Form_pg_extension) GETSTRUCT(tuple);
+
+		*namespace = extension->extnamespace;
+		*owner = extension->extowner;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return HeapTupleIsValid(tuple);
+}
+
+/* Make sure that "cached" holds. */
+static void
+look_up(void)
+{
+	static bool listening = false;
+	uint64 before;
+	Oid namespace = InvalidOid;
+	Oid owner = InvalidOid;
+	char *name = NULL;
+
+	if (cached.stamp == stamp)
+		return;
+
+	if (!listening)
+	{
+		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, on_namespace_change, (Datum) 0);
+		listening = true;
+	}
+
+	/* A change that arrives while the catalogs are read leaves the result usable once, and no longer. */
+	before = stamp;
+	if (find_extension(&namespace, &owner))
+		name = get_namespace_name(namespace);
+	if (name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("extension \"%s\" is not installed in this database", EXTENSION_NAME),
+						errhint("Run CREATE EXTENSION %s.", EXTENSION_NAME)));
+	strlcpy(cached.name, quote_identifier(name), sizeof(cached.name));
+	cached.namespace = namespace;
+	cached.owner = owner;
+	cached.deployment = get_relname_relid("mnist_deployment", namespace);
+	cached.stamp = before;
+}
+
+uint64
+schema_stamp(void)
+{
+	return stamp;
+}
+
+const char *
+schema_name(void)
+{
+	look_up();
+	return cached.name;
+}
+
+Oid
+schema_relation(const char *relname)
+{
+	look_up();
+	if (strcmp(relname, "mnist_deployment") == 0)
+		return cached.deployment;
+	return get_relname_relid(relname, cached.namespace);
+}
+
+Oid
+schema_owner(void)
+{
+	look_up();
+	return cached.owner;
+}

@@ -1,0 +1,383 @@
+/*
+ * training.h: what the files of a retraining run share.
+ *
+ * A run is one background worker, the trainer, with helpers beside it:
+ *
+ *	retrain.c			the SQL function: checks its arguments, starts the trainer, waits for its reply
+ *	trainer.c			the trainer: the run from its row to its verdict
+ *	training_options.c	every hyperparameter, per strategy
+ *	training_process.c	what starting a process takes, and errors that cross from one to another
+ *	training_record.c	what a run writes into the tables
+ *	training_crew.c		the processes of a run: their shared segment, how they start, meet and end
+ *	training_data.c		each process's share of the samples
+ *	training_loop.c		the steps, and reading whole sets
+ *	training_gate.c		is the candidate to go live?
+ */
+#ifndef MNIST_HIL_TRAINING_H
+#define MNIST_HIL_TRAINING_H
+
+#include <math.h>
+
+#include "mnist_hil.h"
+
+#include "port/atomics.h"
+#include "postmaster/bgworker.h"
+#include "storage/barrier.h"
+#include "storage/dsm.h"
+#include "storage/spin.h"
+#include "utils/timestamp.h"
+
+#define TRAINING_MAX_PROCESSES 64	/* of one run */
+#define TRAINING_MAX_DATASETS 256	/* that a call can name */
+#define TRAINING_MIN_TRAIN 100	/* base images to train on: fewer are no rehearsal */
+#define TRAINING_MIN_VALIDATION 10	/* base images to judge by */
+#define TRAINING_MAX_MESSAGE 512
+
+/* ---- training_options.c ---- */
+
+typedef enum TrainingStrategy
+{
+	TRAINING_FINE_TUNE,			/* from the live model's weights */
+	TRAINING_FROM_SCRATCH
+} TrainingStrategy;
+
+/* Everything that decides what a run does; the same bytes lie in the segments of caller and run. */
+typedef struct TrainingOptions
+{
+	TrainingStrategy strategy;
+	char		architecture[NAMEDATALEN];	/* a preset's name, or "custom" */
+	char		network[2 * NN_MAX_TEXT];	/* canonical description; empty until known (fine-tuning) */
+	int64		seed;
+	int			epochs;
+	int			batch_size;		/* images of a step, over all processes */
+	int			epoch_images;	/* images of an epoch at least; 0: as many as there are to train on */
+	float		learning_rate;	/* at its peak */
+	float		warmup;			/* share of the steps that it takes to get there */
+	float		beta1;			/* of Adam */
+	float		beta2;
+	float		weight_decay;
+	float		stats_momentum; /* of batch norm's running statistics */
+	float		average_decay;	/* of the moving average of the weights, which is what is kept */
+	float		label_smoothing;
+	float		distillation;	/* weight of the live model's own reading in a base image's target */
+	float		feedback_share; /* of each batch that is feedback, at most */
+	int			feedback_repeats;	/* how often an epoch may show the same feedback image */
+	NnAugment	augment;
+	bool		promote;		/* go live if the gate lets it pass */
+	int			processes;		/* asked for, the trainer included */
+	int			memory_kb;		/* over all processes */
+	int			ndatasets;		/* 0: all data sets */
+	int			dataset_ids[TRAINING_MAX_DATASETS];
+} TrainingOptions;
+
+/* A strategy's hyperparameters; the network and the data sets are left empty. */
+extern void training_options_init(TrainingOptions *options, TrainingStrategy strategy);
+
+extern const char *training_strategy_name(TrainingStrategy strategy);
+
+/* Parse a strategy's name: ERRCODE_INVALID_PARAMETER_VALUE with a hint if there is none of that name. */
+extern TrainingStrategy training_strategy_parse(const char *name);
+
+/* The hyperparameters as JSON, for mnist_run.parameters. */
+extern char *training_options_json(const TrainingOptions *options);
+
+/* The chosen data sets as an int4[] Datum, or NULL for all. */
+extern Datum training_options_datasets(const TrainingOptions *options, bool *isnull);
+
+/* ---- sets of images, and how well they are read ---- */
+
+typedef enum TrainingSetKind
+{
+	TRAINING_SET_TRAIN,			/* base images to train on */
+	TRAINING_SET_FEEDBACK,		/* feedback to train on */
+	TRAINING_SET_VALIDATION,	/* base images that choose and judge */
+	TRAINING_SET_HELD_OUT,		/* feedback that judges */
+	TRAINING_SET_TEST,			/* base images that are reported, and choose nothing */
+	TRAINING_NSETS
+} TrainingSetKind;
+
+#define TRAINING_SET_BIT(kind) (1u << (kind))
+#define TRAINING_ALL_SETS ((1u << TRAINING_NSETS) - 1)
+
+typedef struct TrainingScore
+{
+	int64		images;
+	int64		correct;
+	double		loss;			/* sum of cross-entropies */
+} TrainingScore;
+
+typedef struct TrainingScores
+{
+	TrainingScore sets[TRAINING_NSETS];
+} TrainingScores;
+
+/* Share of images read correctly; NaN if there are none. */
+static inline float
+training_accuracy(const TrainingScore *score)
+{
+	return score->images > 0 ? (float) ((double) score->correct / (double) score->images) : NAN;
+}
+
+/* ---- caller and trainer: the request segment ---- */
+
+typedef enum RetrainState
+{
+	RETRAIN_STARTING,
+	RETRAIN_RUNNING,			/* run_id is set */
+	RETRAIN_DONE,				/* so is everything else */
+	RETRAIN_FAILED				/* so is error */
+} RetrainState;
+
+typedef struct TrainingError
+{
+	int			sqlerrcode;
+	char		message[TRAINING_MAX_MESSAGE];
+	char		detail[TRAINING_MAX_MESSAGE];
+	char		hint[TRAINING_MAX_MESSAGE];
+} TrainingError;
+
+/* What a run came to; NaN stands for a figure that there is none of. */
+typedef struct TrainingOutcome
+{
+	int			model_version;
+	bool		promoted;
+	char		verdict[TRAINING_MAX_MESSAGE];
+	TrainingScores candidate;
+	TrainingScores live;
+	float		seconds;
+} TrainingOutcome;
+
+/*
+ * Made by the caller, who writes everything above state before the trainer starts.  The trainer alone writes what
+ * is below, each part before the state that announces it; both sides put a memory barrier between.
+ */
+typedef struct RetrainRequest
+{
+	Oid			database;
+	Oid			owner;			/* of the extension: whom the trainer acts as */
+	NameData	requested_by;
+	int			caller;			/* the caller's number among ProcGlobal->allProcs, to set its latch */
+	TrainingOptions options;
+
+	pg_atomic_uint32 state;		/* RetrainState */
+	int64		run_id;
+	TrainingOutcome outcome;
+	TrainingError error;
+} RetrainRequest;
+
+/* ---- training_record.c ---- */
+
+/* The live model, as the run found it. */
+typedef struct TrainingParent
+{
+	int			version;
+	char		architecture[NAMEDATALEN];
+	NnNet		net;
+	float	   *values;			/* palloc'd */
+} TrainingParent;
+
+extern void record_begin(void);
+extern void record_commit(void);
+extern void record_check_data(const TrainingOptions *options);
+extern int64 record_running(void);
+extern void record_refuse(int64 run_id) pg_attribute_noreturn();
+extern void record_read_parent(TrainingParent *parent, MemoryContext context);
+extern int64 record_start(const TrainingOptions *options, const TrainingParent *parent, const char *requested_by);
+extern void record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRAINING_NSETS],
+						int nprocesses);
+extern void record_phase(int64 run_id, const char *phase);
+extern void record_progress(int64 run_id, int epoch, double progress, double loss, double images_per_second);
+extern void record_epoch(int64 run_id, int epoch, const TrainingScore *train, const TrainingScore *validation,
+						 float learning_rate, double images_per_second);
+extern bool record_possible(void);
+extern void record_failure(int64 run_id, const ErrorData *edata);
+
+/* Which feedback a run used: ids and splits, in the run's memory. */
+typedef struct TrainingFeedback
+{
+	Datum		ids;			/* int8[] */
+	Datum		held_out;		/* bool[] */
+} TrainingFeedback;
+
+extern void record_read_feedback(TrainingFeedback *feedback, MemoryContext context);
+extern void record_success(int64 run_id, const TrainingOptions *options, const TrainingParent *parent,
+						   const NnNet *net, const float *values, const TrainingFeedback *feedback, bool passed,
+						   const char *requested_by, TrainingOutcome *outcome);
+
+/* ---- training_data.c ---- */
+
+typedef struct TrainingSet
+{
+	int			n;
+	uint8	   *pixels;			/* (n, 784) */
+	uint8	   *labels;			/* (n) */
+} TrainingSet;
+
+/* One process's share of every set. */
+typedef struct TrainingData
+{
+	TrainingSet sets[TRAINING_NSETS];
+} TrainingData;
+
+/*
+ * Load share rank of nprocesses into a memory context, under the snapshot at hand; SPI is connected.  other_bytes: what
+ * the run needs besides, over all processes; ERRCODE_OUT_OF_MEMORY if all of it is more than mnist_hil.training_memory.
+ */
+extern TrainingData *training_data_load(const TrainingOptions *options, int rank, int nprocesses, Size other_bytes,
+										MemoryContext context);
+
+/* ---- training_process.c ---- */
+
+/*
+ * How trainer and helpers start: signal handlers, the connection as the extension's owner, settings of their own.  From
+ * here on SIGTERM, like SIGINT, makes CHECK_FOR_INTERRUPTS throw ERRCODE_QUERY_CANCELED.
+ */
+extern void training_process_connect(Oid database, Oid owner);
+
+/* Register a worker of this library, to be started with a segment's handle; NULL if no slot is free. */
+extern BackgroundWorkerHandle *training_process_start(const char *type, const char *function, dsm_segment *segment,
+													  const void *extra, Size extra_size);
+
+/* Write an error down for another process. */
+extern void training_error_copy(TrainingError *error, const ErrorData *edata);
+
+/* Throw what another process wrote down. */
+extern void training_error_throw(const TrainingError *error) pg_attribute_noreturn();
+
+/* ---- training_crew.c ---- */
+
+/* The vectors of a run, one after the other in its segment. */
+typedef enum TrainingVector
+{
+	TRAINING_LIVE,				/* the live model's values */
+	TRAINING_VALUES,			/* being trained; the candidate at the end */
+	TRAINING_MOMENT1,
+	TRAINING_MOMENT2,
+	TRAINING_AVERAGE,			/* moving average of the values */
+	TRAINING_GRADIENTS			/* first of one a process */
+} TrainingVector;
+
+typedef enum TrainingCommand
+{
+	TRAINING_LOAD,				/* the samples */
+	TRAINING_STEPS,				/* steps of training */
+	TRAINING_EVALUATE			/* read sets with a vector's weights */
+} TrainingCommand;
+
+/* What one process tells the others; written by it alone, read after a barrier. */
+typedef struct TrainingSlot
+{
+	int64		totals[TRAINING_NSETS]; /* images of its shares */
+	TrainingScore step;			/* of the last step */
+	TrainingScores scores;		/* of the last TRAINING_EVALUATE */
+} TrainingSlot;
+
+/* The run's segment; the vectors follow it. */
+typedef struct TrainingShared
+{
+	/* written by the trainer before it starts helpers, never changed */
+	int			trainer;		/* its number among ProcGlobal->allProcs, to set its latch */
+	TrainingOptions options;
+	char		live_network[2 * NN_MAX_TEXT];
+	Size		live_bytes;		/* of the live model's vector */
+	Size		vector_bytes;	/* of each other one */
+
+	/* how the processes meet and how they learn of the end */
+	Barrier		barrier;
+	pg_atomic_uint32 stopped;	/* nobody trains on: an error, or the trainer has gone */
+	slock_t		mutex;			/* guards the two below */
+	bool		has_error;
+	TrainingError error;		/* the first one */
+
+	/* set by each helper when it has joined the barrier; by the order in which they were started */
+	pg_atomic_uint32 ready[TRAINING_MAX_PROCESSES];
+
+	/* written by the trainer before a barrier, read by the others after it */
+	int			nprocesses;
+	int			ranks[TRAINING_MAX_PROCESSES];	/* like ready */
+	TrainingCommand command;
+	char		snapshot[64];	/* TRAINING_LOAD */
+	int64		first_step;		/* TRAINING_STEPS */
+	int64		nsteps;
+	int64		all_steps;
+	double		feedback_share; /* of each batch */
+	TrainingVector vector;		/* TRAINING_EVALUATE */
+	uint32		sets;
+
+	TrainingSlot slots[TRAINING_MAX_PROCESSES]; /* by rank */
+} TrainingShared;
+
+/* Called in the trainer after each step, while the helpers wait. */
+typedef void (*TrainingStepHook) (void *context, int64 step, const TrainingScore *score);
+
+/* One process's view of a run. */
+typedef struct TrainingCrew
+{
+	dsm_segment *segment;
+	TrainingShared *shared;
+	int			rank;			/* 0: the trainer */
+	bool		attached;		/* to the barrier */
+	NnNet		net;
+	NnNet		live_net;
+	MemoryContext context;		/* of everything the process needs for the run */
+	TrainingData *data;
+	struct TrainingLoop *loop;	/* training_loop.c's own */
+
+	/* trainer only */
+	int			nhelpers;
+	BackgroundWorkerHandle *helpers[TRAINING_MAX_PROCESSES];
+	TrainingStepHook hook;
+	void	   *hook_context;
+} TrainingCrew;
+
+/*
+ * Trainer: make the run's segment, with the live model's values in it, and start helpers, as many as there are worker slots for.
+ */
+extern TrainingCrew *training_crew_create(const TrainingOptions *options, const TrainingParent *parent, Oid database,
+										  Oid owner);
+
+/* Trainer: have all processes do something, itself included, and return when all have. */
+extern void training_crew_command(TrainingCrew *crew, TrainingCommand command);
+
+/* Trainer: images of each set over all processes. */
+extern void training_crew_totals(const TrainingCrew *crew, int64 totals[TRAINING_NSETS]);
+
+/* Trainer: end the helpers, after an error as well, and wait until they are gone. */
+extern void training_crew_end(TrainingCrew *crew);
+
+/* Meet the other processes; throws if one of them has failed. */
+extern void training_crew_wait(TrainingCrew *crew);
+
+/* A vector of the run: a TrainingVector, or TRAINING_GRADIENTS + rank. */
+extern float *training_crew_vector(const TrainingCrew *crew, int vector);
+
+/* ---- training_loop.c ---- */
+
+/* Memory that each process of the run needs for steps and evaluation, in bytes. */
+extern Size training_loop_bytes(const TrainingOptions *options, const NnNet *net, const NnNet *live_net,
+								int nprocesses);
+
+/* Make everything ready for steps and evaluation, once the data is loaded. */
+extern void training_loop_init(TrainingCrew *crew);
+
+/* Do TRAINING_STEPS: this process's part of them. */
+extern void training_loop_steps(TrainingCrew *crew);
+
+/* Do TRAINING_EVALUATE: read this process's share of the sets. */
+extern void training_loop_evaluate(TrainingCrew *crew);
+
+/* Learning rate at a step of all_steps. */
+extern float training_loop_learning_rate(const TrainingOptions *options, int64 step, int64 all_steps);
+
+/* ---- training_gate.c ---- */
+
+/* Read sets (a mask of TRAINING_SET_BITs) with a vector's weights, all processes together. */
+extern TrainingScores training_gate_read(TrainingCrew *crew, TrainingVector vector, uint32 sets);
+
+/* Leave the candidate in TRAINING_VALUES. */
+extern void training_gate_choose(TrainingCrew *crew);
+
+/* Judge candidate against live by the figures in outcome; writes the verdict.  True: it passes. */
+extern bool training_gate_judge(const TrainingOptions *options, int live_version, TrainingOutcome *outcome);
+
+#endif							/* MNIST_HIL_TRAINING_H */

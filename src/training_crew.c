@@ -1,0 +1,356 @@
+/*
+ * training_crew.c: the processes of a run, and how they meet.
+ *
+ * The trainer makes one segment of dynamic shared memory: TrainingShared, then the vectors (the live model's values, the
+ * values, Adam's two moments, the average, a gradient a process).  Samples never go there: /dev/shm may be small.
+ *
+ * Helpers wait at the barrier for a command of the trainer, all processes carry it out, and meet again.  Whoever reads
+ * what another process wrote does so on the other side of a barrier, which orders memory; no lock is needed.
+ *
+ * Who takes part is settled before the first command: the trainer joins the barrier before it starts helpers, and waits for
+ * each helper to join or to be gone.  Ranks follow the order in which they were started.
+ *
+ * The end.  A process that leaves -- the trainer when the run is over, any of them on an error or a signal -- first sets
+ * "stopped", then leaves the barrier, which releases those who wait there; every process looks at "stopped" after each barrier
+ * and leaves in turn.  A callback on the segment does the same at exit, whatever its reason.  So nobody waits for somebody who has gone.  A process
+ * killed outright takes the whole server through crash recovery, as any other would.
+ */
+#include "training.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/wait_event.h"
+
+/* Images a process should have of each batch at least, for batch norm's statistics to mean something. */
+#define MIN_SHARE 8
+
+/* What a helper is told when it is started. */
+typedef struct HelperStart
+{
+	Oid			database;
+	Oid			owner;
+	int			number;			/* 1, 2, ... */
+} HelperStart;
+
+extern PGDLLEXPORT void mnist_hil_helper_main(Datum main_arg);
+
+static Size
+vectors_offset(void)
+{
+	return TYPEALIGN(NN_ALIGN, sizeof(TrainingShared));
+}
+
+float *
+training_crew_vector(const TrainingCrew *crew, int vector)
+{
+	char	   *vectors = (char *) crew->shared + vectors_offset();
+
+	if (vector == TRAINING_LIVE)
+		return (float *) vectors;
+	return (float *) (vectors + crew->shared->live_bytes + (Size) (vector - 1) * crew->shared->vector_bytes);
+}
+
+/* Leave the barrier, so that nobody waits for this process. */
+static void
+leave(TrainingCrew *crew)
+{
+	if (!crew->attached)
+		return;
+	crew->attached = false;
+	pg_atomic_write_u32(&crew->shared->stopped, 1);
+	BarrierDetach(&crew->shared->barrier);
+}
+
+static void
+leave_on_detach(dsm_segment *segment, Datum crew)
+{
+	(void) segment;
+	leave((TrainingCrew *) DatumGetPointer(crew));
+}
+
+/* Join the run of a segment. */
+static TrainingCrew *
+join(dsm_segment *segment)
+{
+	TrainingCrew *crew = MemoryContextAllocZero(TopMemoryContext, sizeof(TrainingCrew));
+	NnError		error;
+
+	crew->segment = segment;
+	crew->shared = dsm_segment_address(segment);
+	crew->context = AllocSetContextCreate(TopMemoryContext, "mnist_hil training", ALLOCSET_DEFAULT_SIZES);
+	if (nn_net_parse(&crew->net, crew->shared->options.network, strlen(crew->shared->options.network), &error) != NN_OK ||
+		nn_net_parse(&crew->live_net, crew->shared->live_network, strlen(crew->shared->live_network), &error) != NN_OK)
+		nn_throw(&error);
+	on_dsm_detach(segment, leave_on_detach, PointerGetDatum(crew));
+	BarrierAttach(&crew->shared->barrier);
+	crew->attached = true;
+	return crew;
+}
+
+/* Wait until every helper has joined or is gone, and give ranks to those who are here. */
+static void
+muster(TrainingCrew *crew)
+{
+	TrainingShared *shared = crew->shared;
+
+	for (;;)
+	{
+		bool		all = true;
+
+		for (int i = 0; i < crew->nhelpers; i++)
+		{
+			pid_t		pid;
+
+			if (pg_atomic_read_u32(&shared->ready[i]) == 0 &&
+				GetBackgroundWorkerPid(crew->helpers[i], &pid) != BGWH_STOPPED)
+				all = false;
+		}
+		if (all)
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+
+	shared->nprocesses = 1;
+	for (int i = 0; i < crew->nhelpers; i++)
+		shared->ranks[i] = pg_atomic_read_u32(&shared->ready[i]) != 0 ? shared->nprocesses++ : -1;
+}
+
+static void
+start_helpers(TrainingCrew *crew, int wanted, Oid database, Oid owner)
+{
+	for (int i = 0; i < wanted; i++)
+	{
+		HelperStart start = {.database = database,.owner = owner,.number = i + 1};
+
+		crew->helpers[i] = training_process_start("mnist_hil helper", "mnist_hil_helper_main", crew->segment, &start,
+												  sizeof(start));
+		if (crew->helpers[i] == NULL)
+			break;				/* no slot is free: make do with those there are */
+		crew->nhelpers++;
+	}
+	muster(crew);
+}
+
+TrainingCrew *
+training_crew_create(const TrainingOptions *options, const TrainingParent *parent, Oid database, Oid owner)
+{
+	int			processes = Max(1, Min(options->processes, options->batch_size / MIN_SHARE));
+	NnNet		net;
+	NnError		error;
+	Size		vector_bytes;
+	Size		live_bytes = TYPEALIGN(NN_ALIGN, parent->net.nvalues * sizeof(float));
+	Size		size;
+	dsm_segment *segment;
+	TrainingShared *shared;
+	TrainingCrew *crew;
+
+	if (nn_net_parse(&net, options->network, strlen(options->network), &error) != NN_OK)
+		nn_throw(&error);
+	vector_bytes = TYPEALIGN(NN_ALIGN, net.nvalues * sizeof(float));
+	size = add_size(add_size(vectors_offset(), live_bytes),
+					mul_size(vector_bytes, TRAINING_GRADIENTS - 1 + processes));
+	segment = dsm_create(size, 0);
+	shared = dsm_segment_address(segment);
+	memset(shared, 0, size);
+	shared->trainer = (int) (MyProc - ProcGlobal->allProcs);
+	shared->options = *options;
+	nn_net_format(&parent->net, shared->live_network, sizeof(shared->live_network));
+	shared->live_bytes = live_bytes;
+	shared->vector_bytes = vector_bytes;
+	BarrierInit(&shared->barrier, 0);
+	pg_atomic_init_u32(&shared->stopped, 0);
+	SpinLockInit(&shared->mutex);
+	for (int i = 0; i < TRAINING_MAX_PROCESSES; i++)
+		pg_atomic_init_u32(&shared->ready[i], 0);
+
+	crew = join(segment);
+	memcpy(training_crew_vector(crew, TRAINING_LIVE), parent->values, parent->net.nvalues * sizeof(float));
+	start_helpers(crew, processes - 1, database, owner);
+	return crew;
+}
+
+void
+training_crew_wait(TrainingCrew *crew)
+{
+	TrainingShared *shared = crew->shared;
+	TrainingError error;
+	bool		has_error;
+
+	BarrierArriveAndWait(&shared->barrier, PG_WAIT_EXTENSION);
+	if (pg_atomic_read_u32(&shared->stopped) == 0)
+		return;
+
+	SpinLockAcquire(&shared->mutex);
+	has_error = shared->has_error;
+	error = shared->error;
+	SpinLockRelease(&shared->mutex);
+	if (has_error)
+		training_error_throw(&error);
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("a training process ended unexpectedly")));
+}
+
+/* Do TRAINING_LOAD.  The trainer is in the transaction that exported the snapshot; a helper opens its own under it. */
+static void
+load(TrainingCrew *crew)
+{
+	TrainingShared *shared = crew->shared;
+	Size		other_bytes = add_size(dsm_segment_map_length(crew->segment),
+									   mul_size(training_loop_bytes(&shared->options, &crew->net, &crew->live_net,
+																	shared->nprocesses), shared->nprocesses));
+
+	if (crew->rank > 0)
+	{
+		StartTransactionCommand();
+		XactIsoLevel = XACT_REPEATABLE_READ;
+		XactReadOnly = true;
+		ImportSnapshot(shared->snapshot);
+		PushActiveSnapshot(GetTransactionSnapshot());
+	}
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	crew->data = training_data_load(&shared->options, crew->rank, shared->nprocesses, other_bytes, crew->context);
+	SPI_finish();
+	if (crew->rank > 0)
+	{
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		pgstat_report_stat(false);
+		pgstat_report_activity(STATE_RUNNING, "training");
+	}
+	for (int i = 0; i < TRAINING_NSETS; i++)
+		shared->slots[crew->rank].totals[i] = crew->data->sets[i].n;
+	training_loop_init(crew);
+}
+
+/* Carry out the command at hand, between the barrier that announced it and one that says all are done. */
+static void
+carry_out(TrainingCrew *crew)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(crew->context);
+
+	switch (crew->shared->command)
+	{
+		case TRAINING_LOAD:
+			load(crew);
+			break;
+		case TRAINING_STEPS:
+			training_loop_steps(crew);
+			break;
+		case TRAINING_EVALUATE:
+			training_loop_evaluate(crew);
+			break;
+	}
+	MemoryContextSwitchTo(oldcontext);
+	training_crew_wait(crew);
+}
+
+void
+training_crew_command(TrainingCrew *crew, TrainingCommand command)
+{
+	crew->shared->command = command;
+	training_crew_wait(crew);
+	carry_out(crew);
+}
+
+void
+training_crew_totals(const TrainingCrew *crew, int64 totals[TRAINING_NSETS])
+{
+	memset(totals, 0, sizeof(int64) * TRAINING_NSETS);
+	for (int rank = 0; rank < crew->shared->nprocesses; rank++)
+		for (int i = 0; i < TRAINING_NSETS; i++)
+			totals[i] += crew->shared->slots[rank].totals[i];
+}
+
+void
+training_crew_end(TrainingCrew *crew)
+{
+	HOLD_INTERRUPTS();			/* they end soon, and their slots must be free for the next run */
+	leave(crew);
+	for (int i = 0; i < crew->nhelpers; i++)
+	{
+		TerminateBackgroundWorker(crew->helpers[i]);
+		WaitForBackgroundWorkerShutdown(crew->helpers[i]);
+	}
+	crew->nhelpers = 0;
+	RESUME_INTERRUPTS();
+}
+
+/* A helper's error becomes the run's, unless another came first. */
+static void
+report_error(TrainingCrew *crew, const ErrorData *edata)
+{
+	TrainingShared *shared = crew->shared;
+	TrainingError error;
+
+	training_error_copy(&error, edata);
+	SpinLockAcquire(&shared->mutex);
+	if (!shared->has_error)
+	{
+		shared->error = error;
+		shared->has_error = true;
+	}
+	SpinLockRelease(&shared->mutex);
+}
+
+/* Obey the trainer until it has gone, which is an error that throws. */
+static void
+serve(TrainingCrew *crew, int number)
+{
+	TrainingShared *shared = crew->shared;
+
+	pg_atomic_write_u32(&shared->ready[number - 1], 1);
+	SetLatch(&ProcGlobal->allProcs[shared->trainer].procLatch);
+	for (;;)
+	{
+		training_crew_wait(crew);
+		crew->rank = shared->ranks[number - 1];
+		carry_out(crew);
+	}
+}
+
+/* Entry point of a helper; main_arg is the handle of the run's segment. */
+void
+mnist_hil_helper_main(Datum main_arg)
+{
+	HelperStart start;
+	dsm_segment *segment;
+	TrainingCrew *crew;
+	NnError		blas;
+
+	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof(start));
+	(void) nn_blas_load(&blas); /* without it the built-in product serves */
+	training_process_connect(start.database, start.owner);
+	segment = dsm_attach(DatumGetUInt32(main_arg));
+	if (segment == NULL)
+		return;					/* the run is over */
+	crew = join(segment);
+
+	PG_TRY();
+	{
+		serve(crew, start.number);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		ConditionVariableCancelSleep();
+		MemoryContextSwitchTo(TopMemoryContext);
+		edata = CopyErrorData();
+		FlushErrorState();
+		report_error(crew, edata);
+		leave(crew);
+		AbortOutOfAnyTransaction();
+	}
+	PG_END_TRY();
+}

@@ -1,0 +1,350 @@
+/*
+ * training_loop.c: the steps of training, and reading whole sets, each process its part.
+ *
+ * A step.  Each process draws its share of the mini-batch from its share of the samples, distorts the images, and runs
+ * the network forward and backward into a gradient of its own in shared memory.  At a barrier all gradients are there: each
+ * process then steps its slice of the values by the sum of all gradients, taken in the order of ranks, and its slice of
+ * the average.  At the next barrier all values are there.
+ *
+ * Everything drawn at random comes from a key made of the seed, the step and the rank, and all sums have a fixed order: the
+ * same seed, data and number of processes give the same weights, bit for bit.
+ *
+ * A batch is part base data, part feedback (see training_plan in trainer.c for the shares).  In fine-tuning the target of a base
+ * image is its label blended with what the live model says of the very same distorted image: what the model knows is
+ * distilled into its successor (Li and Hoiem 2017, after Hinton, Vinyals and Dean 2015), while feedback counts by its label.
+ */
+#include "training.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "nn/rng.h"
+
+#define ADAM_EPSILON 1e-8f
+#define DIVERGED_LOSS 1e4		/* guessing has 2.3; nothing comes back from here, or from NaN */
+#define EVALUATE_CHUNK 64		/* images read between two looks at interrupts */
+
+/* What a key is for. */
+enum
+{
+	KEY_DECK_BASE, KEY_DECK_FEEDBACK, KEY_AUGMENT, KEY_DROPOUT
+};
+
+/* The images of a set in shuffled order, shuffled again each time all have been drawn. */
+typedef struct Deck
+{
+	uint32	   *order;
+	uint32		n;
+	uint32		next;
+	uint64		key;
+	uint64		pass;
+} Deck;
+
+typedef struct TrainingLoop
+{
+	int			share;			/* this process's images of each batch */
+	NnTrainer  *trainer;
+	Deck		base;
+	Deck		feedback;
+	float	   *images;			/* (share, 784) */
+	float	   *targets;		/* (share, 10) */
+	float	   *weights;		/* (share) */
+	uint8	   *teacher_pixels; /* (share, 784) */
+	float	   *teacher;		/* (share, 10): what the live model says */
+	NnPlan	   *live_plan;
+	void	   *live_scratch;	/* for max(share, EVALUATE_CHUNK) images */
+	NnPlan	   *plan;			/* of the vector being evaluated */
+} TrainingLoop;
+
+/* Images of each batch that fall to a process. */
+static int
+batch_share(const TrainingOptions *options, int rank, int nprocesses)
+{
+	return options->batch_size / nprocesses + (rank < options->batch_size % nprocesses ? 1 : 0);
+}
+
+Size
+training_loop_bytes(const TrainingOptions *options, const NnNet *net, const NnNet *live_net, int nprocesses)
+{
+	int			share = batch_share(options, 0, nprocesses);
+	Size		per_image = NN_PIXELS * (sizeof(float) + 1) + (2 * NN_CLASSES + 1) * sizeof(float);
+
+	return add_size(add_size(nn_trainer_size(net, share), mul_size(per_image, share)),
+					add_size(nn_plan_size(net), nn_plan_size(live_net)));
+}
+
+/* Memory for the network library: aligned, and more than a gigabyte if need be. */
+static void *
+allocate(Size size)
+{
+	return (void *) TYPEALIGN(NN_ALIGN, MemoryContextAllocHuge(CurrentMemoryContext, add_size(size, NN_ALIGN)));
+}
+
+static void
+deck_init(Deck *deck, int n, uint64 key)
+{
+	deck->order = MemoryContextAllocHuge(CurrentMemoryContext, mul_size(sizeof(uint32), Max(n, 1)));
+	deck->n = (uint32) n;
+	deck->next = deck->n;
+	deck->key = key;
+	deck->pass = 0;
+	for (uint32 i = 0; i < deck->n; i++)
+		deck->order[i] = i;
+}
+
+/* Draw the next image, shuffling first (Fisher and Yates) where all have been drawn. */
+static uint32
+deck_draw(Deck *deck)
+{
+	if (deck->next == deck->n)
+	{
+		NnRng		rng = nn_rng(nn_key(deck->key, deck->pass++));
+
+		for (uint32 i = deck->n - 1; i > 0; i--)
+		{
+			uint32		j = nn_rng_below(&rng, i + 1);
+			uint32		swap = deck->order[i];
+
+			deck->order[i] = deck->order[j];
+			deck->order[j] = swap;
+		}
+		deck->next = 0;
+	}
+	return deck->order[deck->next++];
+}
+
+/* A key of this run's, for a purpose. */
+static uint64
+run_key(const TrainingCrew *crew, int purpose)
+{
+	return nn_key(nn_key((uint64) crew->shared->options.seed, (uint64) purpose), (uint64) crew->rank);
+}
+
+void
+training_loop_init(TrainingCrew *crew)
+{
+	const TrainingShared *shared = crew->shared;
+	MemoryContext oldcontext = MemoryContextSwitchTo(crew->context);
+	TrainingLoop *loop = palloc0(sizeof(TrainingLoop));
+	int			share = batch_share(&shared->options, crew->rank, shared->nprocesses);
+
+	loop->share = share;
+	loop->trainer = nn_trainer_init(allocate(nn_trainer_size(&crew->net, share)), &crew->net, share);
+	deck_init(&loop->base, crew->data->sets[TRAINING_SET_TRAIN].n, run_key(crew, KEY_DECK_BASE));
+	deck_init(&loop->feedback, crew->data->sets[TRAINING_SET_FEEDBACK].n, run_key(crew, KEY_DECK_FEEDBACK));
+	loop->images = allocate(sizeof(float) * NN_PIXELS * share);
+	loop->targets = allocate(sizeof(float) * NN_CLASSES * share);
+	loop->weights = allocate(sizeof(float) * share);
+	loop->teacher_pixels = allocate(NN_PIXELS * share);
+	loop->teacher = allocate(sizeof(float) * NN_CLASSES * share);
+	for (int i = 0; i < share; i++)
+		loop->weights[i] = 1.0f / (float) shared->options.batch_size;
+	loop->live_plan = allocate(nn_plan_size(&crew->live_net));
+	nn_plan_build(loop->live_plan, &crew->live_net, training_crew_vector(crew, TRAINING_LIVE));
+	loop->live_scratch = allocate(nn_scratch_size(loop->live_plan, Max(share, EVALUATE_CHUNK)));
+	loop->plan = allocate(nn_plan_size(&crew->net));
+	crew->loop = loop;
+	MemoryContextSwitchTo(oldcontext);
+}
+
+float
+training_loop_learning_rate(const TrainingOptions *options, int64 step, int64 all_steps)
+{
+	return options->learning_rate * nn_one_cycle(step, all_steps, options->warmup);
+}
+
+/* How many of this process's images of a step are feedback: on average its part of the share. */
+static int
+feedback_in_step(const TrainingCrew *crew, int64 step)
+{
+	double		per_step = crew->shared->feedback_share * crew->loop->share;
+
+	if (crew->data->sets[TRAINING_SET_FEEDBACK].n == 0)
+		return 0;
+	return (int) (floor((double) (step + 1) * per_step) - floor((double) step * per_step));
+}
+
+/* The targets of a label, smoothed (Szegedy et al. 2016). */
+static void
+label_target(float *target, int label, float smoothing)
+{
+	for (int i = 0; i < NN_CLASSES; i++)
+		target[i] = smoothing / NN_CLASSES + (i == label ? 1.0f - smoothing : 0.0f);
+}
+
+/* Blend the live model's reading of base images [from, to) of the batch into their targets. */
+static void
+distill(TrainingCrew *crew, int from, int to)
+{
+	TrainingLoop *loop = crew->loop;
+	float		weight = crew->shared->options.distillation;
+
+	for (int i = from * NN_PIXELS; i < to * NN_PIXELS; i++)
+		loop->teacher_pixels[i] = (uint8) (loop->images[i] * 255.0f + 0.5f);
+	nn_forward(loop->live_plan, loop->teacher_pixels + from * NN_PIXELS, to - from,
+			   loop->teacher + from * NN_CLASSES, loop->live_scratch);
+	for (int i = from * NN_CLASSES; i < to * NN_CLASSES; i++)
+		loop->targets[i] += weight * (loop->teacher[i] - loop->targets[i]);
+}
+
+/* Fill in this process's share of a step's batch: feedback first, then base images. */
+static NnBatch
+make_batch(TrainingCrew *crew, int64 step)
+{
+	TrainingLoop *loop = crew->loop;
+	const TrainingOptions *options = &crew->shared->options;
+	int			nfeedback = feedback_in_step(crew, step);
+	uint64		key = nn_key(run_key(crew, KEY_AUGMENT), (uint64) step);
+
+	for (int i = 0; i < loop->share; i++)
+	{
+		const TrainingSet *set = &crew->data->sets[i < nfeedback ? TRAINING_SET_FEEDBACK : TRAINING_SET_TRAIN];
+		uint32		image = deck_draw(i < nfeedback ? &loop->feedback : &loop->base);
+
+		nn_augment(loop->images + (Size) i * NN_PIXELS, set->pixels + (Size) image * NN_PIXELS, &options->augment,
+				   nn_key(key, (uint64) i));
+		label_target(loop->targets + (Size) i * NN_CLASSES, set->labels[image], options->label_smoothing);
+	}
+	if (options->distillation > 0 && nfeedback < loop->share)
+		distill(crew, nfeedback, loop->share);
+	return (NnBatch) {
+		.n = loop->share,
+		.images = loop->images,
+		.targets = loop->targets,
+		.weights = loop->weights,
+		.seed = nn_key(run_key(crew, KEY_DROPOUT), (uint64) step),
+	};
+}
+
+/* Step this process's slice of the values and of their average. */
+static void
+apply_gradients(TrainingCrew *crew, int64 step)
+{
+	const TrainingShared *shared = crew->shared;
+	const TrainingOptions *options = &shared->options;
+	const float *gradients[TRAINING_MAX_PROCESSES];
+	float	   *values = training_crew_vector(crew, TRAINING_VALUES);
+	Size		slice = TYPEALIGN(16, (crew->net.nvalues + shared->nprocesses - 1) / shared->nprocesses);
+	Size		from = Min(slice * crew->rank, crew->net.nvalues);
+	Size		to = Min(from + slice, crew->net.nvalues);
+	NnAdam		adam = {
+		.learning_rate = training_loop_learning_rate(options, step, shared->all_steps),
+		.beta1 = options->beta1,
+		.beta2 = options->beta2,
+		.epsilon = ADAM_EPSILON,
+		.weight_decay = options->weight_decay,
+		.stats_momentum = options->stats_momentum,
+		.step = step + 1,
+	};
+
+	for (int rank = 0; rank < shared->nprocesses; rank++)
+		gradients[rank] = training_crew_vector(crew, TRAINING_GRADIENTS + rank);
+	nn_adam_step(&crew->net, values, training_crew_vector(crew, TRAINING_MOMENT1),
+				 training_crew_vector(crew, TRAINING_MOMENT2), gradients, shared->nprocesses, from, to, &adam);
+	/* the average forgets its beginning faster than its decay would have it */
+	nn_average_step(training_crew_vector(crew, TRAINING_AVERAGE), values,
+					Min(options->average_decay, (float) (step + 1) / (float) (step + 10)), from, to);
+}
+
+/* The step's loss over all processes; throws if it has left all bounds. */
+static TrainingScore
+step_score(const TrainingCrew *crew)
+{
+	TrainingScore sum = {0};
+
+	for (int rank = 0; rank < crew->shared->nprocesses; rank++)
+	{
+		const TrainingScore *score = &crew->shared->slots[rank].step;
+
+		sum.images += score->images;
+		sum.correct += score->correct;
+		sum.loss += score->loss;
+	}
+	if (!(sum.loss / (double) sum.images < DIVERGED_LOSS))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("training diverged"),
+				 errdetail("The loss reached %g.", sum.loss / (double) sum.images),
+				 errhint("Use a lower learning_rate.")));
+	return sum;
+}
+
+void
+training_loop_steps(TrainingCrew *crew)
+{
+	TrainingShared *shared = crew->shared;
+	int64		first = shared->first_step;
+	int64		end = first + shared->nsteps;
+
+	for (int64 step = first; step < end; step++)
+	{
+		NnBatch		batch = make_batch(crew, step);
+		NnLoss		loss = nn_train_step(crew->loop->trainer, training_crew_vector(crew, TRAINING_VALUES),
+										 training_crew_vector(crew, TRAINING_GRADIENTS + crew->rank), &batch);
+		TrainingScore score;
+
+		shared->slots[crew->rank].step = (TrainingScore) {
+			.images = batch.n,.correct = loss.correct,.loss = loss.loss * shared->options.batch_size
+		};
+		CHECK_FOR_INTERRUPTS();
+		training_crew_wait(crew);	/* all gradients are there */
+		if (crew->rank == 0)
+			score = step_score(crew);
+		apply_gradients(crew, step);
+		training_crew_wait(crew);	/* all values are there */
+		if (crew->rank == 0)
+			crew->hook(crew->hook_context, step, &score);
+	}
+}
+
+/* Read a set with a plan. */
+static TrainingScore
+read_set(const TrainingSet *set, const NnPlan *plan, void *scratch)
+{
+	TrainingScore score = {.images = set->n};
+	float		probabilities[EVALUATE_CHUNK * NN_CLASSES];
+
+	for (int from = 0; from < set->n; from += EVALUATE_CHUNK)
+	{
+		int			n = Min(EVALUATE_CHUNK, set->n - from);
+
+		CHECK_FOR_INTERRUPTS();
+		nn_forward(plan, set->pixels + (Size) from * NN_PIXELS, n, probabilities, scratch);
+		for (int i = 0; i < n; i++)
+		{
+			const float *p = probabilities + i * NN_CLASSES;
+			int			label = set->labels[from + i];
+			int			best = 0;
+
+			for (int c = 1; c < NN_CLASSES; c++)
+				if (p[c] > p[best])
+					best = c;
+			score.correct += best == label;
+			score.loss -= log(Max((double) p[label], 1e-12));
+		}
+	}
+	return score;
+}
+
+void
+training_loop_evaluate(TrainingCrew *crew)
+{
+	TrainingShared *shared = crew->shared;
+	TrainingLoop *loop = crew->loop;
+	const NnPlan *plan = loop->live_plan;
+	void	   *scratch = loop->live_scratch;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "evaluation", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+
+	if (shared->vector != TRAINING_LIVE)
+	{
+		nn_plan_build(loop->plan, &crew->net, training_crew_vector(crew, shared->vector));
+		plan = loop->plan;
+		scratch = allocate(nn_scratch_size(plan, EVALUATE_CHUNK));
+	}
+	for (int i = 0; i < TRAINING_NSETS; i++)
+		if (shared->sets & TRAINING_SET_BIT(i))
+			shared->slots[crew->rank].scores.sets[i] = read_set(&crew->data->sets[i], plan, scratch);
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
+}

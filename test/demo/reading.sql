@@ -1,0 +1,23 @@
+\set ECHO queries
+\pset footer off
+
+-- Ten test images as PNG files, stored with what was read.
+SELECT p.id, s.label AS truth, p.label, round(p.confidence::numeric, 4) AS confidence, p.model_version
+FROM (SELECT label, mnist_png(pixels) AS png FROM mnist_sample WHERE split = 'test' ORDER BY ordinal LIMIT 10) AS s,
+    LATERAL mnist_predict(s.png) AS p;
+
+\echo
+\echo 'A canvas as a web page gives it, dark ink on light ground, 280 x 280 RGBA; what the network sees of it:'
+\echo
+SELECT mnist_draw(7, 42) AS canvas \gset
+SELECT octet_length(:'canvas'::bytea) AS bytes, id, label, confidence FROM mnist_predict(:'canvas'::bytea);
+\pset tuples_only on
+\pset format unaligned
+SELECT mnist_ascii(:'canvas'::bytea);
+\pset format aligned
+\pset tuples_only off
+
+\echo 'In a query, next to the data; nothing is stored:'
+\echo
+SELECT label, count(*), sum((mnist_classify(pixels) = label)::int) AS read_correctly
+FROM mnist_sample WHERE split = 'test' GROUP BY label ORDER BY label;

@@ -1,0 +1,110 @@
+# lib.sh: what the shell scripts of the tests and the demo share.  To be sourced, with bash.
+# shellcheck shell=bash disable=SC2034
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PG_CONFIG=${PG_CONFIG:-pg_config}
+export PG_CONFIG
+# A server and its clients speak the same here as anywhere.
+export LC_ALL=C.UTF-8 PGOPTIONS='' PSQLRC=/dev/null
+unset PGHOST PGPORT PGUSER PGDATABASE PGSERVICE PGPASSWORD
+
+die()
+{
+	echo "$*" >&2
+	exit 1
+}
+
+# Who runs servers: PostgreSQL refuses root, so then it is postgres, or nobody.
+server_user()
+{
+	if [ "$(id -u)" != 0 ]; then
+		id -un
+	elif id -u postgres >/dev/null 2>&1; then
+		echo postgres
+	else
+		echo nobody
+	fi
+}
+
+# Run a command as that user, with HOME somewhere that it may write.
+as_server_user()
+{
+	if [ "$(id -u)" = 0 ]; then
+		HOME=${server_home:-/tmp} runuser -u "$(server_user)" -- "$@"
+	else
+		"$@"
+	fi
+}
+
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "needs root, or sudo, to run: $*"
+	fi
+}
+
+# Build, and install into the server's directories where what lies there is not what was built.
+build_and_install()
+{
+	local libdir sharedir file jobs
+
+	jobs=$(nproc 2>/dev/null || echo 1)
+	make -C "$repo" --no-print-directory -s -j "$jobs" all "PG_CONFIG=$PG_CONFIG"
+	libdir=$("$PG_CONFIG" --pkglibdir)
+	sharedir=$("$PG_CONFIG" --sharedir)
+	if cmp -s "$repo/mnist_hil.so" "$libdir/mnist_hil.so" &&
+		cmp -s "$repo/mnist_hil.control" "$sharedir/extension/mnist_hil.control"; then
+		for file in "$repo"/build/mnist_hil--* "$repo"/sql/mnist_hil--*; do
+			[ -e "$file" ] || continue
+			cmp -s "$file" "$sharedir/extension/$(basename "$file")" || { file=stale; break; }
+		done
+		[ "$file" = stale ] || return 0
+	fi
+	as_root make -C "$repo" --no-print-directory -s install "PG_CONFIG=$PG_CONFIG" >/dev/null
+}
+
+# The libraries to preload: pg_cron, too, where it is installed.
+preload_libraries()
+{
+	if [ -e "$("$PG_CONFIG" --sharedir)/extension/pg_cron.control" ]; then
+		echo mnist_hil,pg_cron
+	else
+		echo mnist_hil
+	fi
+}
+
+# start_private_server DIRECTORY SOCKET-DIRECTORY PORT DATABASE: make a cluster in DIRECTORY/data and start it, with the
+# library preloaded; only its owner (and root) can connect, as superuser of the database's name, without a password.
+start_private_server()
+{
+	local directory=$1 socket=$2 port=$3 database=$4 bindir
+
+	bindir=$("$PG_CONFIG" --bindir)
+	cd "$directory"
+	as_server_user "$bindir/initdb" -D "$directory/data" -U "$database" -A trust --no-sync --no-locale -E UTF8 >/dev/null
+	as_server_user tee -a "$directory/data/postgresql.conf" >/dev/null <<-CONF
+		listen_addresses = ''
+		unix_socket_directories = '$socket'
+		unix_socket_permissions = 0700
+		port = $port
+		shared_preload_libraries = '$(preload_libraries)'
+		cron.database_name = '$database'
+		cron.host = '$socket'
+		max_worker_processes = 16
+	CONF
+	as_server_user "$bindir/pg_ctl" -D "$directory/data" -l "$directory/server.log" -s -w start ||
+		{ tail -n 20 "$directory/server.log" >&2; die "the private server in $directory did not start"; }
+	as_server_user "$bindir/createdb" -h "$socket" -p "$port" -U "$database" "$database"
+}
+
+# Stop it, if it runs.
+stop_private_server()
+{
+	[ -e "$1/data/postmaster.pid" ] || return 1
+	cd "$1"
+	as_server_user "$("$PG_CONFIG" --bindir)/pg_ctl" -D "$1/data" -m fast -s -w stop || true
+}

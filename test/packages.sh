@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# packages.sh: the Debian packages that this project needs; no other file lists them.
+#
+#   packages.sh list serve|run|test|lint|coverage       print them
+#   packages.sh install serve|run|test|lint|coverage    install those that are missing (root or sudo)
+#
+# serve: a server that has it.  run: to build, install and use it, and for the demo.  test: what make test needs.
+# lint, coverage: what make lint and make coverage need besides.
+set -euo pipefail
+
+# The major version of the server that pg_config stands for, else of the one that this distribution has.
+server_version()
+{
+	local version pgxs
+
+	pgxs=$("${PG_CONFIG:-pg_config}" --pgxs 2>/dev/null) || pgxs=
+	if [ -n "$pgxs" ] && [ -e "$pgxs" ]; then
+		"${PG_CONFIG:-pg_config}" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/'
+		return
+	fi
+	version=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1)
+	if [ -z "$version" ] && command -v apt-get >/dev/null; then
+		as_root apt-get -qq update >&2
+		version=$(apt-cache depends postgresql | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1)
+	fi
+	if [ -z "$version" ]; then
+		echo "packages.sh: cannot tell which PostgreSQL this distribution has" >&2
+		return 1
+	fi
+	echo "$version"
+}
+
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		echo "packages.sh: needs root, or sudo, to run: $*" >&2
+		return 1
+	fi
+}
+
+packages()
+{
+	local version
+
+	case $1 in
+		serve)
+			version=$(server_version)
+			apt-cache depends libpng-dev | sed -n 's/.*Depends: \(libpng[0-9].*\)/\1/p'
+			echo libopenblas0 "postgresql-$version" "postgresql-$version-cron"
+			;;
+		run)
+			packages serve
+			echo gcc make libc6-dev libpng-dev "postgresql-server-dev-$(server_version)" curl ca-certificates
+			;;
+		test)
+			packages run
+			echo libcmocka-dev libipc-run-perl perl
+			;;
+		lint)
+			echo clang-format cppcheck
+			;;
+		coverage)
+			echo lcov
+			;;
+		*)
+			echo "usage: $0 list|install serve|run|test|lint|coverage" >&2
+			return 2
+			;;
+	esac
+}
+
+missing()
+{
+	local package
+
+	for package; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+	done
+}
+
+list=$(packages "${2:-}" | xargs)
+case ${1:-} in
+	list)
+		echo "$list"
+		;;
+	install)
+		if ! command -v apt-get >/dev/null; then
+			echo "packages.sh: no apt-get here; install what stands for: $list" >&2
+			exit 0
+		fi
+		# shellcheck disable=SC2086
+		wanted=$(missing $list | xargs)
+		if [ -n "$wanted" ]; then
+			echo "installing: $wanted"
+			as_root apt-get -qq update
+			# shellcheck disable=SC2086
+			as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y \
+				--no-install-recommends $wanted >/dev/null
+		fi
+		;;
+	*)
+		echo "usage: $0 list|install serve|run|test|lint|coverage" >&2
+		exit 2
+		;;
+esac

@@ -1,0 +1,82 @@
+-- also: not preloaded
+-- The extension in a schema of any name, moved from one to another within a session, and what it is made of.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS mnist_hil CASCADE;
+RESET client_min_messages;
+
+CREATE SCHEMA "Ziffern & Co";
+CREATE EXTENSION mnist_hil SCHEMA "Ziffern & Co";
+
+-- Predicting works at once, with nothing of the extension in search_path.
+SET search_path = pg_catalog;
+SELECT r.id, r.label BETWEEN 0 AND 9 AS is_digit, r.model_version, s.n AS stored
+FROM "Ziffern & Co".mnist_predict("Ziffern & Co".mnist_draw(3)) AS r,
+    LATERAL (SELECT count(*) + 0 * r.id AS n FROM "Ziffern & Co".mnist_prediction) AS s;
+SELECT count(r.id) FROM "Ziffern & Co".mnist_predict_batch(ARRAY["Ziffern & Co".mnist_draw(3)]) AS r;
+
+-- The schema is renamed under a session that has used it; then the extension is dropped and comes back elsewhere.
+ALTER SCHEMA "Ziffern & Co" RENAME TO digits;
+SELECT r.id FROM digits.mnist_predict(digits.mnist_draw(3)) AS r;
+DROP EXTENSION mnist_hil;
+DROP SCHEMA digits;
+CREATE SCHEMA elsewhere;
+CREATE EXTENSION mnist_hil SCHEMA elsewhere;
+SELECT r.id FROM elsewhere.mnist_predict(elsewhere.mnist_draw(3)) AS r;
+SELECT r.id FROM elsewhere.mnist_predict_batch(ARRAY[elsewhere.mnist_draw(3)]) AS r;
+
+-- It comes back in the same schema, too: the readings start anew.
+DROP EXTENSION mnist_hil;
+CREATE EXTENSION mnist_hil SCHEMA elsewhere;
+SELECT r.id FROM elsewhere.mnist_predict(elsewhere.mnist_draw(3)) AS r;
+
+-- Within one transaction, and undone with it.
+BEGIN;
+DROP EXTENSION mnist_hil;
+CREATE EXTENSION mnist_hil SCHEMA public;
+SELECT r.id FROM public.mnist_predict(public.mnist_draw(3)) AS r;
+ROLLBACK;
+SELECT r.id FROM elsewhere.mnist_predict(elsewhere.mnist_draw(3)) AS r;
+RESET search_path;
+DROP EXTENSION mnist_hil;
+DROP SCHEMA elsewhere;
+
+CREATE EXTENSION mnist_hil;
+
+-- The bundled model is version 1, live, and its row says what its weights hold.
+SELECT m.version, (b.network, b.parameters) = (m.network, m.parameters) AS described,
+    m.weights_sha256 = sha256(m.weights) AS hashed, m.weights = mnist_hil_default_weights() AS bundled
+FROM mnist_deployment d JOIN mnist_model m USING (version), mnist_hil_describe(m.weights) AS b;
+
+-- The planner is told the truth: what reads is for parallel plans, what writes is not.
+SELECT p.proname, p.provolatile, p.proparallel, p.proisstrict
+FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+    JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'mnist_hil'
+WHERE p.proname IN ('mnist_predict', 'mnist_predict_batch', 'mnist_classify', 'mnist_probabilities', 'mnist_preprocess',
+    'mnist_png', 'mnist_ascii', 'mnist_draw')
+ORDER BY p.proname COLLATE "C";
+
+-- The bundled file is for the install script, run by a superuser.
+CREATE ROLE regress_mnist_reader;
+GRANT EXECUTE ON FUNCTION mnist_hil_default_weights() TO regress_mnist_reader;
+SET ROLE regress_mnist_reader;
+SELECT mnist_hil_default_weights();
+RESET ROLE;
+
+-- Weights that are not.
+CREATE FUNCTION pg_temp.outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE statement;
+    RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END
+$$;
+SELECT pg_temp.outcome($$SELECT mnist_hil_describe('')$$) AS empty,
+    pg_temp.outcome($$SELECT mnist_hil_describe('\x0123456789')$$) AS short,
+    pg_temp.outcome($$SELECT mnist_hil_describe(set_bit(mnist_hil_default_weights(), 100000, 1 - get_bit(mnist_hil_default_weights(), 100000)))$$) AS flipped_bit,
+    pg_temp.outcome($$SELECT mnist_hil_describe(substr(mnist_hil_default_weights(), 1, length(mnist_hil_default_weights()) - 1))$$) AS truncated,
+    pg_temp.outcome($$SELECT mnist_hil_describe(mnist_hil_default_weights() || '\x00')$$) AS too_long,
+    pg_temp.outcome($$SELECT mnist_hil_describe(NULL)$$) AS nothing;
+
+DROP EXTENSION mnist_hil;
+DROP ROLE regress_mnist_reader;

@@ -1,0 +1,93 @@
+-- also: not preloaded
+-- Rules that every object of the extension keeps, those that do not exist yet included: every query must find nothing.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS mnist_hil CASCADE;
+RESET client_min_messages;
+CREATE SCHEMA "My Schema";
+CREATE EXTENSION mnist_hil SCHEMA "My Schema";
+
+CREATE TEMP VIEW member AS
+SELECT d.classid, d.objid
+FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+WHERE d.deptype = 'e' AND e.extname = 'mnist_hil';
+CREATE TEMP VIEW routine AS
+SELECT p.* FROM pg_proc p JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid;
+CREATE TEMP VIEW relation AS
+SELECT c.* FROM pg_class c JOIN member m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid;
+
+-- The views above see the extension.
+SELECT (SELECT count(*) > 20 FROM routine) AS routines, (SELECT count(*) > 10 FROM relation) AS relations;
+
+-- Everything bears the prefix and lies in the extension's schema.
+SELECT proname FROM routine WHERE proname NOT LIKE 'mnist\_%' OR pronamespace <> '"My Schema"'::regnamespace;
+SELECT relname FROM relation WHERE relname NOT LIKE 'mnist\_%' OR relnamespace <> '"My Schema"'::regnamespace;
+
+-- Everything has a comment: functions, tables, views, and their columns.
+SELECT oid::regprocedure AS no_comment FROM routine r WHERE obj_description(oid, 'pg_proc') IS NULL;
+SELECT oid::regclass AS no_comment FROM relation r WHERE relkind IN ('r', 'v', 'm') AND obj_description(oid, 'pg_class') IS NULL;
+SELECT a.attrelid::regclass AS relation, a.attname AS no_comment
+FROM pg_attribute a JOIN relation r ON r.oid = a.attrelid
+WHERE r.relkind IN ('r', 'v', 'm') AND a.attnum > 0 AND NOT a.attisdropped AND col_description(a.attrelid, a.attnum) IS NULL
+ORDER BY a.attrelid::regclass::text, a.attnum;
+
+-- Functions that are not in C pin their search_path, and so does every one that runs as the owner.
+SELECT oid::regprocedure AS search_path_not_pinned, prosecdef, proconfig
+FROM routine r
+WHERE (prosecdef OR prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c'))
+    AND 'search_path=pg_catalog, "My Schema", pg_temp' <> ALL (coalesce(proconfig, '{}'));
+
+-- What PUBLIC may call writes nothing, and does not run as the owner.
+SELECT oid::regprocedure AS open_to_public
+FROM routine r
+WHERE EXISTS (
+        SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a
+        WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')
+    AND (provolatile = 'v' OR prosecdef OR proparallel = 'u')
+    AND proname NOT IN ('mnist_hil_cache', 'mnist_hil_process_alive')       -- they look, for views
+ORDER BY 1;
+-- This is all of it.
+SELECT proname AS open_to_public
+FROM routine r
+WHERE EXISTS (
+    SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a WHERE a.grantee = 0)
+ORDER BY proname COLLATE "C";
+
+-- Tables, views and sequences are open to nobody.
+SELECT oid::regclass AS open_to_somebody
+FROM relation r
+WHERE EXISTS (
+    SELECT FROM aclexplode(coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))) AS a
+    WHERE a.grantee <> relowner);
+SELECT attrelid::regclass, attname AS open_to_somebody
+FROM pg_attribute JOIN relation r ON r.oid = attrelid WHERE attacl IS NOT NULL;
+
+-- A function that is VOLATILE is not PARALLEL SAFE.
+SELECT oid::regprocedure AS wrongly_safe FROM routine WHERE provolatile = 'v' AND proparallel = 's';
+
+-- pg_dump takes every table and every sequence along, but for what triggers fill from another table.
+SELECT r.oid::regclass AS not_dumped
+FROM relation r, pg_extension e
+WHERE r.relkind IN ('r', 'S') AND e.extname = 'mnist_hil' AND r.oid <> ALL (e.extconfig) AND r.relname <> 'mnist_label';
+-- Foreign keys make a chain that it can follow: no table refers to itself, nor two to each other.
+WITH RECURSIVE reference AS (
+    SELECT conrelid, confrelid FROM pg_constraint WHERE contype = 'f' AND conrelid IN (SELECT oid FROM relation)
+    UNION
+    SELECT r.conrelid, c.confrelid
+    FROM reference r JOIN pg_constraint c ON c.contype = 'f' AND c.conrelid = r.confrelid
+)
+SELECT conrelid::regclass AS refers_to_itself FROM reference WHERE conrelid = confrelid;
+
+-- No view looks at system catalogs: pg_upgrade could not bring it over when they change.
+SELECT DISTINCT v.oid::regclass AS view, d.refobjid::regclass AS catalog
+FROM relation v
+JOIN pg_rewrite w ON w.ev_class = v.oid
+JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+WHERE v.relkind IN ('v', 'm') AND d.refobjid < 16384;
+
+-- Every table has a primary key.
+SELECT oid::regclass AS no_primary_key
+FROM relation r WHERE relkind = 'r' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisprimary);
+
+DROP EXTENSION mnist_hil;
+DROP VIEW relation, routine, member;
+DROP SCHEMA "My Schema";

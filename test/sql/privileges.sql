@@ -1,0 +1,129 @@
+-- Who may do what: four roles with the grants that the README shows, and what each of them can and cannot do.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS mnist_hil CASCADE;
+RESET client_min_messages;
+CREATE SCHEMA digits;
+CREATE EXTENSION mnist_hil SCHEMA digits;
+SET search_path = digits, public;
+
+-- The README's grants, word for word but for the names of the roles.
+CREATE ROLE regress_application;
+CREATE ROLE regress_annotator;
+CREATE ROLE regress_trainer;
+CREATE ROLE regress_observer;
+CREATE ROLE regress_nobody;
+GRANT USAGE ON SCHEMA digits TO regress_application, regress_annotator, regress_trainer, regress_observer, regress_nobody;
+
+-- An application reads digits and stores the readings.
+GRANT EXECUTE ON FUNCTION mnist_predict, mnist_predict_batch TO regress_application;
+
+-- An annotator looks at readings and says what they show.
+GRANT EXECUTE ON FUNCTION mnist_correct TO regress_annotator;
+GRANT SELECT ON mnist_prediction, mnist_feedback, mnist_label TO regress_annotator;
+
+-- A trainer brings in data, trains, and switches models.
+GRANT EXECUTE ON FUNCTION mnist_import_idx, mnist_import_images, mnist_import_synthetic, mnist_drop_dataset,
+    mnist_retrain, mnist_activate, mnist_rollback TO regress_trainer;
+GRANT SELECT ON mnist_run, mnist_metric, mnist_run_feedback, mnist_model, mnist_deployment, mnist_dataset, mnist_live,
+    mnist_status, mnist_training_progress, mnist_failure_counts, mnist_confusion TO regress_trainer;
+
+-- An observer looks at figures, never at an image.
+GRANT SELECT ON mnist_live, mnist_status, mnist_training_progress, mnist_failure_counts, mnist_confusion TO regress_observer;
+
+SELECT mnist_import_synthetic('base', 70) IS NOT NULL AS imported;
+SELECT r.id IS NOT NULL AS stored FROM mnist_predict(mnist_draw(3)) AS r;
+INSERT INTO mnist_model (version, architecture, network, parameters, weights, weights_sha256)
+SELECT 2, architecture, network, parameters, weights, weights_sha256 FROM mnist_model;
+
+-- What each of them can do.  Calls are made, and undone; yes: done, -: 42501 insufficient_privilege, else the SQLSTATE.
+CREATE FUNCTION public.attempt(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE statement;
+    RAISE EXCEPTION SQLSTATE 'UNDOX';
+EXCEPTION
+    WHEN SQLSTATE 'UNDOX' THEN
+        RETURN 'yes';
+    WHEN insufficient_privilege THEN
+        RETURN '-';
+    WHEN OTHERS THEN
+        RETURN SQLSTATE;
+END
+$$;
+CREATE TABLE public.act (n serial, what text, statement text);
+INSERT INTO public.act (what, statement) VALUES
+    ('predict', 'SELECT mnist_predict(mnist_draw(1))'),
+    ('predict_batch', 'SELECT mnist_predict_batch(ARRAY[mnist_draw(1)])'),
+    ('classify', 'SELECT mnist_classify(mnist_draw(1))'),
+    ('probabilities', 'SELECT mnist_probabilities(mnist_draw(1))'),
+    ('preprocess', 'SELECT mnist_preprocess(mnist_draw(1))'),
+    ('ascii', 'SELECT mnist_ascii(mnist_draw(1))'),
+    ('png', 'SELECT mnist_png(mnist_preprocess(mnist_draw(1)))'),
+    ('correct', 'SELECT mnist_correct(1, 3)'),
+    ('import_idx', 'SELECT mnist_import_idx(''x'', ''train'', '''', '''')'),
+    ('import_images', 'SELECT mnist_import_images(''x'', ''train'', ARRAY[mnist_draw(1)], ARRAY[1])'),
+    ('import_synthetic', 'SELECT mnist_import_synthetic(''x'', 60)'),
+    ('drop_dataset', 'SELECT mnist_drop_dataset(''base'')'),
+    ('retrain', 'SELECT mnist_retrain(strategy => ''nonsense'')'),
+    ('activate', 'SELECT mnist_activate(2)'),
+    ('rollback', 'SELECT mnist_rollback()'),
+    ('look at images', 'SELECT image FROM mnist_prediction'),
+    ('look at feedback', 'SELECT * FROM mnist_feedback'),
+    ('look at weights', 'SELECT weights FROM mnist_model'),
+    ('look at runs', 'SELECT * FROM mnist_run'),
+    ('look at deployments', 'SELECT * FROM mnist_deployment'),
+    ('look at base images', 'SELECT pixels FROM mnist_sample'),
+    ('mnist_status', 'SELECT * FROM mnist_status'),
+    ('mnist_live', 'SELECT * FROM mnist_live'),
+    ('mnist_failure_counts', 'SELECT * FROM mnist_failure_counts'),
+    ('mnist_confusion', 'SELECT * FROM mnist_confusion'),
+    ('mnist_training_progress', 'SELECT * FROM mnist_training_progress'),
+    ('write readings', 'INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version) VALUES ('''', 1, 1, ''{}'', 1)'),
+    ('write feedback', 'INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256) VALUES (1, 1, 1, 1, ''x'', sha256(''''))'),
+    ('erase feedback', 'DELETE FROM mnist_feedback'),
+    ('switch by hand', 'INSERT INTO mnist_deployment (version, action) VALUES (2, ''activate'')'),
+    ('write models', 'INSERT INTO mnist_model (version, architecture, network, parameters, weights_sha256) VALUES (9, ''x'', ''x'', 1, sha256(''''))'),
+    ('internal: resolve', 'SELECT mnist_hil_resolve(''{}'')'),
+    ('internal: deploy', 'SELECT mnist_hil_deploy(2, ''activate'', 1, NULL)'),
+    ('internal: weights', 'SELECT mnist_hil_default_weights()');
+CREATE TABLE public.outcome (act text, role text, outcome text);
+GRANT SELECT ON public.act TO PUBLIC;
+GRANT INSERT ON public.outcome TO PUBLIC;
+SET ROLE regress_application;
+INSERT INTO public.outcome SELECT what, 'application', attempt(statement) FROM act ORDER BY n;
+SET ROLE regress_annotator;
+INSERT INTO public.outcome SELECT what, 'annotator', attempt(statement) FROM act ORDER BY n;
+SET ROLE regress_trainer;
+INSERT INTO public.outcome SELECT what, 'trainer', attempt(statement) FROM act ORDER BY n;
+SET ROLE regress_observer;
+INSERT INTO public.outcome SELECT what, 'observer', attempt(statement) FROM act ORDER BY n;
+SET ROLE regress_nobody;
+INSERT INTO public.outcome SELECT what, 'nobody', attempt(statement) FROM act ORDER BY n;
+RESET ROLE;
+SELECT a.what,
+    max(o.outcome) FILTER (WHERE o.role = 'application') AS application,
+    max(o.outcome) FILTER (WHERE o.role = 'annotator') AS annotator,
+    max(o.outcome) FILTER (WHERE o.role = 'trainer') AS trainer,
+    max(o.outcome) FILTER (WHERE o.role = 'observer') AS observer,
+    max(o.outcome) FILTER (WHERE o.role = 'nobody') AS nobody
+FROM act a JOIN outcome o ON o.act = a.what GROUP BY a.n, a.what ORDER BY a.n;
+
+-- A role cannot slip objects of its own under what runs as the owner.
+GRANT CREATE ON SCHEMA public TO regress_annotator;
+SET ROLE regress_annotator;
+CREATE TEMP TABLE mnist_feedback (LIKE digits.mnist_feedback);
+CREATE TEMP TABLE mnist_prediction (LIKE digits.mnist_prediction);
+CREATE FUNCTION public.format(text, bigint) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
+CREATE FUNCTION public.sha256(bytea) RETURNS bytea LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
+SET search_path = pg_temp, public, digits;
+SELECT mnist_correct(1, 4) IS NOT NULL AS corrected;
+SELECT digits.mnist_correct(99, 4);
+RESET ROLE;
+SET search_path = digits, public;
+SELECT count(*) FROM digits.mnist_feedback;
+
+DROP EXTENSION mnist_hil;
+DROP TABLE public.act, public.outcome;
+DROP FUNCTION public.attempt;
+DROP OWNED BY regress_application, regress_annotator, regress_trainer, regress_observer, regress_nobody;
+DROP SCHEMA digits;
+DROP ROLE regress_application, regress_annotator, regress_trainer, regress_observer, regress_nobody;

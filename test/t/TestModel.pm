@@ -1,0 +1,44 @@
+# Models for tests: networks that read every image as one digit.
+package TestModel;
+
+use strict;
+use warnings;
+
+use Compress::Zlib qw(crc32);
+use Exporter qw(import);
+
+our @EXPORT_OK = qw(constant_model add_constant_model);
+
+# A weights blob (see src/nn/blob.c) of zeros, but for the bias of one digit.
+sub constant_model
+{
+	my ($network, $nvalues, $digit) = @_;
+	my @values = (0) x $nvalues;
+
+	$values[$nvalues - 10 + $digit] = 5;
+	my $body = pack('V V V', 1, length $network, $nvalues) . $network . pack('f<*', @values);
+	return "\x89MHNN\r\n\x1a" . pack('V', crc32($body)) . $body;
+}
+
+# Add such a model to a server's database.  Its tag makes its weights differ from those of other models.
+sub add_constant_model
+{
+	my ($node, $database, $version, $network, $nvalues, $digit, $tag) = @_;
+	my $blob = constant_model($network, $nvalues, $digit);
+
+	if ($tag)
+	{
+		my $header = 24 + length $network;
+		my $body = substr($blob, 12);
+
+		substr($body, $header - 12, 4) = pack('f<', 1e-6 * $tag);
+		$blob = substr($blob, 0, 8) . pack('V', crc32($body)) . $body;
+	}
+	$node->safe_psql($database, "
+		INSERT INTO mnist_model (version, parent_version, architecture, network, parameters, weights, weights_sha256)
+		SELECT $version, 1, 'test', d.network, d.parameters, w, sha256(w)
+		FROM decode('" . unpack('H*', $blob) . "', 'hex') AS w, mnist_hil_describe(w) AS d");
+	return;
+}
+
+1;

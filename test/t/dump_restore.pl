@@ -1,0 +1,125 @@
+# pg_dump and pg_restore: everything comes back, in a new server too, and life goes on from there.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $old = PostgreSQL::Test::Cluster->new('old');
+$old->init;
+$old->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'");
+$old->start;
+my $new = PostgreSQL::Test::Cluster->new('new');
+$new->init;
+$new->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'");
+$new->start;
+
+# A database with something in every table, the extension in a schema whose name must be quoted.
+my $schema = '"My Schema"';
+$old->safe_psql(
+	'postgres', qq{
+	CREATE ROLE ann;
+	CREATE SCHEMA $schema;
+	CREATE EXTENSION mnist_hil SCHEMA $schema;
+	SET search_path = $schema;
+	GRANT USAGE ON SCHEMA $schema TO ann;
+	GRANT EXECUTE ON FUNCTION mnist_correct, mnist_predict TO ann;
+	GRANT SELECT ON mnist_failure_counts TO ann;
+	SELECT mnist_import_synthetic('drawn', 210);
+	SELECT mnist_import_images('mine', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[1, 2]);
+	SELECT mnist_predict(mnist_draw(i % 10, i)) FROM generate_series(1, 30) AS i;
+	SELECT mnist_correct(id, (label + 1) % 10) FROM mnist_prediction WHERE id <= 20;
+	SET ROLE ann;
+	SELECT mnist_correct(1, 3), mnist_correct(2, 3);
+	RESET ROLE;
+	INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at)
+	VALUES ('succeeded', 'fine_tune', 'default', 1, '{"epochs": 1}', 'ann', 1, now());
+	INSERT INTO mnist_run_feedback SELECT 1, unnest(feedback_ids), 'train' FROM mnist_label WHERE prediction_id <= 10;
+	INSERT INTO mnist_metric (run_id, epoch, train_loss) VALUES (1, 1, 0.5);
+	INSERT INTO mnist_model (version, parent_version, architecture, network, parameters, weights, weights_sha256, run_id)
+	SELECT 2, 1, architecture, network, parameters, weights, weights_sha256, 1 FROM mnist_model;
+	SELECT mnist_activate(2, 'for the dump');
+});
+
+my @tables = split /\n/, $old->safe_psql(
+	'postgres', q{
+	SELECT c.relname
+	FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+	JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+	WHERE e.extname = 'mnist_hil' AND c.relkind = 'r' ORDER BY 1});
+cmp_ok(scalar @tables, '>=', 10, 'the extension has tables');
+
+# The rows of a table, whatever their order, hashed because they are long.
+sub rows
+{
+	my ($node, $database, $table) = @_;
+
+	return $node->safe_psql($database, "SELECT md5(t::text) FROM $schema.$table t ORDER BY 1");
+}
+
+# Nothing is said that an administrator would have to look into.
+my $file = $old->backup_dir . '/dump';
+mkdir $old->backup_dir;
+my ($stdout, $stderr) = run_command([ 'pg_dump', '-Fc', '-f', $file, '-d', $old->connstr('postgres') ]);
+is($stderr, '', 'pg_dump has no complaints');
+
+sub check_restored
+{
+	my ($node, $database, $how) = @_;
+
+	foreach my $table (@tables)
+	{
+		my $expected = rows($old, 'postgres', $table);
+
+		isnt($expected, '', "$table has rows");
+		# The row of CREATE EXTENSION says when and by whom that was.
+		if ($table eq 'mnist_model' or $table eq 'mnist_deployment')
+		{
+			is($node->safe_psql($database, "SELECT count(*) FROM $schema.$table"),
+				$old->safe_psql('postgres', "SELECT count(*) FROM $schema.$table"), "$how: $table has as many rows");
+			next;
+		}
+		is(rows($node, $database, $table), $expected, "$how: $table is the same");
+	}
+	is( $node->safe_psql($database, "SELECT version, weights_sha256 = sha256(weights), run_id, parent_version FROM $schema.mnist_model ORDER BY 1"),
+		"1|t||\n2|t|1|1", "$how: models are whole");
+	is($node->safe_psql($database, "SELECT live_version FROM $schema.mnist_status"), '2', "$how: the same model is live");
+
+	# Life goes on: numbers continue, and nothing collides.
+	my $next = sub { return $old->safe_psql('postgres', "SELECT max(id) + 1 FROM $schema.$_[0]"); };
+	is( $node->safe_psql($database, "SELECT id, model_version FROM $schema.mnist_predict($schema.mnist_draw(3))"),
+		$next->('mnist_prediction') . '|2', "$how: reading goes on");
+	is($node->safe_psql($database, "SELECT $schema.mnist_correct(30, 3)"), $next->('mnist_feedback'), "$how: correcting goes on");
+	is($node->safe_psql($database, "SELECT $schema.mnist_import_synthetic('more', 70)"), '70', "$how: importing goes on");
+	is( $node->safe_psql($database, "SELECT id FROM $schema.mnist_dataset WHERE name = 'more'"),
+		$next->('mnist_dataset'), "$how: with the next number");
+	is( $node->safe_psql(
+			$database,
+			"INSERT INTO $schema.mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at)
+			VALUES ('failed', 'fine_tune', 'default', 1, '{}', 'ann', 1, now()) RETURNING id"),
+		$next->('mnist_run'), "$how: so do runs");
+	is($node->safe_psql($database, "SELECT $schema.mnist_rollback()"), '1', "$how: rolling back goes where it went");
+	is( $node->safe_psql(
+			$database, "SET search_path = $schema; SET ROLE ann;
+			SELECT mnist_correct(30, 4) > 0, sum(failures) > 0 FROM mnist_failure_counts"),
+		't|t', "$how: grants are kept");
+	return;
+}
+
+command_ok([ 'createdb', '-h', $old->host, '-p', $old->port, 'restored' ], 'a database on the same server');
+command_ok([ 'pg_restore', '--exit-on-error', '-d', $old->connstr('restored'), $file ], 'restore into it');
+check_restored($old, 'restored', 'same server');
+
+# Into a new server.  pg_restore --jobs would load the tables of an extension in any order, whatever their foreign keys say, so
+# data come first, one by one, and what takes the time of other tables, indexes and constraints, in parallel after that.
+$new->safe_psql('postgres', 'CREATE ROLE ann');
+command_ok(
+	[ 'pg_restore', '--exit-on-error', '--section=pre-data', '--section=data', '-d', $new->connstr('postgres'), $file ],
+	'restore into a new server');
+command_ok(
+	[ 'pg_restore', '--exit-on-error', '--jobs=2', '--section=post-data', '-d', $new->connstr('postgres'), $file ],
+	'what is left in parallel');
+check_restored($new, 'postgres', 'new server');
+
+done_testing();

@@ -1,0 +1,57 @@
+# A hot standby reads with the live model, turns to a new one with the primary, stores nothing, and does all once promoted.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use TestModel qw(add_constant_model);
+
+my $primary = PostgreSQL::Test::Cluster->new('primary');
+$primary->init(allows_streaming => 1);
+$primary->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\n");
+$primary->start;
+$primary->safe_psql('postgres', 'CREATE EXTENSION mnist_hil');
+add_constant_model($primary, 'postgres', 2, 'maxpool 28, dense 10', 20, 2);
+$primary->safe_psql('postgres', 'CREATE TABLE digit AS SELECT mnist_draw(i % 10, i, 56) AS image FROM generate_series(1, 50) AS i');
+$primary->backup('copy');
+
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'copy', has_streaming => 1);
+$standby->start;
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+
+my $readings = 'SELECT string_agg(mnist_probabilities(image)::text, \';\') FROM digit';
+is($standby->safe_psql('postgres', $readings), $primary->safe_psql('postgres', $readings), 'a standby reads as its primary does');
+
+my ($result, $out, $err) = $standby->psql('postgres', 'SELECT * FROM mnist_predict(mnist_draw(1))', extra_params => ['-v', 'VERBOSITY=verbose']);
+isnt($result, 0, 'it cannot store a reading');
+like($err, qr/25006: cannot store a reading during recovery/, 'and says so');
+like($err, qr/HINT:  Use mnist_classify/, 'with what to do instead');
+is($standby->safe_psql('postgres', 'SET mnist_hil.log_predictions = off; SELECT id IS NULL, label IS NOT NULL FROM mnist_predict(mnist_draw(1))'),
+	't|t', 'unless readings are not stored at all');
+
+# Sessions that are open on the standby turn to the new model when the switch is replayed.
+my $session = $standby->background_psql('postgres');
+my $repeatable = $standby->background_psql('postgres');
+$session->query_safe('SELECT mnist_classify(mnist_draw(0))');
+$repeatable->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
+$repeatable->query_safe('SELECT mnist_classify(mnist_draw(0))');
+$primary->safe_psql('postgres', 'SELECT mnist_activate(2)');
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+my $constant = 'SELECT count(*) FROM digit WHERE mnist_classify(image) = 2';
+is($session->query_safe($constant), '50', 'a switch reaches open sessions of the standby');
+is($repeatable->query_safe($constant), '50', 'in an open transaction, too');
+$repeatable->quit;
+
+$standby->promote;
+is($standby->safe_psql('postgres', 'SELECT label, model_version FROM mnist_predict(mnist_draw(0))'), '2|2', 'once promoted it stores readings');
+is($session->query_safe($constant), '50', 'and its open sessions read on');
+$standby->safe_psql('postgres', 'SELECT mnist_activate(1)');
+isnt($session->query_safe($constant), '50', 'and turn to a model that is switched to there');
+$session->quit;
+$standby->stop;
+$primary->stop;
+
+done_testing();

@@ -1,0 +1,240 @@
+# Retraining under bad luck: whatever ends a run, or the server, the live model answers, no correction is lost, the run is on record,
+# and the next one works.
+use strict;
+use warnings;
+
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $node = PostgreSQL::Test::Cluster->new('training');
+$node->init;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nmax_worker_processes = 8\n"
+	. "restart_after_crash = on\nlog_min_messages = info\n");
+$node->start;
+$node->safe_psql('postgres', "CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1500, 1)");
+
+# A run that does not end by itself; its row's id.
+my $endless = "'from_scratch', ARRAY['lenet5'], epochs => 10000, seed => 1";
+
+sub start_run
+{
+	my $id = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($endless, wait => false)");
+
+	wait_for("SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $id", 't', 30);
+	return $id;
+}
+
+# Wait until a query gives a value; returns how long it took, or undef after so many seconds.
+sub wait_for
+{
+	my ($sql, $expected, $seconds) = @_;
+	my $start = time;
+
+	while (time - $start < $seconds)
+	{
+		my $stdout;
+
+		$node->psql('postgres', $sql, stdout => \$stdout);
+		return time - $start if defined $stdout && $stdout eq $expected;
+		sleep 0.02;
+	}
+	return undef;
+}
+
+my $processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %'";
+
+# What must be true after every accident.
+sub check_after
+{
+	my ($what, $id, $status, $live) = @_;
+
+	is($node->safe_psql('postgres', "SELECT status FROM mnist_run WHERE id = $id"), $status, "$what: the run is $status");
+	is($node->safe_psql('postgres', 'SELECT version FROM mnist_live'), $live, "$what: the live model is the same");
+	like($node->safe_psql('postgres', 'SELECT mnist_classify(mnist_draw(3, 5))'), qr/^\d$/, "$what: it answers");
+	is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_model WHERE run_id = $id"), '0', "$what: no model");
+}
+
+sub next_run_works
+{
+	my ($what) = @_;
+
+	is($node->safe_psql('postgres', "SELECT r.status FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1,"
+				. " promote => false) t JOIN LATERAL (SELECT * FROM mnist_run WHERE id = t.run_id) r ON true"),
+		'succeeded', "$what: the next run works");
+}
+
+sub wait_for_recovery
+{
+	my ($what) = @_;
+
+	ok(defined wait_for('SELECT 1', '1', 60), "$what: the server is back");
+}
+
+my $live = $node->safe_psql('postgres', 'SELECT version FROM mnist_live');
+my ($id, $start, $stdout, $stderr);
+
+# ---- while it runs
+
+$id = start_run();
+is($node->safe_psql('postgres', "SELECT string_agg(backend_type, ', ' ORDER BY backend_type DESC) FROM pg_stat_activity"
+			. " WHERE backend_type LIKE 'mnist_hil %'"), 'mnist_hil trainer, mnist_hil helper', 'trainer and helper show');
+SKIP:
+{
+	skip 'no /proc', 1 unless -d '/proc/self/task';
+	my @many = grep { my @threads = glob "/proc/$_/task/*"; @threads > 1 }
+		split /\n/, $node->safe_psql('postgres', 'SELECT pid FROM pg_stat_activity');
+	is("@many", '', 'no server process has a second thread');
+}
+$node->psql('postgres', "SELECT mnist_retrain($endless)", stderr => \$stderr);
+like($stderr, qr/already under way.*run $id\b/s, 'a second run is refused');
+
+# Everything else goes on: predicting, correcting, importing.
+my $corrections = $node->safe_psql('postgres', "SELECT count(mnist_correct(id, 3)) FROM mnist_predict(mnist_draw(3, 77))");
+is($corrections, '1', 'predicting and correcting go on');
+
+# ---- cancelled in one way or another
+
+$node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
+cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, 'cancelled trainer: all processes end within a second');
+check_after('cancelled trainer', $id, 'cancelled', $live);
+
+$start = time;
+is($node->psql('postgres', "SET statement_timeout = '2s'; SELECT mnist_retrain($endless)", stderr => \$stderr), 3,
+	'statement_timeout ends the call');
+like($stderr, qr/statement timeout/, '... and says so');
+cmp_ok(time - $start, '<', 4, '... in time');
+cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, '... and all processes within a second');
+check_after('statement_timeout', $node->safe_psql('postgres', 'SELECT max(id) FROM mnist_run'), 'cancelled', $live);
+
+# A caller that waits, in a process of its own.
+sub start_waiting
+{
+	my ($out, $err) = @_;
+	my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "SELECT mnist_retrain($endless)" ],
+		'>', $out, '2>', $err);
+
+	wait_for("SELECT count(*) FROM mnist_training_progress WHERE progress > 0", '1', 30);
+	return $psql;
+}
+
+my $waiting = start_waiting(\$stdout, \$stderr);
+$id = $node->safe_psql('postgres', 'SELECT max(id) FROM mnist_run');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%mnist_retrain(%'"
+		. " AND backend_type = 'client backend' AND pid <> pg_backend_pid()");
+$waiting->finish;
+cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, 'terminated caller: all processes end within a second');
+check_after('terminated caller', $id, 'cancelled', $live);
+
+$waiting = start_waiting(\$stdout, \$stderr);
+$id = $node->safe_psql('postgres', 'SELECT max(id) FROM mnist_run');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'mnist_hil helper'");
+$waiting->finish;
+like($stderr, qr/retraining run $id was cancelled/, 'terminated helper: the caller is told');
+cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, 'terminated helper: all processes end within a second');
+check_after('terminated helper', $id, 'cancelled', $live);
+
+# An error in a block that catches it ends the run as well.
+$node->safe_psql('postgres', "DO \$\$ BEGIN SET LOCAL statement_timeout = '1s'; PERFORM mnist_retrain($endless);"
+		. " EXCEPTION WHEN query_canceled THEN NULL; END \$\$");
+cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, 'error caught by the caller: all processes end within a second');
+next_run_works('after cancels');
+
+# ---- crashes
+
+for my $victim ('trainer', 'helper')
+{
+	$id = start_run();
+	$corrections = $node->safe_psql('postgres', 'SELECT count(mnist_correct(id, 5)) FROM mnist_predict(mnist_draw(5, 78));')
+		&& $node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback');
+	kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mnist_hil $victim'");
+	sleep 0.5;
+	wait_for_recovery("killed $victim");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_training_progress'), '0',
+		"killed $victim: the run does not show as under way");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback'), $corrections, "killed $victim: no correction is lost");
+	next_run_works("killed $victim");
+	check_after("killed $victim", $id, 'failed', $live);
+	like($node->safe_psql('postgres', "SELECT error FROM mnist_run WHERE id = $id"), qr/ended without a word/,
+		"killed $victim: and says why");
+}
+
+# A backend in the middle of predicting.
+my $predicting = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+		'SELECT count(mnist_classify(mnist_draw(i % 10, i))) FROM generate_series(1, 100000000) i' ], '>', \$stdout, '2>', \$stderr);
+ok(defined wait_for("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%generate_series%' AND state = 'active'"
+			. " AND pid <> pg_backend_pid()", '1', 10), 'a backend predicts');
+sleep 0.3;
+kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query LIKE '%generate_series%'"
+		. " AND pid <> pg_backend_pid()");
+$predicting->finish;
+sleep 0.5;
+wait_for_recovery('killed backend');
+like($node->safe_psql('postgres', 'SELECT mnist_classify(mnist_draw(3, 5))'), qr/^\d$/, 'killed backend: the model answers');
+
+$id = start_run();
+$corrections = $node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback');
+$node->stop('immediate');
+$node->start;
+is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback'), $corrections, 'immediate stop: no correction is lost');
+next_run_works('immediate stop');
+check_after('immediate stop', $id, 'failed', $live);
+
+# A fast stop is no crash: the run is recorded before the server ends.
+$id = start_run();
+$start = time;
+$node->stop('fast');
+cmp_ok(time - $start, '<', 10, 'a fast stop does not wait for the run');
+$node->start;
+check_after('fast stop', $id, 'cancelled', $live);
+
+# ---- the extension, or the whole database, goes
+
+my $log = -s $node->logfile;
+start_run();
+$node->safe_psql('postgres', 'DROP EXTENSION mnist_hil CASCADE');
+cmp_ok(wait_for($processes, '0', 10) // 99, '<', 2, 'DROP EXTENSION: all processes end within seconds');
+unlike(substr(slurp_file($node->logfile), $log), qr/ERROR|FATAL|WARNING|PANIC/, 'DROP EXTENSION: without a word');
+$node->safe_psql('postgres', "CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1500, 1)");
+next_run_works('after DROP EXTENSION');
+
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', "CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1500, 1)");
+$node->safe_psql('other', "SELECT mnist_retrain($endless, wait => false)");
+$node->safe_psql('other', "SELECT pg_sleep(1.5)");
+is($node->safe_psql('other', 'SELECT count(*) FROM mnist_training_progress'), '1', 'a run in another database');
+$id = start_run();
+pass('two databases train at once');
+$start = time;
+$node->safe_psql('postgres', 'DROP DATABASE other WITH (FORCE)');
+cmp_ok(time - $start, '<', 5, 'DROP DATABASE WITH (FORCE) ends the run there');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %'"), '2',
+	'and not the one here');
+$node->safe_psql('postgres', 'SELECT pg_terminate_backend(pid) FROM mnist_training_progress');
+wait_for($processes, '0', 5);
+
+# ---- few worker slots (one of them is taken by the logical replication launcher)
+
+$node->append_conf('postgresql.conf', 'max_worker_processes = 2');
+$node->restart;
+is($node->safe_psql('postgres', "SELECT r.processes FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1) t,"
+			. " LATERAL (SELECT * FROM mnist_run WHERE id = t.run_id) r"), '1', 'one slot: it trains without helpers');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 1');
+$node->restart;
+isnt($node->psql('postgres', "\\set VERBOSITY verbose\nSELECT mnist_retrain()", stderr => \$stderr), 0, 'no slot: refused');
+like($stderr, qr/53400.*HINT:  Increase max_worker_processes/s, '... with a hint');
+
+# ---- not preloaded
+
+$node->append_conf('postgresql.conf', "max_worker_processes = 8\nshared_preload_libraries = ''");
+$node->restart;
+next_run_works('not preloaded');
+$id = start_run();
+$node->safe_psql('postgres', 'SELECT pg_terminate_backend(pid) FROM mnist_training_progress');
+cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, 'not preloaded: a terminated run ends within a second');
+
+unlike(slurp_file($node->logfile), qr/TRAP|terminated by signal (?!9)/, 'nothing crashed but what was killed');
+$node->stop;
+done_testing();

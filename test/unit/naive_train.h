@@ -1,0 +1,12 @@
+/*
+ * naive_train.h: a training step as plain loops in double precision: what the fast one must agree with.
+ */
+#ifndef NAIVE_TRAIN_H
+#define NAIVE_TRAIN_H
+
+#include "nn/nn.h"
+
+/* As nn_train_step, in double precision; grads may be NULL, then only the loss is computed. */
+extern double naive_train_step(const NnNet *net, const double *values, double *grads, const NnBatch *batch);
+
+#endif /* NAIVE_TRAIN_H */
