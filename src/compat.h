@@ -6,12 +6,19 @@
 
 #include "postgres.h"
 
+#include "pgstat.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
 #if PG_VERSION_NUM < 130000
 #error "mnist_hil needs PostgreSQL 13 or later"
+#endif
+
+/* 14 split these off from pgstat.h. */
+#if PG_VERSION_NUM >= 140000
+#include "utils/backend_status.h"
+#include "utils/wait_event.h"
 #endif
 
 /* From 15 on shared memory is asked for in a hook of its own, before that in _PG_init. */

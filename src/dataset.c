@@ -101,10 +101,10 @@ next_tuple(IdxPair *pair, TupleDesc descriptor)
 }
 
 /*
- * mnist_hil_read_idx(images bytea, labels bytea): the images of a pair of IDX files, plain or gzip, with their labels: a row
- * (ordinal, images in all, label, pixels) each.  A row at a time, so that 60,000 images never lie in memory together.
- * ERRCODE_INVALID_BINARY_REPRESENTATION for what is not such a pair, is damaged or truncated; ERRCODE_PROGRAM_LIMIT_EXCEEDED for
- * more than IDX_MAX_ITEMS images.
+ * mnist_hil_read_idx(images bytea, labels bytea): the images of a pair of IDX files, plain or gzip, with their
+ * labels: a row (ordinal, images in all, label, pixels) each.  A row at a time, so that 60,000 images never lie in
+ * memory together. ERRCODE_INVALID_BINARY_REPRESENTATION for what is not such a pair, is damaged or truncated;
+ * ERRCODE_PROGRAM_LIMIT_EXCEEDED for more than IDX_MAX_ITEMS images.
  */
 Datum
 mnist_hil_read_idx(PG_FUNCTION_ARGS)

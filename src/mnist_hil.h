@@ -16,12 +16,12 @@
 
 /* ---- settings.c: the GUCs mnist_hil.* ---- */
 
-extern int	mnist_hil_shared_memory;	/* kB */
-extern int	mnist_hil_max_image_pixels;
+extern int mnist_hil_shared_memory; /* kB */
+extern int mnist_hil_max_image_pixels;
 extern bool mnist_hil_log_predictions;
-extern int	mnist_hil_training_workers; /* processes of a run, the trainer included */
-extern int	mnist_hil_training_memory;	/* kB, over all processes of a run */
-extern int	mnist_hil_epochs;			/* 0: the strategy's default */
+extern int mnist_hil_training_workers; /* processes of a run, the trainer included */
+extern int mnist_hil_training_memory;  /* kB, over all processes of a run */
+extern int mnist_hil_epochs;		   /* 0: the strategy's default */
 
 extern void settings_define(void);
 
@@ -34,10 +34,10 @@ extern void settings_define(void);
 extern const char *schema_name(void);
 
 /* The OID of one of the extension's relations, or InvalidOid. */
-extern Oid	schema_relation(const char *relname);
+extern Oid schema_relation(const char *relname);
 
 /* The extension's owner: background workers and internal look-ups act as this role. */
-extern Oid	schema_owner(void);
+extern Oid schema_owner(void);
 
 /* Changes whenever what the functions above return, or the contents of mnist_deployment, may have changed. */
 extern uint64 schema_stamp(void);
@@ -66,8 +66,8 @@ extern ModelUse *model_use_create(MemoryContext context);
 /* The live model as of the statement's first call; the plan stays valid until the next call with the same use. */
 extern const NnPlan *model_use_plan(ModelUse *use, int *version);
 
-extern void model_cache_request_shared_memory(void);	/* from shmem_request_hook */
-extern void model_cache_init_shared_memory(void);	/* from shmem_startup_hook */
+extern void model_cache_request_shared_memory(void); /* from shmem_request_hook */
+extern void model_cache_init_shared_memory(void);	 /* from shmem_startup_hook */
 
 /* ---- model_store.c: model rows ---- */
 
@@ -76,10 +76,10 @@ extern void model_cache_init_shared_memory(void);	/* from shmem_startup_hook */
  * for.  Errors: ERRCODE_UNDEFINED_OBJECT if there is no such version, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if
  * its weights were pruned or no version is live, ERRCODE_INVALID_BINARY_REPRESENTATION if the weights are damaged.
  */
-#define MODEL_HASH_SIZE 32		/* SHA-256 */
+#define MODEL_HASH_SIZE 32 /* SHA-256 */
 
 /* The live version: that of the newest row of mnist_deployment. */
-extern int	model_store_live_version(void);
+extern int model_store_live_version(void);
 
 /* The hash of a version's weights, from its column. */
 extern void model_store_hash(int version, uint8 hash[MODEL_HASH_SIZE]);
@@ -97,8 +97,8 @@ extern float *model_store_read(int version, NnNet *net);
  * Add a model row; returns the new version.  The caller holds a ShareRowExclusiveLock on mnist_model.  Runs through
  * SPI, connected by the caller.
  */
-extern int	model_store_add(const NnNet *net, const float *values, const char *architecture, int parent_version,
-							int64 run_id, float validation_accuracy, float test_accuracy);
+extern int model_store_add(const NnNet *net, const float *values, const char *architecture, int parent_version,
+						   int64 run_id, float validation_accuracy, float test_accuracy);
 
 /* size bytes in the context, aligned for nn/; to be freed with the context only. */
 extern void *nn_alloc(MemoryContext context, Size size);
@@ -118,4 +118,4 @@ extern void image_input_pixels(const bytea *image, uint8_t pixels[IMAGE_PIXELS])
 extern void nn_throw(const NnError *error) pg_attribute_noreturn();
 extern void image_throw(const ImageError *error) pg_attribute_noreturn();
 
-#endif							/* MNIST_HIL_H */
+#endif /* MNIST_HIL_H */

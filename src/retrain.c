@@ -1,13 +1,14 @@
 /*
  * retrain.c: mnist_retrain(), the caller's side of a retraining run.
  *
- * The caller checks the arguments, writes them into a small segment of dynamic shared memory (RetrainRequest), starts the
- * trainer with the segment's handle and sleeps on its latch until the trainer has announced the run (wait => false) or
- * its end.  It holds nothing over the run but its own transaction and leaves all writing to the trainer.
+ * The caller checks the arguments, writes them into a small segment of dynamic shared memory (RetrainRequest),
+ * starts the trainer with the segment's handle and sleeps on its latch until the trainer has announced the run
+ * (wait => false) or its end.  It holds nothing over the run but its own transaction and leaves all writing to
+ * the trainer.
  *
- * Whatever ends the call early -- an error, a cancel, statement_timeout, termination -- detaches the segment, in the
- * abort of the transaction or at exit, and the callback registered on that ends the trainer too.  The trainer keeps a mapping of
- * its own, so that a run nobody waits for lives on when the caller has gone.
+ * Whatever ends the call early -- an error, a cancel, statement_timeout, termination -- detaches the segment,
+ * in the abort of the transaction or at exit, and the callback registered on that ends the trainer too.  The
+ * trainer keeps a mapping of its own, so that a run nobody waits for lives on when the caller has gone.
  *
  * The function is SECURITY DEFINER: the checks read the extension's tables as its owner.
  */
@@ -27,7 +28,8 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/wait_event.h"
+
+#include "compat.h"
 
 #define EPOCHS_MAX 10000
 #define BATCH_SIZE_MIN 16
@@ -36,7 +38,14 @@
 /* The arguments' positions, as in 60-training.sql. */
 enum
 {
-	ARG_STRATEGY, ARG_ARCHITECTURES, ARG_EPOCHS, ARG_SEED, ARG_WAIT, ARG_DATASETS, ARG_LEARNING_RATE, ARG_BATCH_SIZE,
+	ARG_STRATEGY,
+	ARG_ARCHITECTURES,
+	ARG_EPOCHS,
+	ARG_SEED,
+	ARG_WAIT,
+	ARG_DATASETS,
+	ARG_LEARNING_RATE,
+	ARG_BATCH_SIZE,
 	ARG_PROMOTE
 };
 
@@ -45,32 +54,29 @@ PG_FUNCTION_INFO_V1(mnist_retrain);
 static void
 null_argument(const char *name)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-			 errmsg("argument \"%s\" of mnist_retrain must not be null", name)));
+	ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					errmsg("argument \"%s\" of mnist_retrain must not be null", name)));
 }
 
 /* The elements of a text[] argument; an empty array or a null element is an error. */
 static int
 text_elements(ArrayType *array, const char *name, char ***elements)
 {
-	Datum	   *datums;
-	bool	   *nulls;
-	int			n;
+	Datum *datums;
+	bool *nulls;
+	int n;
 
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &datums, &nulls, &n);
 	if (n == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" of mnist_retrain is an empty array", name),
-				 errhint("Leave it out, or pass NULL, for the default.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"%s\" of mnist_retrain is an empty array", name),
+						errhint("Leave it out, or pass NULL, for the default.")));
 	*elements = palloc(sizeof(char *) * n);
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"%s\" of mnist_retrain has a null element", name)));
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("argument \"%s\" of mnist_retrain has a null element", name)));
 		(*elements)[i] = TextDatumGetCString(datums[i]);
 	}
 	return n;
@@ -82,27 +88,25 @@ set_architecture(TrainingOptions *options, ArrayType *architectures)
 {
 	const char *text = "default";
 	const char *preset;
-	NnNet		net;
-	NnError		error;
+	NnNet net;
+	NnError error;
 
 	if (architectures != NULL)
 	{
-		char	  **elements;
+		char **elements;
 
 		if (text_elements(architectures, "architectures", &elements) > 1)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("mnist_retrain trains one architecture at a time"),
-					 errhint("Name one, and call it once for each.")));
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("mnist_retrain trains one architecture at a time"),
+							errhint("Name one, and call it once for each.")));
 		text = elements[0];
 		if (options->strategy == TRAINING_FINE_TUNE)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("fine-tuning keeps the live model's architecture"),
-					 errhint("Use strategy => 'from_scratch' to train another one.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("fine-tuning keeps the live model's architecture"),
+							errhint("Use strategy => 'from_scratch' to train another one.")));
 	}
 	if (options->strategy == TRAINING_FINE_TUNE)
-		return;					/* the trainer reads it from the live model */
+		return; /* the trainer reads it from the live model */
 	if (nn_net_parse(&net, text, strlen(text), &error) != NN_OK)
 		nn_throw(&error);
 	nn_net_format(&net, options->network, sizeof(options->network));
@@ -114,26 +118,23 @@ set_architecture(TrainingOptions *options, ArrayType *architectures)
 static void
 set_datasets(TrainingOptions *options, ArrayType *datasets)
 {
-	char	  **names;
-	int			n = text_elements(datasets, "datasets", &names);
+	char **names;
+	int n = text_elements(datasets, "datasets", &names);
 
 	if (n > TRAINING_MAX_DATASETS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("mnist_retrain takes at most %d data sets", TRAINING_MAX_DATASETS)));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("mnist_retrain takes at most %d data sets", TRAINING_MAX_DATASETS)));
 	for (int i = 0; i < n; i++)
 	{
-		Oid			types[] = {TEXTOID};
-		Datum		values[] = {CStringGetTextDatum(names[i])};
-		bool		isnull;
+		Oid types[] = {TEXTOID};
+		Datum values[] = {CStringGetTextDatum(names[i])};
+		bool isnull;
 
-		SPI_execute_with_args(psprintf("SELECT id FROM %s.mnist_dataset WHERE name = $1", schema_name()),
-							  1, types, values, NULL, true, 1);
+		SPI_execute_with_args(psprintf("SELECT id FROM %s.mnist_dataset WHERE name = $1", schema_name()), 1, types,
+							  values, NULL, true, 1);
 		if (SPI_processed == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("there is no data set \"%s\"", names[i]),
-					 errhint("The data sets are listed in table mnist_dataset.")));
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no data set \"%s\"", names[i]),
+							errhint("The data sets are listed in table mnist_dataset.")));
 		options->dataset_ids[i] =
 			DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	}
@@ -144,16 +145,15 @@ set_datasets(TrainingOptions *options, ArrayType *datasets)
 static int
 int_argument(FunctionCallInfo fcinfo, int arg, const char *name, int low, int high, int defaultval)
 {
-	int			value;
+	int value;
 
 	if (PG_ARGISNULL(arg))
 		return defaultval;
 	value = PG_GETARG_INT32(arg);
 	if (value < low || value > high)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" of mnist_retrain is %d", name, value),
-				 errhint("It must be from %d to %d.", low, high)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"%s\" of mnist_retrain is %d", name, value),
+						errhint("It must be from %d to %d.", low, high)));
 	return value;
 }
 
@@ -173,25 +173,22 @@ read_arguments(FunctionCallInfo fcinfo, TrainingOptions *options)
 	if (mnist_hil_epochs > 0)
 		options->epochs = mnist_hil_epochs;
 	options->epochs = int_argument(fcinfo, ARG_EPOCHS, "epochs", 1, EPOCHS_MAX, options->epochs);
-	options->batch_size = int_argument(fcinfo, ARG_BATCH_SIZE, "batch_size", BATCH_SIZE_MIN, BATCH_SIZE_MAX,
-									   options->batch_size);
+	options->batch_size =
+		int_argument(fcinfo, ARG_BATCH_SIZE, "batch_size", BATCH_SIZE_MIN, BATCH_SIZE_MAX, options->batch_size);
 	if (!PG_ARGISNULL(ARG_LEARNING_RATE))
 	{
-		float		rate = PG_GETARG_FLOAT4(ARG_LEARNING_RATE);
+		float rate = PG_GETARG_FLOAT4(ARG_LEARNING_RATE);
 
 		if (!(rate > 0.0f && rate <= 1.0f))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("argument \"learning_rate\" of mnist_retrain is %g", rate),
-					 errhint("It must be above 0 and at most 1; the default is %g.", options->learning_rate)));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("argument \"learning_rate\" of mnist_retrain is %g", rate),
+							errhint("It must be above 0 and at most 1; the default is %g.", options->learning_rate)));
 		options->learning_rate = rate;
 	}
 	if (!PG_ARGISNULL(ARG_SEED))
 		options->seed = PG_GETARG_INT64(ARG_SEED);
 	else if (!pg_strong_random(&options->seed, sizeof(options->seed)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate a random seed")));
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random seed")));
 	options->promote = PG_GETARG_BOOL(ARG_PROMOTE);
 	options->processes = Min(mnist_hil_training_workers, TRAINING_MAX_PROCESSES);
 	options->memory_kb = mnist_hil_training_memory;
@@ -201,8 +198,8 @@ read_arguments(FunctionCallInfo fcinfo, TrainingOptions *options)
 static void
 read_invoker(NameData *invoker)
 {
-	bool		isnull;
-	Datum		value;
+	bool isnull;
+	Datum value;
 
 	SPI_execute(psprintf("SELECT %s.mnist_hil_invoker()::pg_catalog.name", schema_name()), true, 1);
 	if (SPI_processed != 1)
@@ -212,29 +209,28 @@ read_invoker(NameData *invoker)
 }
 
 /*
- * The trainer locks these to record a new model, and would wait for this transaction, which waits for the trainer: a deadlock
- * that the server cannot see, because this side of it is no lock.
+ * The trainer locks these to record a new model, and would wait for this transaction, which waits for the
+ * trainer: a deadlock that the server cannot see, because this side of it is no lock.
  */
 static void
 check_no_lock_in_the_way(const char *relname)
 {
-	Relation	relation = table_open(schema_relation(relname), AccessShareLock);
-	bool		locked = CheckRelationLockedByMe(relation, RowExclusiveLock, true);
+	Relation relation = table_open(schema_relation(relname), AccessShareLock);
+	bool locked = CheckRelationLockedByMe(relation, RowExclusiveLock, true);
 
 	table_close(relation, NoLock);
 	if (locked)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("mnist_retrain cannot wait in a transaction that has changed %s", relname),
-				 errdetail("The training process would wait for this transaction's locks."),
-				 errhint("Commit first, or use wait => false.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("mnist_retrain cannot wait in a transaction that has changed %s", relname),
+						errdetail("The training process would wait for this transaction's locks."),
+						errhint("Commit first, or use wait => false.")));
 }
 
 /* What would be refused by the trainer, said before any process starts. */
 static void
 check_ready(const TrainingOptions *options, bool wait)
 {
-	int64		running = record_running();
+	int64 running = record_running();
 
 	if (running != 0)
 		record_refuse(running);
@@ -259,14 +255,13 @@ terminate_trainer(dsm_segment *segment, Datum handle)
 static BackgroundWorkerHandle *
 start_trainer(dsm_segment *segment)
 {
-	BackgroundWorkerHandle *handle = training_process_start("mnist_hil trainer", "mnist_hil_trainer_main", segment,
-															NULL, 0);
+	BackgroundWorkerHandle *handle =
+		training_process_start("mnist_hil trainer", "mnist_hil_trainer_main", segment, NULL, 0);
 
 	if (handle == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("no background worker slot is free for the training process"),
-				 errhint("Increase max_worker_processes.")));
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("no background worker slot is free for the training process"),
+						errhint("Increase max_worker_processes.")));
 	return handle;
 }
 
@@ -276,7 +271,7 @@ wait_for_trainer(RetrainRequest *request, BackgroundWorkerHandle *handle, Retrai
 {
 	for (;;)
 	{
-		pid_t		pid;
+		pid_t pid;
 		BgwHandleStatus status = GetBackgroundWorkerPid(handle, &pid);
 		RetrainState state = (RetrainState) pg_atomic_read_u32(&request->state);
 
@@ -284,14 +279,10 @@ wait_for_trainer(RetrainRequest *request, BackgroundWorkerHandle *handle, Retrai
 		if (state >= awaited)
 			return state;
 		if (status == BGWH_STOPPED)
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("the training process ended unexpectedly"),
-					 errhint("The server log may say why.")));
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("the training process ended unexpectedly"),
+							errhint("The server log may say why.")));
 		if (status == BGWH_POSTMASTER_DIED)
-			ereport(FATAL,
-					(errcode(ERRCODE_ADMIN_SHUTDOWN),
-					 errmsg("the postmaster has ended")));
+			ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("the postmaster has ended")));
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -309,9 +300,9 @@ put_float(Datum *values, bool *nulls, int column, float value)
 static Datum
 result_row(FunctionCallInfo fcinfo, const RetrainRequest *request, bool finished)
 {
-	TupleDesc	tupdesc;
-	Datum		values[10] = {0};
-	bool		nulls[10];
+	TupleDesc tupdesc;
+	Datum values[10] = {0};
+	bool nulls[10];
 	const TrainingOutcome *outcome = &request->outcome;
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
@@ -346,13 +337,13 @@ Datum
 mnist_retrain(PG_FUNCTION_ARGS)
 {
 	TrainingOptions *options = palloc0(sizeof(TrainingOptions));
-	NameData	invoker;
-	bool		wait;
+	NameData invoker;
+	bool wait;
 	dsm_segment *segment;
 	RetrainRequest *request;
 	BackgroundWorkerHandle *handle;
 	RetrainState state;
-	Datum		row;
+	Datum row;
 
 	PreventCommandIfReadOnly("mnist_retrain()");
 	PreventCommandDuringRecovery("mnist_retrain()");
@@ -380,7 +371,7 @@ mnist_retrain(PG_FUNCTION_ARGS)
 	on_dsm_detach(segment, terminate_trainer, PointerGetDatum(handle));
 	state = wait_for_trainer(request, handle, wait ? RETRAIN_DONE : RETRAIN_RUNNING);
 	if (state >= RETRAIN_DONE)
-		WaitForBackgroundWorkerShutdown(handle);	/* its slot is free for the next call */
+		WaitForBackgroundWorkerShutdown(handle); /* its slot is free for the next call */
 	if (state == RETRAIN_FAILED)
 	{
 		TrainingError error = request->error;

@@ -1,16 +1,18 @@
 /*
  * trainer.c: the trainer, a background worker that makes one retraining run.
  *
- * It writes the run's row, reads the live model, starts helpers, has all processes load their shares of the samples, train,
- * and read the sets, and records the outcome with the switch to the new model, if it passes, in one transaction.  While it trains no
- * transaction is open; progress is written at most once a second in transactions of its own.
+ * It writes the run's row, reads the live model, starts helpers, has all processes load their shares of the
+ * samples, train, and read the sets, and records the outcome with the switch to the new model, if it passes,
+ * in one transaction.  While it trains no transaction is open; progress is written at most once a second in
+ * transactions of its own.
  *
- * Loading happens under one snapshot, which the trainer exports and the helpers import, so that all processes see the same
- * rows.
+ * Loading happens under one snapshot, which the trainer exports and the helpers import, so that all processes
+ * see the same rows.
  *
- * An error anywhere -- its own, a helper's, a cancel, a termination -- unwinds to mnist_hil_trainer_main, once around the whole
- * run: there the helpers are ended, the row is closed as failed or cancelled in a new transaction, and the caller is told.
- * Where the extension has been dropped meanwhile there is nothing to close.
+ * An error anywhere -- its own, a helper's, a cancel, a termination -- unwinds to mnist_hil_trainer_main, once
+ * around the whole run: there the helpers are ended, the row is closed as failed or cancelled in a new
+ * transaction, and the caller is told. Where the extension has been dropped meanwhile there is nothing to
+ * close.
  */
 #include "training.h"
 
@@ -27,30 +29,31 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#define REPORT_SECONDS 1.0		/* between two reports of progress */
+#define REPORT_SECONDS 1.0 /* between two reports of progress */
 
 /* All sets whose scores are recorded. */
-#define JUDGING_SETS (TRAINING_SET_BIT(TRAINING_SET_VALIDATION) | TRAINING_SET_BIT(TRAINING_SET_HELD_OUT) | \
-					  TRAINING_SET_BIT(TRAINING_SET_TEST))
+#define JUDGING_SETS                                                                       \
+	(TRAINING_SET_BIT(TRAINING_SET_VALIDATION) | TRAINING_SET_BIT(TRAINING_SET_HELD_OUT) | \
+	 TRAINING_SET_BIT(TRAINING_SET_TEST))
 
 typedef struct Run
 {
 	RetrainRequest *request;
-	int64		id;				/* 0: no row yet */
+	int64 id; /* 0: no row yet */
 	TrainingOptions options;
 	TrainingParent parent;
 	TrainingFeedback feedback;
 	TrainingCrew *crew;
-	instr_time	started;
+	instr_time started;
 
 	/* progress */
-	int			epoch;			/* 1, 2, ... */
-	int64		steps_per_epoch;
-	int64		all_steps;
+	int epoch; /* 1, 2, ... */
+	int64 steps_per_epoch;
+	int64 all_steps;
 	TrainingScore epoch_score;	/* of the epoch so far */
 	TrainingScore report_score; /* since the last report */
-	instr_time	epoch_started;
-	instr_time	reported;
+	instr_time epoch_started;
+	instr_time reported;
 } Run;
 
 extern PGDLLEXPORT void mnist_hil_trainer_main(Datum main_arg);
@@ -58,7 +61,7 @@ extern PGDLLEXPORT void mnist_hil_trainer_main(Datum main_arg);
 static double
 seconds_since(instr_time start)
 {
-	instr_time	now;
+	instr_time now;
 
 	INSTR_TIME_SET_CURRENT(now);
 	INSTR_TIME_SUBTRACT(now, start);
@@ -105,8 +108,8 @@ open_run(Run *run)
 static void
 load_data(Run *run)
 {
-	int64		totals[TRAINING_NSETS];
-	char	   *snapshot;
+	int64 totals[TRAINING_NSETS];
+	char *snapshot;
 
 	StartTransactionCommand();
 	XactIsoLevel = XACT_REPEATABLE_READ;
@@ -123,37 +126,38 @@ load_data(Run *run)
 
 	training_crew_totals(run->crew, totals);
 	if (totals[TRAINING_SET_TRAIN] < TRAINING_MIN_TRAIN || totals[TRAINING_SET_VALIDATION] < TRAINING_MIN_VALIDATION)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("there is too little base data to train on"),
-				 errdetail("Without duplicates and images that are also feedback there are %lld to train on and %lld to"
-						   " validate with; at least %d and %d are needed.", (long long) totals[TRAINING_SET_TRAIN],
-						   (long long) totals[TRAINING_SET_VALIDATION], TRAINING_MIN_TRAIN, TRAINING_MIN_VALIDATION)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("there is too little base data to train on"),
+			 errdetail("Without duplicates and images that are also feedback there are %lld to train on and %lld to"
+					   " validate with; at least %d and %d are needed.",
+					   (long long) totals[TRAINING_SET_TRAIN], (long long) totals[TRAINING_SET_VALIDATION],
+					   TRAINING_MIN_TRAIN, TRAINING_MIN_VALIDATION)));
 	record_data(run->id, &run->options, totals, run->crew->shared->nprocesses);
 }
 
 /*
  * How long an epoch is and how much of it is feedback.
  *
- * Feedback has the share of each batch that the options give it, unless it would take more repeats than they allow, and at least the
- * share that it has of all images.  An epoch has the images that they ask for, or as many as there are, and shows
- * all feedback at least once.
+ * Feedback has the share of each batch that the options give it, unless it would take more repeats than they
+ * allow, and at least the share that it has of all images.  An epoch has the images that they ask for, or as
+ * many as there are, and shows all feedback at least once.
  */
 static void
 plan_steps(Run *run)
 {
 	const TrainingOptions *options = &run->options;
 	TrainingShared *shared = run->crew->shared;
-	int64		totals[TRAINING_NSETS];
-	double		base;
-	double		feedback;
-	double		images;
+	int64 totals[TRAINING_NSETS];
+	double base;
+	double feedback;
+	double images;
 
 	training_crew_totals(run->crew, totals);
 	base = (double) totals[TRAINING_SET_TRAIN];
 	feedback = (double) totals[TRAINING_SET_FEEDBACK];
-	images = options->epoch_images == 0 ? base + feedback :
-		Max((double) options->epoch_images, feedback / options->feedback_share);
+	images = options->epoch_images == 0 ? base + feedback
+										: Max((double) options->epoch_images, feedback / options->feedback_share);
 	shared->feedback_share = Max(feedback / (base + feedback),
 								 Min(options->feedback_share, options->feedback_repeats * feedback / images));
 	run->steps_per_epoch = Max(1, (int64) (images / options->batch_size));
@@ -165,8 +169,8 @@ static void
 init_values(Run *run)
 {
 	TrainingCrew *crew = run->crew;
-	float	   *values = training_crew_vector(crew, TRAINING_VALUES);
-	Size		bytes = crew->net.nvalues * sizeof(float);
+	float *values = training_crew_vector(crew, TRAINING_VALUES);
+	Size bytes = crew->net.nvalues * sizeof(float);
 
 	if (run->options.strategy == TRAINING_FINE_TUNE)
 		memcpy(values, training_crew_vector(crew, TRAINING_LIVE), bytes);
@@ -179,8 +183,8 @@ init_values(Run *run)
 static void
 after_step(void *context, int64 step, const TrainingScore *score)
 {
-	Run		   *run = context;
-	double		seconds = seconds_since(run->reported);
+	Run *run = context;
+	double seconds = seconds_since(run->reported);
 
 	add_score(&run->epoch_score, score);
 	add_score(&run->report_score, score);
@@ -200,8 +204,8 @@ train_epoch(Run *run)
 {
 	TrainingShared *shared = run->crew->shared;
 	TrainingScores scores;
-	double		seconds;
-	int64		last;
+	double seconds;
+	int64 last;
 
 	memset(&run->epoch_score, 0, sizeof(run->epoch_score));
 	memset(&run->report_score, 0, sizeof(run->report_score));
@@ -226,7 +230,7 @@ static void
 make_run(Run *run)
 {
 	TrainingOutcome *outcome = &run->request->outcome;
-	bool		passed;
+	bool passed;
 
 	open_run(run);
 	run->crew = training_crew_create(&run->options, &run->parent, run->request->database, run->request->owner);
@@ -270,7 +274,7 @@ answer_failure(Run *run, const ErrorData *edata)
 static void
 fail_run(Run *run, ErrorData *edata)
 {
-	bool		cancelled = edata->sqlerrcode == ERRCODE_QUERY_CANCELED;
+	bool cancelled = edata->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
 	ConditionVariableCancelSleep();
 	AbortOutOfAnyTransaction();
@@ -282,9 +286,8 @@ fail_run(Run *run, ErrorData *edata)
 	if (run->id != 0 && record_possible())
 	{
 		record_failure(run->id, edata);
-		ereport(LOG,
-				(errmsg("retraining run %lld %s: %s", (long long) run->id, cancelled ? "cancelled" : "failed",
-						edata->message)));
+		ereport(LOG, (errmsg("retraining run %lld %s: %s", (long long) run->id, cancelled ? "cancelled" : "failed",
+							 edata->message)));
 	}
 	answer_failure(run, edata);
 }
@@ -294,13 +297,13 @@ void
 mnist_hil_trainer_main(Datum main_arg)
 {
 	dsm_segment *segment;
-	Run		   *run;
-	NnError		blas;
+	Run *run;
+	NnError blas;
 
 	(void) nn_blas_load(&blas); /* without it the built-in product serves */
 	segment = dsm_attach(DatumGetUInt32(main_arg));
 	if (segment == NULL)
-		return;					/* the caller has gone */
+		return; /* the caller has gone */
 	run = MemoryContextAllocZero(TopMemoryContext, sizeof(Run));
 	run->request = dsm_segment_address(segment);
 	run->options = run->request->options;
@@ -313,7 +316,7 @@ mnist_hil_trainer_main(Datum main_arg)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *edata;
+		ErrorData *edata;
 
 		MemoryContextSwitchTo(TopMemoryContext);
 		edata = CopyErrorData();

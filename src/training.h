@@ -27,17 +27,17 @@
 #include "storage/spin.h"
 #include "utils/timestamp.h"
 
-#define TRAINING_MAX_PROCESSES 64	/* of one run */
-#define TRAINING_MAX_DATASETS 256	/* that a call can name */
-#define TRAINING_MIN_TRAIN 100	/* base images to train on: fewer are no rehearsal */
-#define TRAINING_MIN_VALIDATION 10	/* base images to judge by */
+#define TRAINING_MAX_PROCESSES 64  /* of one run */
+#define TRAINING_MAX_DATASETS 256  /* that a call can name */
+#define TRAINING_MIN_TRAIN 100	   /* base images to train on: fewer are no rehearsal */
+#define TRAINING_MIN_VALIDATION 10 /* base images to judge by */
 #define TRAINING_MAX_MESSAGE 512
 
 /* ---- training_options.c ---- */
 
 typedef enum TrainingStrategy
 {
-	TRAINING_FINE_TUNE,			/* from the live model's weights */
+	TRAINING_FINE_TUNE, /* from the live model's weights */
 	TRAINING_FROM_SCRATCH
 } TrainingStrategy;
 
@@ -45,29 +45,29 @@ typedef enum TrainingStrategy
 typedef struct TrainingOptions
 {
 	TrainingStrategy strategy;
-	char		architecture[NAMEDATALEN];	/* a preset's name, or "custom" */
-	char		network[2 * NN_MAX_TEXT];	/* canonical description; empty until known (fine-tuning) */
-	int64		seed;
-	int			epochs;
-	int			batch_size;		/* images of a step, over all processes */
-	int			epoch_images;	/* images of an epoch at least; 0: as many as there are to train on */
-	float		learning_rate;	/* at its peak */
-	float		warmup;			/* share of the steps that it takes to get there */
-	float		beta1;			/* of Adam */
-	float		beta2;
-	float		weight_decay;
-	float		stats_momentum; /* of batch norm's running statistics */
-	float		average_decay;	/* of the moving average of the weights, which is what is kept */
-	float		label_smoothing;
-	float		distillation;	/* weight of the live model's own reading in a base image's target */
-	float		feedback_share; /* of each batch that is feedback, at most */
-	int			feedback_repeats;	/* how often an epoch may show the same feedback image */
-	NnAugment	augment;
-	bool		promote;		/* go live if the gate lets it pass */
-	int			processes;		/* asked for, the trainer included */
-	int			memory_kb;		/* over all processes */
-	int			ndatasets;		/* 0: all data sets */
-	int			dataset_ids[TRAINING_MAX_DATASETS];
+	char architecture[NAMEDATALEN]; /* a preset's name, or "custom" */
+	char network[2 * NN_MAX_TEXT];	/* canonical description; empty until known (fine-tuning) */
+	int64 seed;
+	int epochs;
+	int batch_size;		 /* images of a step, over all processes */
+	int epoch_images;	 /* images of an epoch at least; 0: as many as there are to train on */
+	float learning_rate; /* at its peak */
+	float warmup;		 /* share of the steps that it takes to get there */
+	float beta1;		 /* of Adam */
+	float beta2;
+	float weight_decay;
+	float stats_momentum; /* of batch norm's running statistics */
+	float average_decay;  /* of the moving average of the weights, which is what is kept */
+	float label_smoothing;
+	float distillation;	  /* weight of the live model's own reading in a base image's target */
+	float feedback_share; /* of each batch that is feedback, at most */
+	int feedback_repeats; /* how often an epoch may show the same feedback image */
+	NnAugment augment;
+	bool promote;  /* go live if the gate lets it pass */
+	int processes; /* asked for, the trainer included */
+	int memory_kb; /* over all processes */
+	int ndatasets; /* 0: all data sets */
+	int dataset_ids[TRAINING_MAX_DATASETS];
 } TrainingOptions;
 
 /* A strategy's hyperparameters; the network and the data sets are left empty. */
@@ -88,11 +88,11 @@ extern Datum training_options_datasets(const TrainingOptions *options, bool *isn
 
 typedef enum TrainingSetKind
 {
-	TRAINING_SET_TRAIN,			/* base images to train on */
-	TRAINING_SET_FEEDBACK,		/* feedback to train on */
-	TRAINING_SET_VALIDATION,	/* base images that choose and judge */
-	TRAINING_SET_HELD_OUT,		/* feedback that judges */
-	TRAINING_SET_TEST,			/* base images that are reported, and choose nothing */
+	TRAINING_SET_TRAIN,		 /* base images to train on */
+	TRAINING_SET_FEEDBACK,	 /* feedback to train on */
+	TRAINING_SET_VALIDATION, /* base images that choose and judge */
+	TRAINING_SET_HELD_OUT,	 /* feedback that judges */
+	TRAINING_SET_TEST,		 /* base images that are reported, and choose nothing */
 	TRAINING_NSETS
 } TrainingSetKind;
 
@@ -101,9 +101,9 @@ typedef enum TrainingSetKind
 
 typedef struct TrainingScore
 {
-	int64		images;
-	int64		correct;
-	double		loss;			/* sum of cross-entropies */
+	int64 images;
+	int64 correct;
+	double loss; /* sum of cross-entropies */
 } TrainingScore;
 
 typedef struct TrainingScores
@@ -123,28 +123,28 @@ training_accuracy(const TrainingScore *score)
 typedef enum RetrainState
 {
 	RETRAIN_STARTING,
-	RETRAIN_RUNNING,			/* run_id is set */
-	RETRAIN_DONE,				/* so is everything else */
-	RETRAIN_FAILED				/* so is error */
+	RETRAIN_RUNNING, /* run_id is set */
+	RETRAIN_DONE,	 /* so is everything else */
+	RETRAIN_FAILED	 /* so is error */
 } RetrainState;
 
 typedef struct TrainingError
 {
-	int			sqlerrcode;
-	char		message[TRAINING_MAX_MESSAGE];
-	char		detail[TRAINING_MAX_MESSAGE];
-	char		hint[TRAINING_MAX_MESSAGE];
+	int sqlerrcode;
+	char message[TRAINING_MAX_MESSAGE];
+	char detail[TRAINING_MAX_MESSAGE];
+	char hint[TRAINING_MAX_MESSAGE];
 } TrainingError;
 
 /* What a run came to; NaN stands for a figure that there is none of. */
 typedef struct TrainingOutcome
 {
-	int			model_version;
-	bool		promoted;
-	char		verdict[TRAINING_MAX_MESSAGE];
+	int model_version;
+	bool promoted;
+	char verdict[TRAINING_MAX_MESSAGE];
 	TrainingScores candidate;
 	TrainingScores live;
-	float		seconds;
+	float seconds;
 } TrainingOutcome;
 
 /*
@@ -153,14 +153,14 @@ typedef struct TrainingOutcome
  */
 typedef struct RetrainRequest
 {
-	Oid			database;
-	Oid			owner;			/* of the extension: whom the trainer acts as */
-	NameData	requested_by;
-	int			caller;			/* the caller's number among ProcGlobal->allProcs, to set its latch */
+	Oid database;
+	Oid owner; /* of the extension: whom the trainer acts as */
+	NameData requested_by;
+	int caller; /* the caller's number among ProcGlobal->allProcs, to set its latch */
 	TrainingOptions options;
 
-	pg_atomic_uint32 state;		/* RetrainState */
-	int64		run_id;
+	pg_atomic_uint32 state; /* RetrainState */
+	int64 run_id;
 	TrainingOutcome outcome;
 	TrainingError error;
 } RetrainRequest;
@@ -170,10 +170,10 @@ typedef struct RetrainRequest
 /* The live model, as the run found it. */
 typedef struct TrainingParent
 {
-	int			version;
-	char		architecture[NAMEDATALEN];
-	NnNet		net;
-	float	   *values;			/* palloc'd */
+	int version;
+	char architecture[NAMEDATALEN];
+	NnNet net;
+	float *values; /* palloc'd */
 } TrainingParent;
 
 extern void record_begin(void);
@@ -195,8 +195,8 @@ extern void record_failure(int64 run_id, const ErrorData *edata);
 /* Which feedback a run used: ids and splits, in the run's memory. */
 typedef struct TrainingFeedback
 {
-	Datum		ids;			/* int8[] */
-	Datum		held_out;		/* bool[] */
+	Datum ids;		/* int8[] */
+	Datum held_out; /* bool[] */
 } TrainingFeedback;
 
 extern void record_read_feedback(TrainingFeedback *feedback, MemoryContext context);
@@ -208,9 +208,9 @@ extern void record_success(int64 run_id, const TrainingOptions *options, const T
 
 typedef struct TrainingSet
 {
-	int			n;
-	uint8	   *pixels;			/* (n, 784) */
-	uint8	   *labels;			/* (n) */
+	int n;
+	uint8 *pixels; /* (n, 784) */
+	uint8 *labels; /* (n) */
 } TrainingSet;
 
 /* One process's share of every set. */
@@ -220,8 +220,9 @@ typedef struct TrainingData
 } TrainingData;
 
 /*
- * Load share rank of nprocesses into a memory context, under the snapshot at hand; SPI is connected.  other_bytes: what
- * the run needs besides, over all processes; ERRCODE_OUT_OF_MEMORY if all of it is more than mnist_hil.training_memory.
+ * Load share rank of nprocesses into a memory context, under the snapshot at hand; SPI is connected.
+ * other_bytes: what the run needs besides, over all processes; ERRCODE_OUT_OF_MEMORY if all of it is more than
+ * mnist_hil.training_memory.
  */
 extern TrainingData *training_data_load(const TrainingOptions *options, int rank, int nprocesses, Size other_bytes,
 										MemoryContext context);
@@ -229,8 +230,8 @@ extern TrainingData *training_data_load(const TrainingOptions *options, int rank
 /* ---- training_process.c ---- */
 
 /*
- * How trainer and helpers start: signal handlers, the connection as the extension's owner, settings of their own.  From
- * here on SIGTERM, like SIGINT, makes CHECK_FOR_INTERRUPTS throw ERRCODE_QUERY_CANCELED.
+ * How trainer and helpers start: signal handlers, the connection as the extension's owner, settings of their
+ * own.  From here on SIGTERM, like SIGINT, makes CHECK_FOR_INTERRUPTS throw ERRCODE_QUERY_CANCELED.
  */
 extern void training_process_connect(Oid database, Oid owner);
 
@@ -249,89 +250,90 @@ extern void training_error_throw(const TrainingError *error) pg_attribute_noretu
 /* The vectors of a run, one after the other in its segment. */
 typedef enum TrainingVector
 {
-	TRAINING_LIVE,				/* the live model's values */
-	TRAINING_VALUES,			/* being trained; the candidate at the end */
+	TRAINING_LIVE,	 /* the live model's values */
+	TRAINING_VALUES, /* being trained; the candidate at the end */
 	TRAINING_MOMENT1,
 	TRAINING_MOMENT2,
-	TRAINING_AVERAGE,			/* moving average of the values */
-	TRAINING_GRADIENTS			/* first of one a process */
+	TRAINING_AVERAGE,  /* moving average of the values */
+	TRAINING_GRADIENTS /* first of one a process */
 } TrainingVector;
 
 typedef enum TrainingCommand
 {
-	TRAINING_LOAD,				/* the samples */
-	TRAINING_STEPS,				/* steps of training */
-	TRAINING_EVALUATE			/* read sets with a vector's weights */
+	TRAINING_LOAD,	  /* the samples */
+	TRAINING_STEPS,	  /* steps of training */
+	TRAINING_EVALUATE /* read sets with a vector's weights */
 } TrainingCommand;
 
 /* What one process tells the others; written by it alone, read after a barrier. */
 typedef struct TrainingSlot
 {
-	int64		totals[TRAINING_NSETS]; /* images of its shares */
-	TrainingScore step;			/* of the last step */
-	TrainingScores scores;		/* of the last TRAINING_EVALUATE */
+	int64 totals[TRAINING_NSETS]; /* images of its shares */
+	TrainingScore step;			  /* of the last step */
+	TrainingScores scores;		  /* of the last TRAINING_EVALUATE */
 } TrainingSlot;
 
 /* The run's segment; the vectors follow it. */
 typedef struct TrainingShared
 {
 	/* written by the trainer before it starts helpers, never changed */
-	int			trainer;		/* its number among ProcGlobal->allProcs, to set its latch */
+	int trainer; /* its number among ProcGlobal->allProcs, to set its latch */
 	TrainingOptions options;
-	char		live_network[2 * NN_MAX_TEXT];
-	Size		live_bytes;		/* of the live model's vector */
-	Size		vector_bytes;	/* of each other one */
+	char live_network[2 * NN_MAX_TEXT];
+	Size live_bytes;   /* of the live model's vector */
+	Size vector_bytes; /* of each other one */
 
 	/* how the processes meet and how they learn of the end */
-	Barrier		barrier;
-	pg_atomic_uint32 stopped;	/* nobody trains on: an error, or the trainer has gone */
-	slock_t		mutex;			/* guards the two below */
-	bool		has_error;
-	TrainingError error;		/* the first one */
+	Barrier barrier;
+	pg_atomic_uint32 stopped; /* nobody trains on: an error, or the trainer has gone */
+	slock_t mutex;			  /* guards the two below */
+	bool has_error;
+	TrainingError error; /* the first one */
 
 	/* set by each helper when it has joined the barrier; by the order in which they were started */
 	pg_atomic_uint32 ready[TRAINING_MAX_PROCESSES];
 
 	/* written by the trainer before a barrier, read by the others after it */
-	int			nprocesses;
-	int			ranks[TRAINING_MAX_PROCESSES];	/* like ready */
+	int nprocesses;
+	int ranks[TRAINING_MAX_PROCESSES]; /* like ready */
 	TrainingCommand command;
-	char		snapshot[64];	/* TRAINING_LOAD */
-	int64		first_step;		/* TRAINING_STEPS */
-	int64		nsteps;
-	int64		all_steps;
-	double		feedback_share; /* of each batch */
-	TrainingVector vector;		/* TRAINING_EVALUATE */
-	uint32		sets;
+	char snapshot[64]; /* TRAINING_LOAD */
+	int64 first_step;  /* TRAINING_STEPS */
+	int64 nsteps;
+	int64 all_steps;
+	double feedback_share; /* of each batch */
+	TrainingVector vector; /* TRAINING_EVALUATE */
+	uint32 sets;
 
 	TrainingSlot slots[TRAINING_MAX_PROCESSES]; /* by rank */
 } TrainingShared;
 
 /* Called in the trainer after each step, while the helpers wait. */
-typedef void (*TrainingStepHook) (void *context, int64 step, const TrainingScore *score);
+typedef void (*TrainingStepHook)(void *context, int64 step, const TrainingScore *score);
 
 /* One process's view of a run. */
 typedef struct TrainingCrew
 {
 	dsm_segment *segment;
 	TrainingShared *shared;
-	int			rank;			/* 0: the trainer */
-	bool		attached;		/* to the barrier */
-	NnNet		net;
-	NnNet		live_net;
-	MemoryContext context;		/* of everything the process needs for the run */
+	int rank;	   /* 0: the trainer */
+	bool attached; /* to the barrier */
+	NnNet net;
+	NnNet live_net;
+	MemoryContext context; /* of everything the process needs for the run */
 	TrainingData *data;
-	struct TrainingLoop *loop;	/* training_loop.c's own */
+	struct TrainingLoop *loop; /* training_loop.c's own */
 
 	/* trainer only */
-	int			nhelpers;
+	int nhelpers;
 	BackgroundWorkerHandle *helpers[TRAINING_MAX_PROCESSES];
 	TrainingStepHook hook;
-	void	   *hook_context;
+	void *hook_context;
 } TrainingCrew;
 
 /*
- * Trainer: make the run's segment, with the live model's values in it, and start helpers, as many as there are worker slots for.
+ * Trainer: make the run's segment, with the live model's values in it, and start helpers, as many as there are
+ * worker slots for.
  */
 extern TrainingCrew *training_crew_create(const TrainingOptions *options, const TrainingParent *parent, Oid database,
 										  Oid owner);
@@ -380,4 +382,4 @@ extern void training_gate_choose(TrainingCrew *crew);
 /* Judge candidate against live by the figures in outcome; writes the verdict.  True: it passes. */
 extern bool training_gate_judge(const TrainingOptions *options, int live_version, TrainingOutcome *outcome);
 
-#endif							/* MNIST_HIL_TRAINING_H */
+#endif /* MNIST_HIL_TRAINING_H */

@@ -1,19 +1,22 @@
 /*
  * training_crew.c: the processes of a run, and how they meet.
  *
- * The trainer makes one segment of dynamic shared memory: TrainingShared, then the vectors (the live model's values, the
- * values, Adam's two moments, the average, a gradient a process).  Samples never go there: /dev/shm may be small.
+ * The trainer makes one segment of dynamic shared memory: TrainingShared, then the vectors (the live model's
+ * values, the values, Adam's two moments, the average, a gradient a process).  Samples never go there:
+ * /dev/shm may be small.
  *
- * Helpers wait at the barrier for a command of the trainer, all processes carry it out, and meet again.  Whoever reads
- * what another process wrote does so on the other side of a barrier, which orders memory; no lock is needed.
+ * Helpers wait at the barrier for a command of the trainer, all processes carry it out, and meet again.
+ * Whoever reads what another process wrote does so on the other side of a barrier, which orders memory; no
+ * lock is needed.
  *
- * Who takes part is settled before the first command: the trainer joins the barrier before it starts helpers, and waits for
- * each helper to join or to be gone.  Ranks follow the order in which they were started.
+ * Who takes part is settled before the first command: the trainer joins the barrier before it starts helpers,
+ * and waits for each helper to join or to be gone.  Ranks follow the order in which they were started.
  *
- * The end.  A process that leaves -- the trainer when the run is over, any of them on an error or a signal -- first sets
- * "stopped", then leaves the barrier, which releases those who wait there; every process looks at "stopped" after each barrier
- * and leaves in turn.  A callback on the segment does the same at exit, whatever its reason.  So nobody waits for somebody who has gone.  A process
- * killed outright takes the whole server through crash recovery, as any other would.
+ * The end.  A process that leaves -- the trainer when the run is over, any of them on an error or a signal --
+ * first sets "stopped", then leaves the barrier, which releases those who wait there; every process looks at
+ * "stopped" after each barrier and leaves in turn.  A callback on the segment does the same at exit, whatever
+ * its reason.  So nobody waits for somebody who has gone.  A process killed outright takes the whole server
+ * through crash recovery, as any other would.
  */
 #include "training.h"
 
@@ -26,7 +29,8 @@
 #include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/wait_event.h"
+
+#include "compat.h"
 
 /* Images a process should have of each batch at least, for batch norm's statistics to mean something. */
 #define MIN_SHARE 8
@@ -34,9 +38,9 @@
 /* What a helper is told when it is started. */
 typedef struct HelperStart
 {
-	Oid			database;
-	Oid			owner;
-	int			number;			/* 1, 2, ... */
+	Oid database;
+	Oid owner;
+	int number; /* 1, 2, ... */
 } HelperStart;
 
 extern PGDLLEXPORT void mnist_hil_helper_main(Datum main_arg);
@@ -50,7 +54,7 @@ vectors_offset(void)
 float *
 training_crew_vector(const TrainingCrew *crew, int vector)
 {
-	char	   *vectors = (char *) crew->shared + vectors_offset();
+	char *vectors = (char *) crew->shared + vectors_offset();
 
 	if (vector == TRAINING_LIVE)
 		return (float *) vectors;
@@ -80,13 +84,15 @@ static TrainingCrew *
 join(dsm_segment *segment)
 {
 	TrainingCrew *crew = MemoryContextAllocZero(TopMemoryContext, sizeof(TrainingCrew));
-	NnError		error;
+	NnError error;
 
 	crew->segment = segment;
 	crew->shared = dsm_segment_address(segment);
 	crew->context = AllocSetContextCreate(TopMemoryContext, "mnist_hil training", ALLOCSET_DEFAULT_SIZES);
-	if (nn_net_parse(&crew->net, crew->shared->options.network, strlen(crew->shared->options.network), &error) != NN_OK ||
-		nn_net_parse(&crew->live_net, crew->shared->live_network, strlen(crew->shared->live_network), &error) != NN_OK)
+	if (nn_net_parse(&crew->net, crew->shared->options.network, strlen(crew->shared->options.network), &error) !=
+			NN_OK ||
+		nn_net_parse(&crew->live_net, crew->shared->live_network, strlen(crew->shared->live_network), &error) !=
+			NN_OK)
 		nn_throw(&error);
 	on_dsm_detach(segment, leave_on_detach, PointerGetDatum(crew));
 	BarrierAttach(&crew->shared->barrier);
@@ -102,11 +108,11 @@ muster(TrainingCrew *crew)
 
 	for (;;)
 	{
-		bool		all = true;
+		bool all = true;
 
 		for (int i = 0; i < crew->nhelpers; i++)
 		{
-			pid_t		pid;
+			pid_t pid;
 
 			if (pg_atomic_read_u32(&shared->ready[i]) == 0 &&
 				GetBackgroundWorkerPid(crew->helpers[i], &pid) != BGWH_STOPPED)
@@ -129,12 +135,12 @@ start_helpers(TrainingCrew *crew, int wanted, Oid database, Oid owner)
 {
 	for (int i = 0; i < wanted; i++)
 	{
-		HelperStart start = {.database = database,.owner = owner,.number = i + 1};
+		HelperStart start = {.database = database, .owner = owner, .number = i + 1};
 
-		crew->helpers[i] = training_process_start("mnist_hil helper", "mnist_hil_helper_main", crew->segment, &start,
-												  sizeof(start));
+		crew->helpers[i] =
+			training_process_start("mnist_hil helper", "mnist_hil_helper_main", crew->segment, &start, sizeof(start));
 		if (crew->helpers[i] == NULL)
-			break;				/* no slot is free: make do with those there are */
+			break; /* no slot is free: make do with those there are */
 		crew->nhelpers++;
 	}
 	muster(crew);
@@ -143,12 +149,12 @@ start_helpers(TrainingCrew *crew, int wanted, Oid database, Oid owner)
 TrainingCrew *
 training_crew_create(const TrainingOptions *options, const TrainingParent *parent, Oid database, Oid owner)
 {
-	int			processes = Max(1, Min(options->processes, options->batch_size / MIN_SHARE));
-	NnNet		net;
-	NnError		error;
-	Size		vector_bytes;
-	Size		live_bytes = TYPEALIGN(NN_ALIGN, parent->net.nvalues * sizeof(float));
-	Size		size;
+	int processes = Max(1, Min(options->processes, options->batch_size / MIN_SHARE));
+	NnNet net;
+	NnError error;
+	Size vector_bytes;
+	Size live_bytes = TYPEALIGN(NN_ALIGN, parent->net.nvalues * sizeof(float));
+	Size size;
 	dsm_segment *segment;
 	TrainingShared *shared;
 	TrainingCrew *crew;
@@ -156,8 +162,8 @@ training_crew_create(const TrainingOptions *options, const TrainingParent *paren
 	if (nn_net_parse(&net, options->network, strlen(options->network), &error) != NN_OK)
 		nn_throw(&error);
 	vector_bytes = TYPEALIGN(NN_ALIGN, net.nvalues * sizeof(float));
-	size = add_size(add_size(vectors_offset(), live_bytes),
-					mul_size(vector_bytes, TRAINING_GRADIENTS - 1 + processes));
+	size =
+		add_size(add_size(vectors_offset(), live_bytes), mul_size(vector_bytes, TRAINING_GRADIENTS - 1 + processes));
 	segment = dsm_create(size, 0);
 	shared = dsm_segment_address(segment);
 	memset(shared, 0, size);
@@ -183,7 +189,7 @@ training_crew_wait(TrainingCrew *crew)
 {
 	TrainingShared *shared = crew->shared;
 	TrainingError error;
-	bool		has_error;
+	bool has_error;
 
 	BarrierArriveAndWait(&shared->barrier, PG_WAIT_EXTENSION);
 	if (pg_atomic_read_u32(&shared->stopped) == 0)
@@ -195,19 +201,21 @@ training_crew_wait(TrainingCrew *crew)
 	SpinLockRelease(&shared->mutex);
 	if (has_error)
 		training_error_throw(&error);
-	ereport(ERROR,
-			(errcode(ERRCODE_INTERNAL_ERROR),
-			 errmsg("a training process ended unexpectedly")));
+	ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("a training process ended unexpectedly")));
 }
 
-/* Do TRAINING_LOAD.  The trainer is in the transaction that exported the snapshot; a helper opens its own under it. */
+/*
+ * Do TRAINING_LOAD.  The trainer is in the transaction that exported the snapshot; a helper opens its own
+ * under it.
+ */
 static void
 load(TrainingCrew *crew)
 {
 	TrainingShared *shared = crew->shared;
-	Size		other_bytes = add_size(dsm_segment_map_length(crew->segment),
-									   mul_size(training_loop_bytes(&shared->options, &crew->net, &crew->live_net,
-																	shared->nprocesses), shared->nprocesses));
+	Size other_bytes =
+		add_size(dsm_segment_map_length(crew->segment),
+				 mul_size(training_loop_bytes(&shared->options, &crew->net, &crew->live_net, shared->nprocesses),
+						  shared->nprocesses));
 
 	if (crew->rank > 0)
 	{
@@ -275,7 +283,7 @@ training_crew_totals(const TrainingCrew *crew, int64 totals[TRAINING_NSETS])
 void
 training_crew_end(TrainingCrew *crew)
 {
-	HOLD_INTERRUPTS();			/* they end soon, and their slots must be free for the next run */
+	HOLD_INTERRUPTS(); /* they end soon, and their slots must be free for the next run */
 	leave(crew);
 	for (int i = 0; i < crew->nhelpers; i++)
 	{
@@ -326,14 +334,14 @@ mnist_hil_helper_main(Datum main_arg)
 	HelperStart start;
 	dsm_segment *segment;
 	TrainingCrew *crew;
-	NnError		blas;
+	NnError blas;
 
 	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof(start));
 	(void) nn_blas_load(&blas); /* without it the built-in product serves */
 	training_process_connect(start.database, start.owner);
 	segment = dsm_attach(DatumGetUInt32(main_arg));
 	if (segment == NULL)
-		return;					/* the run is over */
+		return; /* the run is over */
 	crew = join(segment);
 
 	PG_TRY();
@@ -342,7 +350,7 @@ mnist_hil_helper_main(Datum main_arg)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *edata;
+		ErrorData *edata;
 
 		ConditionVariableCancelSleep();
 		MemoryContextSwitchTo(TopMemoryContext);

@@ -1,18 +1,19 @@
 /*
  * training_data.c: each process's share of the samples.
  *
- * Every process of a run reads all rows, in one order and under one snapshot, and keeps every n-th image of each set: no
- * sample passes through shared memory, and which process has which image depends on the data and the number of
- * processes alone.
+ * Every process of a run reads all rows, in one order and under one snapshot, and keeps every n-th image of
+ * each set: no sample passes through shared memory, and which process has which image depends on the data and
+ * the number of processes alone.
  *
- * No image stands on two sides.  Rows go by the SHA-256 of their pixels, and what is read first wins: feedback (its label
- * wins over the base data's), then the base test, validation and training images.  In detail:
+ * No image stands on two sides.  Rows go by the SHA-256 of their pixels, and what is read first wins: feedback
+ * (its label wins over the base data's), then the base test, validation and training images.  In detail:
  *	- one drawing with several readings counts once, with the newest reading's label;
  *	- a base image that is also feedback is not trained on;
  *	- a base image to judge by that is also feedback to train on judges nothing;
  *	- a base image that occurs several times counts once, on the side that judges if it is on both.
  *
- * 16 bytes of the hash are enough to tell drawings apart (a collision among a billion has a chance of 1 in 10^21).
+ * 16 bytes of the hash are enough to tell drawings apart (a collision among a billion has a chance of 1 in
+ * 10^21).
  */
 #include "training.h"
 
@@ -27,26 +28,26 @@
 #define DIGEST_BYTES 16
 
 /* Where an image was seen before. */
-#define SEEN_FEEDBACK 1			/* to train on */
+#define SEEN_FEEDBACK 1 /* to train on */
 #define SEEN_HELD_OUT 2
 #define SEEN_BASE 4
 
 typedef struct Seen
 {
-	uint8		digest[DIGEST_BYTES];
-	uint8		where;
+	uint8 digest[DIGEST_BYTES];
+	uint8 where;
 } Seen;
 
 typedef struct Loader
 {
 	const TrainingOptions *options;
-	int			rank;
-	int			nprocesses;
+	int rank;
+	int nprocesses;
 	TrainingData *data;
-	HTAB	   *seen;
-	int64		capacity[TRAINING_NSETS];
-	int64		position[TRAINING_NSETS];	/* images of a set so far, over all processes */
-	int64		unreadable;
+	HTAB *seen;
+	int64 capacity[TRAINING_NSETS];
+	int64 position[TRAINING_NSETS]; /* images of a set so far, over all processes */
+	int64 unreadable;
 } Loader;
 
 /* The base data's splits in the order they are read. */
@@ -64,18 +65,19 @@ static const struct
 static void
 count_rows(const TrainingOptions *options, int64 rows[TRAINING_NSETS])
 {
-	char	   *sql = psprintf("SELECT b.train, f.train, b.validation, f.held_out, b.test"
-							   " FROM (SELECT count(*) FILTER (WHERE split = 'train') AS train,"
-							   "              count(*) FILTER (WHERE split = 'validation') AS validation,"
-							   "              count(*) FILTER (WHERE split = 'test') AS test"
-							   "       FROM %s.mnist_sample WHERE $1 IS NULL OR dataset_id = ANY ($1)) b,"
-							   "      (SELECT count(*) FILTER (WHERE NOT held_out) AS train,"
-							   "              count(*) FILTER (WHERE held_out) AS held_out"
-							   "       FROM %s.mnist_label WHERE label IS NOT NULL) f", schema_name(), schema_name());
-	Oid			types[] = {INT4ARRAYOID};
-	Datum		values[1];
-	char		nulls[] = {' '};
-	bool		isnull;
+	char *sql = psprintf("SELECT b.train, f.train, b.validation, f.held_out, b.test"
+						 " FROM (SELECT count(*) FILTER (WHERE split = 'train') AS train,"
+						 "              count(*) FILTER (WHERE split = 'validation') AS validation,"
+						 "              count(*) FILTER (WHERE split = 'test') AS test"
+						 "       FROM %s.mnist_sample WHERE $1 IS NULL OR dataset_id = ANY ($1)) b,"
+						 "      (SELECT count(*) FILTER (WHERE NOT held_out) AS train,"
+						 "              count(*) FILTER (WHERE held_out) AS held_out"
+						 "       FROM %s.mnist_label WHERE label IS NOT NULL) f",
+						 schema_name(), schema_name());
+	Oid types[] = {INT4ARRAYOID};
+	Datum values[1];
+	char nulls[] = {' '};
+	bool isnull;
 
 	values[0] = training_options_datasets(options, &isnull);
 	if (isnull)
@@ -86,17 +88,17 @@ count_rows(const TrainingOptions *options, int64 rows[TRAINING_NSETS])
 }
 
 /*
- * Make room for this process's shares.  Counting first gives an upper bound, for duplicates are not yet known, which is
- * checked against the setting before anything is allocated.
+ * Make room for this process's shares.  Counting first gives an upper bound, for duplicates are not yet known,
+ * which is checked against the setting before anything is allocated.
  */
 static void
 allocate(Loader *loader, Size other_bytes, MemoryContext context)
 {
 	const TrainingOptions *options = loader->options;
-	int64		rows[TRAINING_NSETS];
-	int64		all_rows = 0;
-	Size		bytes = other_bytes;
-	HASHCTL		ctl = {0};
+	int64 rows[TRAINING_NSETS];
+	int64 all_rows = 0;
+	Size bytes = other_bytes;
+	HASHCTL ctl = {0};
 
 	count_rows(options, rows);
 	for (int i = 0; i < TRAINING_NSETS; i++)
@@ -106,14 +108,13 @@ allocate(Loader *loader, Size other_bytes, MemoryContext context)
 	}
 	bytes = add_size(bytes, mul_size(hash_estimate_size(all_rows, sizeof(Seen)), loader->nprocesses));
 	if (bytes / 1024 > (Size) options->memory_kb)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("the retraining run would need more memory than mnist_hil.training_memory allows"),
-				 errdetail("It would need about %zu MB for %lld images in %d processes; %d MB are allowed.",
-						   bytes / (1024 * 1024) + 1, (long long) all_rows, loader->nprocesses,
-						   options->memory_kb / 1024),
-				 errhint("Increase mnist_hil.training_memory, name fewer data sets, or decrease"
-						 " mnist_hil.training_workers.")));
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
+						errmsg("the retraining run would need more memory than mnist_hil.training_memory allows"),
+						errdetail("It would need about %zu MB for %lld images in %d processes; %d MB are allowed.",
+								  bytes / (1024 * 1024) + 1, (long long) all_rows, loader->nprocesses,
+								  options->memory_kb / 1024),
+						errhint("Increase mnist_hil.training_memory, name fewer data sets, or decrease"
+								" mnist_hil.training_workers.")));
 
 	for (int i = 0; i < TRAINING_NSETS; i++)
 	{
@@ -133,9 +134,9 @@ allocate(Loader *loader, Size other_bytes, MemoryContext context)
 static int
 see(Loader *loader, const bytea *sha256, int where)
 {
-	bool		found;
-	Seen	   *seen = hash_search(loader->seen, VARDATA_ANY(sha256), HASH_ENTER, &found);
-	int			before = found ? seen->where : 0;
+	bool found;
+	Seen *seen = hash_search(loader->seen, VARDATA_ANY(sha256), HASH_ENTER, &found);
+	int before = found ? seen->where : 0;
 
 	seen->where = (uint8) (before | where);
 	return before;
@@ -157,10 +158,10 @@ next_place(Loader *loader, TrainingSetKind kind)
 /* Call a function with each row of a query. */
 static void
 for_each_row(Loader *loader, const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
-			 void (*function) (Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind kind),
+			 void (*function)(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind kind),
 			 TrainingSetKind kind)
 {
-	Portal		portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, nulls, true, 0);
+	Portal portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, nulls, true, 0);
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "samples", ALLOCSET_DEFAULT_SIZES);
 
 	for (;;)
@@ -186,10 +187,10 @@ for_each_row(Loader *loader, const char *sql, int nargs, Oid *types, Datum *valu
 static void
 take_base_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind kind)
 {
-	bool		isnull;
+	bool isnull;
 	const bytea *sha256 = DatumGetByteaPP(SPI_getbinval(row, desc, 3, &isnull));
-	int			before = see(loader, sha256, SEEN_BASE);
-	uint8	   *place;
+	int before = see(loader, sha256, SEEN_BASE);
+	uint8 *place;
 
 	if (before & (SEEN_BASE | SEEN_FEEDBACK) || (before & SEEN_HELD_OUT && kind == TRAINING_SET_TRAIN))
 		return;
@@ -205,16 +206,16 @@ take_base_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind kin
 }
 
 /*
- * A row (label, image, sha256, held_out) of feedback.  The image was readable when it was read; should it have become unreadable, by a
- * lower mnist_hil.max_image_pixels say, it is left out rather than the run given up.
+ * A row (label, image, sha256, held_out) of feedback.  The image was readable when it was read; should it have
+ * become unreadable, by a lower mnist_hil.max_image_pixels say, it is left out rather than the run given up.
  */
 static void
 take_feedback_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind kind)
 {
-	bool		isnull;
+	bool isnull;
 	const bytea *sha256 = DatumGetByteaPP(SPI_getbinval(row, desc, 3, &isnull));
-	bool		held_out = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
-	uint8	   *place;
+	bool held_out = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
+	uint8 *place;
 
 	kind = held_out ? TRAINING_SET_HELD_OUT : TRAINING_SET_FEEDBACK;
 	see(loader, sha256, held_out ? SEEN_HELD_OUT : SEEN_FEEDBACK);
@@ -223,7 +224,7 @@ take_feedback_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind
 	{
 		const bytea *image = DatumGetByteaPP(SPI_getbinval(row, desc, 2, &isnull));
 		TrainingSet *set = &loader->data->sets[kind];
-		ImageError	error;
+		ImageError error;
 
 		if (image_to_mnist((const uint8 *) VARDATA_ANY(image), VARSIZE_ANY_EXHDR(image), mnist_hil_max_image_pixels,
 						   image_input_allocator(), place, &error) != IMAGE_OK)
@@ -236,11 +237,12 @@ take_feedback_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind
 static void
 load_feedback(Loader *loader)
 {
-	char	   *sql = psprintf("SELECT l.label, p.image, l.pixels_sha256, l.held_out"
-							   " FROM (SELECT DISTINCT ON (pixels_sha256) * FROM %s.mnist_label"
-							   "       WHERE label IS NOT NULL ORDER BY pixels_sha256, prediction_id DESC) l"
-							   " JOIN %s.mnist_prediction p ON p.id = l.prediction_id"
-							   " ORDER BY l.pixels_sha256", schema_name(), schema_name());
+	char *sql = psprintf("SELECT l.label, p.image, l.pixels_sha256, l.held_out"
+						 " FROM (SELECT DISTINCT ON (pixels_sha256) * FROM %s.mnist_label"
+						 "       WHERE label IS NOT NULL ORDER BY pixels_sha256, prediction_id DESC) l"
+						 " JOIN %s.mnist_prediction p ON p.id = l.prediction_id"
+						 " ORDER BY l.pixels_sha256",
+						 schema_name(), schema_name());
 
 	for_each_row(loader, sql, 0, NULL, NULL, NULL, take_feedback_row, TRAINING_SET_FEEDBACK);
 }
@@ -248,13 +250,14 @@ load_feedback(Loader *loader)
 static void
 load_base(Loader *loader, const char *split, TrainingSetKind kind)
 {
-	char	   *sql = psprintf("SELECT label, pixels, pg_catalog.sha256(pixels) FROM %s.mnist_sample"
-							   " WHERE ($1 IS NULL OR dataset_id = ANY ($1)) AND split = $2"
-							   " ORDER BY dataset_id, ordinal", schema_name());
-	Oid			types[] = {INT4ARRAYOID, TEXTOID};
-	Datum		values[2];
-	char		nulls[] = {' ', ' '};
-	bool		isnull;
+	char *sql = psprintf("SELECT label, pixels, pg_catalog.sha256(pixels) FROM %s.mnist_sample"
+						 " WHERE ($1 IS NULL OR dataset_id = ANY ($1)) AND split = $2"
+						 " ORDER BY dataset_id, ordinal",
+						 schema_name());
+	Oid types[] = {INT4ARRAYOID, TEXTOID};
+	Datum values[2];
+	char nulls[] = {' ', ' '};
+	bool isnull;
 
 	values[0] = training_options_datasets(loader->options, &isnull);
 	if (isnull)
@@ -266,7 +269,7 @@ load_base(Loader *loader, const char *split, TrainingSetKind kind)
 TrainingData *
 training_data_load(const TrainingOptions *options, int rank, int nprocesses, Size other_bytes, MemoryContext context)
 {
-	Loader		loader = {.options = options,.rank = rank,.nprocesses = nprocesses};
+	Loader loader = {.options = options, .rank = rank, .nprocesses = nprocesses};
 
 	loader.data = MemoryContextAllocZero(context, sizeof(TrainingData));
 	allocate(&loader, other_bytes, context);
@@ -275,8 +278,7 @@ training_data_load(const TrainingOptions *options, int rank, int nprocesses, Siz
 		load_base(&loader, base_splits[i].split, base_splits[i].set);
 	hash_destroy(loader.seen);
 	if (loader.unreadable > 0)
-		ereport(LOG,
-				(errmsg("%lld feedback images could not be read and were left out of the retraining run",
-						(long long) loader.unreadable)));
+		ereport(LOG, (errmsg("%lld feedback images could not be read and were left out of the retraining run",
+							 (long long) loader.unreadable)));
 	return loader.data;
 }

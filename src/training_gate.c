@@ -1,13 +1,15 @@
 /*
  * training_gate.c: choosing the candidate, and is it to go live?
  *
- * Candidate and live model read the same images.  The candidate passes if it reads base validation images no worse than the live
- * model, within a margin, and held-out feedback no worse.  Test images are read by both and reported; nothing here looks
- * at the result.  Held-out feedback takes no part in choosing the candidate either.
+ * Candidate and live model read the same images.  The candidate passes if it reads base validation images no
+ * worse than the live model, within a margin, and held-out feedback no worse.  Test images are read by both
+ * and reported; nothing here looks at the result.  Held-out feedback takes no part in choosing the candidate
+ * either.
  *
- * Fine-tuning ends with a look back: weights on the straight line between the live model's and the tuned ones read about as
- * well as either end, and somewhere on it most of what was learnt is there and least is lost (Wortsman et al. 2022, WiSE-FT).
- * The point is chosen on validation images and on feedback that was trained on.
+ * Fine-tuning ends with a look back: weights on the straight line between the live model's and the tuned ones
+ * read about as well as either end, and somewhere on it most of what was learnt is there and least is lost
+ * (Wortsman et al. 2022, WiSE-FT). The point is chosen on validation images and on feedback that was trained
+ * on.
  */
 #include "training.h"
 
@@ -44,7 +46,7 @@ blend(TrainingCrew *crew, float share)
 {
 	const float *live = training_crew_vector(crew, TRAINING_LIVE);
 	const float *average = training_crew_vector(crew, TRAINING_AVERAGE);
-	float	   *values = training_crew_vector(crew, TRAINING_VALUES);
+	float *values = training_crew_vector(crew, TRAINING_VALUES);
 
 	for (Size i = 0; i < crew->net.nvalues; i++)
 		values[i] = share == 1.0f ? average[i] : live[i] + share * (average[i] - live[i]);
@@ -54,10 +56,10 @@ blend(TrainingCrew *crew, float share)
 static bool
 better_blend(const TrainingScores *blend, const TrainingScores *best)
 {
-	int64		lost = best->sets[TRAINING_SET_VALIDATION].correct - blend->sets[TRAINING_SET_VALIDATION].correct;
-	int64		won = blend->sets[TRAINING_SET_FEEDBACK].correct - best->sets[TRAINING_SET_FEEDBACK].correct;
-	double		per_lost = Max(blend->sets[TRAINING_SET_FEEDBACK].images, 1) /
-		(0.02 * (double) Max(blend->sets[TRAINING_SET_VALIDATION].images, 1));
+	int64 lost = best->sets[TRAINING_SET_VALIDATION].correct - blend->sets[TRAINING_SET_VALIDATION].correct;
+	int64 won = blend->sets[TRAINING_SET_FEEDBACK].correct - best->sets[TRAINING_SET_FEEDBACK].correct;
+	double per_lost = Max(blend->sets[TRAINING_SET_FEEDBACK].images, 1) /
+					  (0.02 * (double) Max(blend->sets[TRAINING_SET_VALIDATION].images, 1));
 
 	/* a point of validation accuracy is worth 50 of feedback */
 	return (double) won > per_lost * (double) lost;
@@ -68,7 +70,7 @@ training_gate_choose(TrainingCrew *crew)
 {
 	const uint32 sets = TRAINING_SET_BIT(TRAINING_SET_VALIDATION) | TRAINING_SET_BIT(TRAINING_SET_FEEDBACK);
 	TrainingScores best = {0};
-	float		best_share = 0.0f;
+	float best_share = 0.0f;
 
 	if (crew->shared->options.strategy == TRAINING_FINE_TUNE)
 		for (int i = 0; i < (int) lengthof(blend_steps); i++)
@@ -95,17 +97,20 @@ training_gate_judge(const TrainingOptions *options, int live_version, TrainingOu
 	const TrainingScore *live_validation = &outcome->live.sets[TRAINING_SET_VALIDATION];
 	const TrainingScore *held_out = &outcome->candidate.sets[TRAINING_SET_HELD_OUT];
 	const TrainingScore *live_held_out = &outcome->live.sets[TRAINING_SET_HELD_OUT];
-	int64		margin = (int64) (VALIDATION_MARGIN * (double) validation->images);
-	bool		validation_ok = validation->correct + margin >= live_validation->correct;
-	bool		held_out_ok = held_out->correct >= live_held_out->correct;
-	bool		passed = validation_ok && held_out_ok;
-	char		feedback[128] = "";
+	int64 margin = (int64) (VALIDATION_MARGIN * (double) validation->images);
+	bool validation_ok = validation->correct + margin >= live_validation->correct;
+	bool held_out_ok = held_out->correct >= live_held_out->correct;
+	bool passed = validation_ok && held_out_ok;
+	char feedback[128] = "";
 
 	if (held_out->images > 0)
 		snprintf(feedback, sizeof(feedback), ", on held-out feedback %.4f against %.4f", training_accuracy(held_out),
 				 training_accuracy(live_held_out));
-	snprintf(outcome->verdict, sizeof(outcome->verdict), "%s: accuracy on validation images %.4f against %.4f%s of version %d",
-			 !passed ? "rejected" : options->promote ? "promoted" : "passed, not to be promoted",
+	snprintf(outcome->verdict, sizeof(outcome->verdict),
+			 "%s: accuracy on validation images %.4f against %.4f%s of version %d",
+			 !passed			? "rejected"
+			 : options->promote ? "promoted"
+								: "passed, not to be promoted",
 			 training_accuracy(validation), training_accuracy(live_validation), feedback, live_version);
 	return passed;
 }

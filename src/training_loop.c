@@ -1,17 +1,18 @@
 /*
  * training_loop.c: the steps of training, and reading whole sets, each process its part.
  *
- * A step.  Each process draws its share of the mini-batch from its share of the samples, distorts the images, and runs
- * the network forward and backward into a gradient of its own in shared memory.  At a barrier all gradients are there: each
- * process then steps its slice of the values by the sum of all gradients, taken in the order of ranks, and its slice of
- * the average.  At the next barrier all values are there.
+ * A step.  Each process draws its share of the mini-batch from its share of the samples, distorts the images,
+ * and runs the network forward and backward into a gradient of its own in shared memory.  At a barrier all
+ * gradients are there: each process then steps its slice of the values by the sum of all gradients, taken in
+ * the order of ranks, and its slice of the average.  At the next barrier all values are there.
  *
- * Everything drawn at random comes from a key made of the seed, the step and the rank, and all sums have a fixed order: the
- * same seed, data and number of processes give the same weights, bit for bit.
+ * Everything drawn at random comes from a key made of the seed, the step and the rank, and all sums have a
+ * fixed order: the same seed, data and number of processes give the same weights, bit for bit.
  *
- * A batch is part base data, part feedback (see training_plan in trainer.c for the shares).  In fine-tuning the target of a base
- * image is its label blended with what the live model says of the very same distorted image: what the model knows is
- * distilled into its successor (Li and Hoiem 2017, after Hinton, Vinyals and Dean 2015), while feedback counts by its label.
+ * A batch is part base data, part feedback (see training_plan in trainer.c for the shares).  In fine-tuning
+ * the target of a base image is its label blended with what the live model says of the very same distorted
+ * image: what the model knows is distilled into its successor (Li and Hoiem 2017, after Hinton, Vinyals and
+ * Dean 2015), while feedback counts by its label.
  */
 #include "training.h"
 
@@ -21,39 +22,42 @@
 #include "nn/rng.h"
 
 #define ADAM_EPSILON 1e-8f
-#define DIVERGED_LOSS 1e4		/* guessing has 2.3; nothing comes back from here, or from NaN */
-#define EVALUATE_CHUNK 64		/* images read between two looks at interrupts */
+#define DIVERGED_LOSS 1e4 /* guessing has 2.3; nothing comes back from here, or from NaN */
+#define EVALUATE_CHUNK 64 /* images read between two looks at interrupts */
 
 /* What a key is for. */
 enum
 {
-	KEY_DECK_BASE, KEY_DECK_FEEDBACK, KEY_AUGMENT, KEY_DROPOUT
+	KEY_DECK_BASE,
+	KEY_DECK_FEEDBACK,
+	KEY_AUGMENT,
+	KEY_DROPOUT
 };
 
 /* The images of a set in shuffled order, shuffled again each time all have been drawn. */
 typedef struct Deck
 {
-	uint32	   *order;
-	uint32		n;
-	uint32		next;
-	uint64		key;
-	uint64		pass;
+	uint32 *order;
+	uint32 n;
+	uint32 next;
+	uint64 key;
+	uint64 pass;
 } Deck;
 
 typedef struct TrainingLoop
 {
-	int			share;			/* this process's images of each batch */
-	NnTrainer  *trainer;
-	Deck		base;
-	Deck		feedback;
-	float	   *images;			/* (share, 784) */
-	float	   *targets;		/* (share, 10) */
-	float	   *weights;		/* (share) */
-	uint8	   *teacher_pixels; /* (share, 784) */
-	float	   *teacher;		/* (share, 10): what the live model says */
-	NnPlan	   *live_plan;
-	void	   *live_scratch;	/* for max(share, EVALUATE_CHUNK) images */
-	NnPlan	   *plan;			/* of the vector being evaluated */
+	int share; /* this process's images of each batch */
+	NnTrainer *trainer;
+	Deck base;
+	Deck feedback;
+	float *images;		   /* (share, 784) */
+	float *targets;		   /* (share, 10) */
+	float *weights;		   /* (share) */
+	uint8 *teacher_pixels; /* (share, 784) */
+	float *teacher;		   /* (share, 10): what the live model says */
+	NnPlan *live_plan;
+	void *live_scratch; /* for max(share, EVALUATE_CHUNK) images */
+	NnPlan *plan;		/* of the vector being evaluated */
 } TrainingLoop;
 
 /* Images of each batch that fall to a process. */
@@ -66,8 +70,8 @@ batch_share(const TrainingOptions *options, int rank, int nprocesses)
 Size
 training_loop_bytes(const TrainingOptions *options, const NnNet *net, const NnNet *live_net, int nprocesses)
 {
-	int			share = batch_share(options, 0, nprocesses);
-	Size		per_image = NN_PIXELS * (sizeof(float) + 1) + (2 * NN_CLASSES + 1) * sizeof(float);
+	int share = batch_share(options, 0, nprocesses);
+	Size per_image = NN_PIXELS * (sizeof(float) + 1) + (2 * NN_CLASSES + 1) * sizeof(float);
 
 	return add_size(add_size(nn_trainer_size(net, share), mul_size(per_image, share)),
 					add_size(nn_plan_size(net), nn_plan_size(live_net)));
@@ -98,12 +102,12 @@ deck_draw(Deck *deck)
 {
 	if (deck->next == deck->n)
 	{
-		NnRng		rng = nn_rng(nn_key(deck->key, deck->pass++));
+		NnRng rng = nn_rng(nn_key(deck->key, deck->pass++));
 
 		for (uint32 i = deck->n - 1; i > 0; i--)
 		{
-			uint32		j = nn_rng_below(&rng, i + 1);
-			uint32		swap = deck->order[i];
+			uint32 j = nn_rng_below(&rng, i + 1);
+			uint32 swap = deck->order[i];
 
 			deck->order[i] = deck->order[j];
 			deck->order[j] = swap;
@@ -126,7 +130,7 @@ training_loop_init(TrainingCrew *crew)
 	const TrainingShared *shared = crew->shared;
 	MemoryContext oldcontext = MemoryContextSwitchTo(crew->context);
 	TrainingLoop *loop = palloc0(sizeof(TrainingLoop));
-	int			share = batch_share(&shared->options, crew->rank, shared->nprocesses);
+	int share = batch_share(&shared->options, crew->rank, shared->nprocesses);
 
 	loop->share = share;
 	loop->trainer = nn_trainer_init(allocate(nn_trainer_size(&crew->net, share)), &crew->net, share);
@@ -157,7 +161,7 @@ training_loop_learning_rate(const TrainingOptions *options, int64 step, int64 al
 static int
 feedback_in_step(const TrainingCrew *crew, int64 step)
 {
-	double		per_step = crew->shared->feedback_share * crew->loop->share;
+	double per_step = crew->shared->feedback_share * crew->loop->share;
 
 	if (crew->data->sets[TRAINING_SET_FEEDBACK].n == 0)
 		return 0;
@@ -177,12 +181,12 @@ static void
 distill(TrainingCrew *crew, int from, int to)
 {
 	TrainingLoop *loop = crew->loop;
-	float		weight = crew->shared->options.distillation;
+	float weight = crew->shared->options.distillation;
 
 	for (int i = from * NN_PIXELS; i < to * NN_PIXELS; i++)
 		loop->teacher_pixels[i] = (uint8) (loop->images[i] * 255.0f + 0.5f);
-	nn_forward(loop->live_plan, loop->teacher_pixels + from * NN_PIXELS, to - from,
-			   loop->teacher + from * NN_CLASSES, loop->live_scratch);
+	nn_forward(loop->live_plan, loop->teacher_pixels + from * NN_PIXELS, to - from, loop->teacher + from * NN_CLASSES,
+			   loop->live_scratch);
 	for (int i = from * NN_CLASSES; i < to * NN_CLASSES; i++)
 		loop->targets[i] += weight * (loop->teacher[i] - loop->targets[i]);
 }
@@ -193,13 +197,13 @@ make_batch(TrainingCrew *crew, int64 step)
 {
 	TrainingLoop *loop = crew->loop;
 	const TrainingOptions *options = &crew->shared->options;
-	int			nfeedback = feedback_in_step(crew, step);
-	uint64		key = nn_key(run_key(crew, KEY_AUGMENT), (uint64) step);
+	int nfeedback = feedback_in_step(crew, step);
+	uint64 key = nn_key(run_key(crew, KEY_AUGMENT), (uint64) step);
 
 	for (int i = 0; i < loop->share; i++)
 	{
 		const TrainingSet *set = &crew->data->sets[i < nfeedback ? TRAINING_SET_FEEDBACK : TRAINING_SET_TRAIN];
-		uint32		image = deck_draw(i < nfeedback ? &loop->feedback : &loop->base);
+		uint32 image = deck_draw(i < nfeedback ? &loop->feedback : &loop->base);
 
 		nn_augment(loop->images + (Size) i * NN_PIXELS, set->pixels + (Size) image * NN_PIXELS, &options->augment,
 				   nn_key(key, (uint64) i));
@@ -207,7 +211,7 @@ make_batch(TrainingCrew *crew, int64 step)
 	}
 	if (options->distillation > 0 && nfeedback < loop->share)
 		distill(crew, nfeedback, loop->share);
-	return (NnBatch) {
+	return (NnBatch){
 		.n = loop->share,
 		.images = loop->images,
 		.targets = loop->targets,
@@ -223,11 +227,11 @@ apply_gradients(TrainingCrew *crew, int64 step)
 	const TrainingShared *shared = crew->shared;
 	const TrainingOptions *options = &shared->options;
 	const float *gradients[TRAINING_MAX_PROCESSES];
-	float	   *values = training_crew_vector(crew, TRAINING_VALUES);
-	Size		slice = TYPEALIGN(16, (crew->net.nvalues + shared->nprocesses - 1) / shared->nprocesses);
-	Size		from = Min(slice * crew->rank, crew->net.nvalues);
-	Size		to = Min(from + slice, crew->net.nvalues);
-	NnAdam		adam = {
+	float *values = training_crew_vector(crew, TRAINING_VALUES);
+	Size slice = TYPEALIGN(16, (crew->net.nvalues + shared->nprocesses - 1) / shared->nprocesses);
+	Size from = Min(slice * crew->rank, crew->net.nvalues);
+	Size to = Min(from + slice, crew->net.nvalues);
+	NnAdam adam = {
 		.learning_rate = training_loop_learning_rate(options, step, shared->all_steps),
 		.beta1 = options->beta1,
 		.beta2 = options->beta2,
@@ -261,11 +265,9 @@ step_score(const TrainingCrew *crew)
 		sum.loss += score->loss;
 	}
 	if (!(sum.loss / (double) sum.images < DIVERGED_LOSS))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("training diverged"),
-				 errdetail("The loss reached %g.", sum.loss / (double) sum.images),
-				 errhint("Use a lower learning_rate.")));
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("training diverged"),
+						errdetail("The loss reached %g.", sum.loss / (double) sum.images),
+						errhint("Use a lower learning_rate.")));
 	return sum;
 }
 
@@ -273,25 +275,24 @@ void
 training_loop_steps(TrainingCrew *crew)
 {
 	TrainingShared *shared = crew->shared;
-	int64		first = shared->first_step;
-	int64		end = first + shared->nsteps;
+	int64 first = shared->first_step;
+	int64 end = first + shared->nsteps;
 
 	for (int64 step = first; step < end; step++)
 	{
-		NnBatch		batch = make_batch(crew, step);
-		NnLoss		loss = nn_train_step(crew->loop->trainer, training_crew_vector(crew, TRAINING_VALUES),
-										 training_crew_vector(crew, TRAINING_GRADIENTS + crew->rank), &batch);
+		NnBatch batch = make_batch(crew, step);
+		NnLoss loss = nn_train_step(crew->loop->trainer, training_crew_vector(crew, TRAINING_VALUES),
+									training_crew_vector(crew, TRAINING_GRADIENTS + crew->rank), &batch);
 		TrainingScore score;
 
-		shared->slots[crew->rank].step = (TrainingScore) {
-			.images = batch.n,.correct = loss.correct,.loss = loss.loss * shared->options.batch_size
-		};
+		shared->slots[crew->rank].step = (TrainingScore){
+			.images = batch.n, .correct = loss.correct, .loss = loss.loss * shared->options.batch_size};
 		CHECK_FOR_INTERRUPTS();
-		training_crew_wait(crew);	/* all gradients are there */
+		training_crew_wait(crew); /* all gradients are there */
 		if (crew->rank == 0)
 			score = step_score(crew);
 		apply_gradients(crew, step);
-		training_crew_wait(crew);	/* all values are there */
+		training_crew_wait(crew); /* all values are there */
 		if (crew->rank == 0)
 			crew->hook(crew->hook_context, step, &score);
 	}
@@ -302,19 +303,19 @@ static TrainingScore
 read_set(const TrainingSet *set, const NnPlan *plan, void *scratch)
 {
 	TrainingScore score = {.images = set->n};
-	float		probabilities[EVALUATE_CHUNK * NN_CLASSES];
+	float probabilities[EVALUATE_CHUNK * NN_CLASSES];
 
 	for (int from = 0; from < set->n; from += EVALUATE_CHUNK)
 	{
-		int			n = Min(EVALUATE_CHUNK, set->n - from);
+		int n = Min(EVALUATE_CHUNK, set->n - from);
 
 		CHECK_FOR_INTERRUPTS();
 		nn_forward(plan, set->pixels + (Size) from * NN_PIXELS, n, probabilities, scratch);
 		for (int i = 0; i < n; i++)
 		{
 			const float *p = probabilities + i * NN_CLASSES;
-			int			label = set->labels[from + i];
-			int			best = 0;
+			int label = set->labels[from + i];
+			int best = 0;
 
 			for (int c = 1; c < NN_CLASSES; c++)
 				if (p[c] > p[best])
@@ -332,7 +333,7 @@ training_loop_evaluate(TrainingCrew *crew)
 	TrainingShared *shared = crew->shared;
 	TrainingLoop *loop = crew->loop;
 	const NnPlan *plan = loop->live_plan;
-	void	   *scratch = loop->live_scratch;
+	void *scratch = loop->live_scratch;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "evaluation", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 

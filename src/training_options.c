@@ -1,8 +1,8 @@
 /*
  * training_options.c: every hyperparameter of training, in one table.
  *
- * A strategy's row is what was found by experiment to work for it; a call of mnist_retrain changes only what it names. The
- * values as used are recorded in mnist_run.parameters, from where a run can be done again.
+ * A strategy's row is what was found by experiment to work for it; a call of mnist_retrain changes only what
+ * it names. The values as used are recorded in mnist_run.parameters, from where a run can be done again.
  */
 #include "training.h"
 
@@ -18,46 +18,54 @@ static const char *const strategy_names[] = {
 };
 
 static const TrainingOptions strategy_defaults[] = {
-	[TRAINING_FINE_TUNE] = {
-		.strategy = TRAINING_FINE_TUNE,
-		.epochs = 4,
-		.batch_size = 128,
-		.epoch_images = 12800,
-		.learning_rate = 5e-4f,
-		.warmup = 0.1f,
-		.beta1 = 0.9f,
-		.beta2 = 0.999f,
-		.weight_decay = 1e-2f,
-		.stats_momentum = 0.01f,
-		.average_decay = 0.99f,
-		.label_smoothing = 0.0f,
-		.distillation = 0.8f,
-		.feedback_share = 0.25f,
-		.feedback_repeats = 8,
-		.augment = {
-			.rotate = 10.0f, .scale = 0.1f, .shear = 0.1f, .translate = 1.0f, .elastic_alpha = 1.0f, .elastic_sigma = 4.0f
+	[TRAINING_FINE_TUNE] =
+		{
+			.strategy = TRAINING_FINE_TUNE,
+			.epochs = 4,
+			.batch_size = 128,
+			.epoch_images = 12800,
+			.learning_rate = 5e-4f,
+			.warmup = 0.1f,
+			.beta1 = 0.9f,
+			.beta2 = 0.999f,
+			.weight_decay = 1e-2f,
+			.stats_momentum = 0.01f,
+			.average_decay = 0.99f,
+			.label_smoothing = 0.0f,
+			.distillation = 0.8f,
+			.feedback_share = 0.25f,
+			.feedback_repeats = 8,
+			.augment = {.rotate = 10.0f,
+						.scale = 0.1f,
+						.shear = 0.1f,
+						.translate = 1.0f,
+						.elastic_alpha = 1.0f,
+						.elastic_sigma = 4.0f},
 		},
-	},
-	[TRAINING_FROM_SCRATCH] = {
-		.strategy = TRAINING_FROM_SCRATCH,
-		.epochs = 16,
-		.batch_size = 128,
-		.epoch_images = 0,
-		.learning_rate = 2e-3f,
-		.warmup = 0.1f,
-		.beta1 = 0.9f,
-		.beta2 = 0.999f,
-		.weight_decay = 1e-2f,
-		.stats_momentum = 0.1f,
-		.average_decay = 0.999f,
-		.label_smoothing = 0.0f,
-		.distillation = 0.0f,
-		.feedback_share = 0.2f,
-		.feedback_repeats = 4,
-		.augment = {
-			.rotate = 12.0f, .scale = 0.12f, .shear = 0.15f, .translate = 1.5f, .elastic_alpha = 1.5f, .elastic_sigma = 4.0f
+	[TRAINING_FROM_SCRATCH] =
+		{
+			.strategy = TRAINING_FROM_SCRATCH,
+			.epochs = 16,
+			.batch_size = 128,
+			.epoch_images = 0,
+			.learning_rate = 2e-3f,
+			.warmup = 0.1f,
+			.beta1 = 0.9f,
+			.beta2 = 0.999f,
+			.weight_decay = 1e-2f,
+			.stats_momentum = 0.1f,
+			.average_decay = 0.999f,
+			.label_smoothing = 0.0f,
+			.distillation = 0.0f,
+			.feedback_share = 0.2f,
+			.feedback_repeats = 4,
+			.augment = {.rotate = 12.0f,
+						.scale = 0.12f,
+						.shear = 0.15f,
+						.translate = 1.5f,
+						.elastic_alpha = 1.5f,
+						.elastic_sigma = 4.0f},
 		},
-	},
 };
 
 void
@@ -78,16 +86,14 @@ training_strategy_parse(const char *name)
 	for (int i = 0; i < (int) lengthof(strategy_names); i++)
 		if (strcmp(name, strategy_names[i]) == 0)
 			return (TrainingStrategy) i;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("there is no training strategy \"%s\"", name),
-			 errhint("The strategies are \"fine_tune\" and \"from_scratch\".")));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is no training strategy \"%s\"", name),
+					errhint("The strategies are \"fine_tune\" and \"from_scratch\".")));
 }
 
 static void
 append_float(StringInfo json, const char *name, float value)
 {
-	char		digits[FLOAT_SHORTEST_DECIMAL_LEN];
+	char digits[FLOAT_SHORTEST_DECIMAL_LEN];
 
 	float_to_shortest_decimal_buf(value, digits);
 	appendStringInfo(json, ", \"%s\": %s", name, digits);
@@ -128,7 +134,7 @@ training_options_json(const TrainingOptions *options)
 Datum
 training_options_datasets(const TrainingOptions *options, bool *isnull)
 {
-	Datum		ids[TRAINING_MAX_DATASETS];
+	Datum ids[TRAINING_MAX_DATASETS];
 
 	*isnull = options->ndatasets == 0;
 	for (int i = 0; i < options->ndatasets; i++)

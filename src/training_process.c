@@ -16,7 +16,7 @@
 static void
 handle_sigterm(SIGNAL_ARGS)
 {
-	int			save_errno = errno;
+	int save_errno = errno;
 
 	InterruptPending = true;
 	QueryCancelPending = true;
@@ -53,7 +53,7 @@ training_process_start(const char *type, const char *function, dsm_segment *segm
 	BackgroundWorker worker = {0};
 	BackgroundWorkerHandle *handle;
 	MemoryContext oldcontext;
-	bool		started;
+	bool started;
 
 	Assert(extra_size <= BGW_EXTRALEN);
 	strlcpy(worker.bgw_name, type, BGW_MAXLEN);
@@ -93,9 +93,7 @@ training_error_copy(TrainingError *error, const ErrorData *edata)
 void
 training_error_throw(const TrainingError *error)
 {
-	ereport(ERROR,
-			(errcode(error->sqlerrcode),
-			 errmsg("%s", error->message),
-			 error->detail[0] != '\0' ? errdetail("%s", error->detail) : 0,
-			 error->hint[0] != '\0' ? errhint("%s", error->hint) : 0));
+	ereport(ERROR, (errcode(error->sqlerrcode), errmsg("%s", error->message),
+					error->detail[0] != '\0' ? errdetail("%s", error->detail) : 0,
+					error->hint[0] != '\0' ? errhint("%s", error->hint) : 0));
 }

@@ -1,15 +1,16 @@
 /*
  * training_record.c: what a retraining run reads from and writes into the tables.
  *
- * Each write is a transaction of its own, between record_begin and record_commit, so that training itself runs with none
- * open.  Progress is written without waiting for the disk; nothing is lost with it that matters.
+ * Each write is a transaction of its own, between record_begin and record_commit, so that training itself runs
+ * with none open.  Progress is written without waiting for the disk; nothing is lost with it that matters.
  *
- * record_begin checks that the extension is still there, and every change of the run's row that the row is: both may go while
- * a run is under way, by DROP EXTENSION or by hand.  Either is reported as ERRCODE_UNDEFINED_OBJECT, on which the trainer
- * leaves without a word, because there is nowhere left to leave one.
+ * record_begin checks that the extension is still there, and every change of the run's row that the row is:
+ * both may go while a run is under way, by DROP EXTENSION or by hand.  Either is reported as
+ * ERRCODE_UNDEFINED_OBJECT, on which the trainer leaves without a word, because there is nowhere left to leave
+ * one.
  *
- * A run is 'running' while its row says so and the process named there lives: same pid, same start time.  A row whose
- * process has gone was left by a crash, and is closed by the next run.
+ * A run is 'running' while its row says so and the process named there lives: same pid, same start time.  A
+ * row whose process has gone was left by a crash, and is closed by the next run.
  */
 #include "training.h"
 
@@ -21,7 +22,6 @@
 #include "pgstat.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
-#include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
@@ -37,10 +37,10 @@ PG_FUNCTION_INFO_V1(mnist_hil_process_alive);
 
 typedef struct Parameters
 {
-	int			n;
-	Oid			types[MAX_PARAMETERS];
-	Datum		values[MAX_PARAMETERS];
-	char		nulls[MAX_PARAMETERS];
+	int n;
+	Oid types[MAX_PARAMETERS];
+	Datum values[MAX_PARAMETERS];
+	char nulls[MAX_PARAMETERS];
 } Parameters;
 
 static void
@@ -92,9 +92,9 @@ static uint64
 execute(const char *statement, Parameters *parameters)
 {
 	StringInfoData sql;
-	char	   *schema = pstrdup(schema_name());
+	char *schema = pstrdup(schema_name());
 	const char *from = statement;
-	int			code;
+	int code;
 
 	initStringInfo(&sql);
 	for (const char *at; (at = strstr(from, "%s")) != NULL; from = at + 2)
@@ -104,8 +104,8 @@ execute(const char *statement, Parameters *parameters)
 	}
 	appendStringInfoString(&sql, from);
 	code = parameters == NULL ? SPI_execute(sql.data, false, 0)
-		: SPI_execute_with_args(sql.data, parameters->n, parameters->types, parameters->values, parameters->nulls,
-								false, 0);
+							  : SPI_execute_with_args(sql.data, parameters->n, parameters->types, parameters->values,
+													  parameters->nulls, false, 0);
 	if (code < 0)
 		elog(ERROR, "could not execute \"%s\": %s", sql.data, SPI_result_code_string(code));
 	return SPI_processed;
@@ -115,8 +115,8 @@ execute(const char *statement, Parameters *parameters)
 static Datum
 result(int column)
 {
-	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+	bool isnull;
+	Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
 
 	if (isnull)
 		elog(ERROR, "unexpected null in column %d", column);
@@ -128,9 +128,7 @@ static void
 update_run(const char *statement, Parameters *parameters)
 {
 	if (execute(statement, parameters) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the run's record has gone")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the run's record has gone")));
 }
 
 /* Start a transaction to read or write tables in. */
@@ -144,9 +142,7 @@ record_begin(void)
 		elog(ERROR, "SPI_connect failed");
 	pgstat_report_activity(STATE_RUNNING, "recording a retraining run");
 	if (!OidIsValid(schema_relation("mnist_run")))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the extension mnist_hil has been dropped")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the extension mnist_hil has been dropped")));
 }
 
 /* Commit it, and say what the process does from here. */
@@ -186,7 +182,7 @@ mnist_hil_process_alive(PG_FUNCTION_ARGS)
 static int64
 find_running(int64 *orphan)
 {
-	int64		id;
+	int64 id;
 
 	*orphan = 0;
 	if (execute("SELECT id, pid, process_started_at FROM %s.mnist_run WHERE status = 'running'", NULL) == 0)
@@ -202,7 +198,7 @@ find_running(int64 *orphan)
 int64
 record_running(void)
 {
-	int64		orphan;
+	int64 orphan;
 
 	return find_running(&orphan);
 }
@@ -210,22 +206,20 @@ record_running(void)
 void
 record_refuse(int64 run_id)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("a retraining run is already under way"),
-			 errdetail("It is run %lld.", (long long) run_id),
-			 errhint("See mnist_training_progress; pg_terminate_backend with its pid ends it.")));
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a retraining run is already under way"),
+					errdetail("It is run %lld.", (long long) run_id),
+					errhint("See mnist_training_progress; pg_terminate_backend with its pid ends it.")));
 }
 
 /* Is there enough base data to train on?  SPI is connected. */
 void
 record_check_data(const TrainingOptions *options)
 {
-	Parameters	parameters = {0};
-	bool		isnull;
-	Datum		datasets = training_options_datasets(options, &isnull);
-	int64		train;
-	int64		validation;
+	Parameters parameters = {0};
+	bool isnull;
+	Datum datasets = training_options_datasets(options, &isnull);
+	int64 train;
+	int64 validation;
 
 	add(&parameters, INT4ARRAYOID, datasets);
 	if (isnull)
@@ -236,37 +230,36 @@ record_check_data(const TrainingOptions *options)
 	execute("SELECT (SELECT count(*) FROM (SELECT FROM %s.mnist_sample WHERE split = 'train'"
 			"          AND ($1 IS NULL OR dataset_id = ANY ($1)) LIMIT $2) t),"
 			"       (SELECT count(*) FROM (SELECT FROM %s.mnist_sample WHERE split = 'validation'"
-			"          AND ($1 IS NULL OR dataset_id = ANY ($1)) LIMIT $3) v)", &parameters);
+			"          AND ($1 IS NULL OR dataset_id = ANY ($1)) LIMIT $3) v)",
+			&parameters);
 	train = DatumGetInt64(result(1));
 	validation = DatumGetInt64(result(2));
 	if (train == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("there is no base data to train on"),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("there is no base data to train on"),
 				 errdetail("A model trained on feedback alone would forget everything else."),
 				 errhint("Import MNIST with mnist_import_idx, your own images with mnist_import_images, or synthetic"
 						 " digits with mnist_import_synthetic, and commit.")));
 	if (train < TRAINING_MIN_TRAIN || validation < TRAINING_MIN_VALIDATION)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("there is too little base data to train on"),
-				 errdetail("There are %lld images to train on and %lld to validate with; at least %d and %d are needed.",
-						   (long long) train, (long long) validation, TRAINING_MIN_TRAIN, TRAINING_MIN_VALIDATION),
-				 errhint("Import more with mnist_import_idx, mnist_import_images or mnist_import_synthetic.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("there is too little base data to train on"),
+			 errdetail("There are %lld images to train on and %lld to validate with; at least %d and %d are needed.",
+					   (long long) train, (long long) validation, TRAINING_MIN_TRAIN, TRAINING_MIN_VALIDATION),
+			 errhint("Import more with mnist_import_idx, mnist_import_images or mnist_import_synthetic.")));
 }
 
 /* Read the live model, its values into a memory context.  SPI is connected. */
 void
 record_read_parent(TrainingParent *parent, MemoryContext context)
 {
-	float	   *values;
+	float *values;
 
 	if (execute("SELECT m.version, m.architecture FROM %s.mnist_deployment d JOIN %s.mnist_model m USING (version)"
-				" ORDER BY d.id DESC LIMIT 1", NULL) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("no model is live"),
-				 errhint("Activate one with mnist_activate.")));
+				" ORDER BY d.id DESC LIMIT 1",
+				NULL) == 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("no model is live"),
+						errhint("Activate one with mnist_activate.")));
 	parent->version = DatumGetInt32(result(1));
 	strlcpy(parent->architecture, TextDatumGetCString(result(2)), sizeof(parent->architecture));
 	values = model_store_read(parent->version, &parent->net);
@@ -287,12 +280,13 @@ software(void)
 static void
 close_orphan(int64 run_id)
 {
-	Parameters	parameters = {0};
+	Parameters parameters = {0};
 
 	add_int8(&parameters, run_id);
 	execute("UPDATE %s.mnist_run SET status = 'failed', finished_at = clock_timestamp(),"
 			" error = 'its process ended without a word, as in a crash of the server', sqlstate = '57P02'"
-			" WHERE id = $1 AND status = 'running'", &parameters);
+			" WHERE id = $1 AND status = 'running'",
+			&parameters);
 }
 
 /*
@@ -302,9 +296,9 @@ close_orphan(int64 run_id)
 int64
 record_start(const TrainingOptions *options, const TrainingParent *parent, const char *requested_by)
 {
-	Parameters	parameters = {0};
-	int64		orphan;
-	int64		running = find_running(&orphan);
+	Parameters parameters = {0};
+	int64 orphan;
+	int64 running = find_running(&orphan);
 
 	if (running != 0)
 		record_refuse(running);
@@ -321,14 +315,14 @@ record_start(const TrainingOptions *options, const TrainingParent *parent, const
 	add_int4(&parameters, MyProcPid);
 	add(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(MyStartTimestamp));
 	add_text(&parameters, software());
-	if (execute("INSERT INTO %s.mnist_run (status, strategy, architecture, seed, parameters, parent_version, epochs,"
-				" requested_by, pid, process_started_at, software, phase, epoch, progress, updated_at)"
-				" VALUES ('running', $1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9, $10, 'loading', 0, 0, clock_timestamp())"
-				" ON CONFLICT DO NOTHING RETURNING id", &parameters) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("a retraining run is already under way"),
-				 errhint("See mnist_training_progress.")));
+	if (execute(
+			"INSERT INTO %s.mnist_run (status, strategy, architecture, seed, parameters, parent_version, epochs,"
+			" requested_by, pid, process_started_at, software, phase, epoch, progress, updated_at)"
+			" VALUES ('running', $1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9, $10, 'loading', 0, 0, clock_timestamp())"
+			" ON CONFLICT DO NOTHING RETURNING id",
+			&parameters) == 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a retraining run is already under way"),
+						errhint("See mnist_training_progress.")));
 	return DatumGetInt64(result(1));
 }
 
@@ -345,9 +339,9 @@ begin_progress(void)
 void
 record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRAINING_NSETS], int nprocesses)
 {
-	Parameters	parameters = {0};
-	bool		isnull;
-	Datum		datasets = training_options_datasets(options, &isnull);
+	Parameters parameters = {0};
+	bool isnull;
+	Datum datasets = training_options_datasets(options, &isnull);
 
 	begin_progress();
 	add_int8(&parameters, run_id);
@@ -357,17 +351,19 @@ record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRA
 	for (int i = 0; i < TRAINING_NSETS; i++)
 		add_int8(&parameters, totals[i]);
 	add_int4(&parameters, nprocesses);
-	update_run("UPDATE %s.mnist_run SET phase = 'training', updated_at = clock_timestamp(),"
-			   " datasets = (SELECT array_agg(name ORDER BY id) FROM %s.mnist_dataset WHERE $2 IS NULL OR id = ANY ($2)),"
-			   " train_images = $3, feedback_train_images = $4, validation_images = $5, feedback_held_out_images = $6,"
-			   " test_images = $7, processes = $8 WHERE id = $1", &parameters);
+	update_run(
+		"UPDATE %s.mnist_run SET phase = 'training', updated_at = clock_timestamp(),"
+		" datasets = (SELECT array_agg(name ORDER BY id) FROM %s.mnist_dataset WHERE $2 IS NULL OR id = ANY ($2)),"
+		" train_images = $3, feedback_train_images = $4, validation_images = $5, feedback_held_out_images = $6,"
+		" test_images = $7, processes = $8 WHERE id = $1",
+		&parameters);
 	record_commit();
 }
 
 void
 record_phase(int64 run_id, const char *phase)
 {
-	Parameters	parameters = {0};
+	Parameters parameters = {0};
 
 	begin_progress();
 	add_int8(&parameters, run_id);
@@ -379,7 +375,7 @@ record_phase(int64 run_id, const char *phase)
 void
 record_progress(int64 run_id, int epoch, double progress, double loss, double images_per_second)
 {
-	Parameters	parameters = {0};
+	Parameters parameters = {0};
 
 	begin_progress();
 	add_int8(&parameters, run_id);
@@ -388,7 +384,8 @@ record_progress(int64 run_id, int epoch, double progress, double loss, double im
 	add_float(&parameters, loss);
 	add_float(&parameters, images_per_second);
 	update_run("UPDATE %s.mnist_run SET epoch = $2, progress = $3, loss = $4, images_per_second = $5,"
-			   " updated_at = clock_timestamp() WHERE id = $1", &parameters);
+			   " updated_at = clock_timestamp() WHERE id = $1",
+			   &parameters);
 	record_commit();
 }
 
@@ -404,7 +401,7 @@ void
 record_epoch(int64 run_id, int epoch, const TrainingScore *train, const TrainingScore *validation,
 			 float learning_rate, double images_per_second)
 {
-	Parameters	parameters = {0};
+	Parameters parameters = {0};
 
 	begin_progress();
 	add_int8(&parameters, run_id);
@@ -422,8 +419,8 @@ record_epoch(int64 run_id, int epoch, const TrainingScore *train, const Training
 }
 
 /*
- * The feedback that this transaction's snapshot shows behind every resolved label, what was outvoted included: all of it has
- * had its say in the run, and none of it is new afterwards.
+ * The feedback that this transaction's snapshot shows behind every resolved label, what was outvoted included:
+ * all of it has had its say in the run, and none of it is new afterwards.
  */
 void
 record_read_feedback(TrainingFeedback *feedback, MemoryContext context)
@@ -431,7 +428,8 @@ record_read_feedback(TrainingFeedback *feedback, MemoryContext context)
 	MemoryContext oldcontext;
 
 	execute("SELECT coalesce(array_agg(id), '{}'), coalesce(array_agg(l.held_out), '{}') FROM %s.mnist_label l,"
-			" pg_catalog.unnest(l.feedback_ids) AS id WHERE l.label IS NOT NULL", NULL);
+			" pg_catalog.unnest(l.feedback_ids) AS id WHERE l.label IS NOT NULL",
+			NULL);
 	oldcontext = MemoryContextSwitchTo(context);
 	feedback->ids = PointerGetDatum(DatumGetArrayTypePCopy(result(1)));
 	feedback->held_out = PointerGetDatum(DatumGetArrayTypePCopy(result(2)));
@@ -442,7 +440,7 @@ record_read_feedback(TrainingFeedback *feedback, MemoryContext context)
 static bool
 promote(int64 run_id, const TrainingParent *parent, const char *requested_by, const TrainingOutcome *outcome)
 {
-	Parameters	parameters = {0};
+	Parameters parameters = {0};
 
 	add_int4(&parameters, outcome->model_version);
 	add_int8(&parameters, run_id);
@@ -452,14 +450,15 @@ promote(int64 run_id, const TrainingParent *parent, const char *requested_by, co
 	return execute("INSERT INTO %s.mnist_deployment (version, action, rollback_to, run_id, reason, deployed_by)"
 				   " SELECT $1, 'promote', d.id, $2, $3, $4"
 				   " FROM (SELECT id, version FROM %s.mnist_deployment ORDER BY id DESC LIMIT 1) d"
-				   " WHERE d.version = $5", &parameters) > 0;
+				   " WHERE d.version = $5",
+				   &parameters) > 0;
 }
 
 /* Which feedback had a part in the run, for what is new to be a question of a join. */
 static void
 add_run_feedback(int64 run_id, const TrainingFeedback *feedback)
 {
-	Parameters	parameters = {0};
+	Parameters parameters = {0};
 
 	add_int8(&parameters, run_id);
 	add(&parameters, INT8ARRAYOID, feedback->ids);
@@ -467,14 +466,16 @@ add_run_feedback(int64 run_id, const TrainingFeedback *feedback)
 	/* feedback deleted since, by retention, is left out; what is here stays until commit */
 	execute("INSERT INTO %s.mnist_run_feedback (run_id, feedback_id, split)"
 			" SELECT $1, f.id, CASE WHEN u.held_out THEN 'held_out' ELSE 'train' END"
-			" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) u (id, held_out) JOIN %s.mnist_feedback f USING (id)"
-			" FOR KEY SHARE OF f", &parameters);
+			" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) u (id, held_out) JOIN %s.mnist_feedback "
+			"f USING (id)"
+			" FOR KEY SHARE OF f",
+			&parameters);
 }
 
 static void
 finish_run(int64 run_id, const TrainingOutcome *outcome)
 {
-	Parameters	parameters = {0};
+	Parameters parameters = {0};
 
 	add_int8(&parameters, run_id);
 	add_int4(&parameters, outcome->model_version);
@@ -490,12 +491,14 @@ finish_run(int64 run_id, const TrainingOutcome *outcome)
 			   " model_version = $2, promoted = $3, verdict = $4, validation_accuracy = $5,"
 			   " live_validation_accuracy = $6, feedback_accuracy = $7, live_feedback_accuracy = $8,"
 			   " test_accuracy = $9, live_test_accuracy = $10, updated_at = clock_timestamp(),"
-			   " finished_at = clock_timestamp() WHERE id = $1", &parameters);
+			   " finished_at = clock_timestamp() WHERE id = $1",
+			   &parameters);
 }
 
 /*
- * All that a run comes to, in one transaction: the model, the switch if it passed, the feedback that had a part, the run's
- * row.  Fills in outcome's version and whether it was promoted, and changes the verdict if another model went live meanwhile.
+ * All that a run comes to, in one transaction: the model, the switch if it passed, the feedback that had a
+ * part, the run's row.  Fills in outcome's version and whether it was promoted, and changes the verdict if
+ * another model went live meanwhile.
  */
 void
 record_success(int64 run_id, const TrainingOptions *options, const TrainingParent *parent, const NnNet *net,
@@ -505,14 +508,10 @@ record_success(int64 run_id, const TrainingOptions *options, const TrainingParen
 	record_begin();
 	LockRelationOid(schema_relation("mnist_deployment"), ShareRowExclusiveLock);
 	LockRelationOid(schema_relation("mnist_model"), ShareRowExclusiveLock);
-	/* a snapshot from before the locks might miss what was committed while waiting for them */
-	PopActiveSnapshot();
-	PushActiveSnapshot(GetTransactionSnapshot());
-
-	outcome->model_version =
-		model_store_add(net, values, options->architecture, parent->version, run_id,
-						training_accuracy(&outcome->candidate.sets[TRAINING_SET_VALIDATION]),
-						training_accuracy(&outcome->candidate.sets[TRAINING_SET_TEST]));
+	/* each statement from here on has a snapshot of its own, taken under the locks */
+	outcome->model_version = model_store_add(net, values, options->architecture, parent->version, run_id,
+											 training_accuracy(&outcome->candidate.sets[TRAINING_SET_VALIDATION]),
+											 training_accuracy(&outcome->candidate.sets[TRAINING_SET_TEST]));
 	outcome->promoted = passed && options->promote && promote(run_id, parent, requested_by, outcome);
 	if (passed && options->promote && !outcome->promoted)
 		snprintf(outcome->verdict, sizeof(outcome->verdict),
@@ -526,7 +525,7 @@ record_success(int64 run_id, const TrainingOptions *options, const TrainingParen
 bool
 record_possible(void)
 {
-	bool		possible;
+	bool possible;
 
 	StartTransactionCommand();
 	possible = OidIsValid(get_extension_oid("mnist_hil", true));
@@ -538,7 +537,7 @@ record_possible(void)
 void
 record_failure(int64 run_id, const ErrorData *edata)
 {
-	Parameters	parameters = {0};
+	Parameters parameters = {0};
 
 	record_begin();
 	add_int8(&parameters, run_id);
@@ -546,6 +545,7 @@ record_failure(int64 run_id, const ErrorData *edata)
 	add_text(&parameters, edata->message);
 	add_text(&parameters, unpack_sql_state(edata->sqlerrcode));
 	execute("UPDATE %s.mnist_run SET status = $2, error = $3, sqlstate = $4, finished_at = clock_timestamp(),"
-			" updated_at = clock_timestamp() WHERE id = $1 AND status = 'running'", &parameters);
+			" updated_at = clock_timestamp() WHERE id = $1 AND status = 'running'",
+			&parameters);
 	record_commit();
 }

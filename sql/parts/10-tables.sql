@@ -1,14 +1,17 @@
 /*
  * Tables.
  *
- * Rows of mnist_model, mnist_deployment and mnist_feedback are facts: they are added, never changed.  Triggers say so to
- * everybody, superusers included.  Two exceptions: mnist_prune frees a model's weights (NULL), and the owner may
- * DELETE feedback, because a person's data must be erasable.  TRUNCATE is refused, so that no TRUNCATE ... CASCADE loses corrections.
+ * Rows of mnist_model, mnist_deployment and mnist_feedback are facts: they are added, never changed.  Triggers say
+ * so to everybody, superusers included.  Two exceptions: a model's weights may be set to NULL, which frees their
+ * space, and the owner may DELETE feedback, because a person's data must be erasable (first the feedback, then the
+ * readings).  TRUNCATE is refused, so that no TRUNCATE ... CASCADE loses corrections.
  *
  * Everything is dumped by pg_dump (80-dump.sql), but for the bundled model, which CREATE EXTENSION makes, and
  * mnist_label, which follows from mnist_feedback.  pg_dump restores extension tables with their foreign keys in
  * place and orders them by these; a table that refers to itself, or two that refer to each other, would make it warn.
  * Hence a few references without a foreign key; their targets are in tables whose rows are never deleted.
+ * pg_restore --jobs does not heed the order; --section=pre-data --section=data without it, then --section=post-data
+ * with it, does.
  */
 
 ---------------------------------------------------------------- training runs
@@ -68,7 +71,7 @@ COMMENT ON COLUMN mnist_run.strategy IS 'fine_tune (from the parent''s weights) 
 COMMENT ON COLUMN mnist_run.architecture IS 'the network''s name or description, as asked for';
 COMMENT ON COLUMN mnist_run.seed IS 'what all randomness of the run follows from';
 COMMENT ON COLUMN mnist_run.parameters IS 'every hyperparameter, as used';
-COMMENT ON COLUMN mnist_run.parent_version IS 'the model that was live when the run began; where a fine-tuning starts';
+COMMENT ON COLUMN mnist_run.parent_version IS 'the model live when the run began; where a fine-tuning starts';
 COMMENT ON COLUMN mnist_run.model_version IS 'the model it made';
 COMMENT ON COLUMN mnist_run.promoted IS 'whether that model went live';
 COMMENT ON COLUMN mnist_run.verdict IS 'why it went live, or not';
@@ -82,7 +85,7 @@ COMMENT ON COLUMN mnist_run.validation_accuracy IS 'the candidate''s share right
 COMMENT ON COLUMN mnist_run.live_validation_accuracy IS 'the live model''s share right of the same images';
 COMMENT ON COLUMN mnist_run.feedback_accuracy IS 'the candidate''s share right of the held-out feedback, 0 .. 1';
 COMMENT ON COLUMN mnist_run.live_feedback_accuracy IS 'the live model''s share right of the same images';
-COMMENT ON COLUMN mnist_run.test_accuracy IS 'the candidate''s share right of the test images, 0 .. 1; reported, never judged by';
+COMMENT ON COLUMN mnist_run.test_accuracy IS 'the candidate''s share right of the test images, 0 .. 1; only reported';
 COMMENT ON COLUMN mnist_run.live_test_accuracy IS 'the live model''s share right of the same images';
 COMMENT ON COLUMN mnist_run.phase IS 'what it is doing, or was doing last';
 COMMENT ON COLUMN mnist_run.epoch IS 'epochs begun';
@@ -93,7 +96,7 @@ COMMENT ON COLUMN mnist_run.images_per_second IS 'training images a second of la
 COMMENT ON COLUMN mnist_run.updated_at IS 'when the figures above were written';
 COMMENT ON COLUMN mnist_run.requested_by IS 'the role that asked for it';
 COMMENT ON COLUMN mnist_run.pid IS 'process id of the trainer';
-COMMENT ON COLUMN mnist_run.process_started_at IS 'start of that process, which tells it from a later one of the same pid';
+COMMENT ON COLUMN mnist_run.process_started_at IS 'start of that process: tells it from a later one of the same pid';
 COMMENT ON COLUMN mnist_run.processes IS 'processes that trained, the trainer included';
 COMMENT ON COLUMN mnist_run.software IS 'versions, kernels and matrix product that the weights depend on';
 COMMENT ON COLUMN mnist_run.started_at IS 'when it began';
@@ -145,13 +148,13 @@ CREATE TABLE mnist_model (
 );
 ALTER TABLE mnist_model ALTER COLUMN weights SET STORAGE EXTERNAL;
 
-COMMENT ON TABLE mnist_model IS 'every model there ever was; rows never change, but mnist_prune sets weights to NULL';
+COMMENT ON TABLE mnist_model IS 'every model there ever was; rows never change, but weights may be set to NULL';
 COMMENT ON COLUMN mnist_model.version IS 'the model: 1 is the bundled one, later ones count on';
-COMMENT ON COLUMN mnist_model.parent_version IS 'the model whose weights the training started from; NULL if from scratch';
+COMMENT ON COLUMN mnist_model.parent_version IS 'the model that training started from; NULL if from scratch';
 COMMENT ON COLUMN mnist_model.architecture IS 'the architecture''s name';
 COMMENT ON COLUMN mnist_model.network IS 'the layers, as text';
 COMMENT ON COLUMN mnist_model.parameters IS 'how many numbers were trained';
-COMMENT ON COLUMN mnist_model.weights IS 'network and weights as one self-describing value; NULL once pruned';
+COMMENT ON COLUMN mnist_model.weights IS 'network and weights as one self-describing value; NULL: pruned';
 COMMENT ON COLUMN mnist_model.weights_sha256 IS 'SHA-256 of weights, kept when they are pruned';
 COMMENT ON COLUMN mnist_model.run_id IS 'the run that made it; NULL if it came from elsewhere';
 COMMENT ON COLUMN mnist_model.validation_accuracy IS 'share right of the validation images when it was made, 0 .. 1';
@@ -224,8 +227,7 @@ CREATE TABLE mnist_prediction (
     confidence     real NOT NULL,
     probabilities  real[] NOT NULL,
     model_version  int NOT NULL
--- Rows are only added, so what sets the visibility map is vacuum after inserts; counting by the index alone needs it.
-) WITH (autovacuum_vacuum_insert_scale_factor = 0.02);
+);
 ALTER TABLE mnist_prediction ALTER COLUMN image SET STORAGE EXTERNAL;
 ALTER SEQUENCE mnist_prediction_id_seq OWNED BY mnist_prediction.id;
 

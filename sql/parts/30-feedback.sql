@@ -1,9 +1,10 @@
 /*
  * Feedback: what people say of readings, and what it comes to.
  *
- * mnist_feedback holds every word that was said.  mnist_label holds what they come to, one row a labelled reading; it is
- * kept by triggers, because resolving 100,000 labels on every look takes longer than a look may take.  Two annotators of one
- * reading are serialised by a lock on the reading, so that the second counts the first one's vote.
+ * mnist_feedback holds every word that was said.  mnist_label holds what they come to, one row a labelled reading;
+ * it is kept by triggers, because resolving 100,000 labels on every look takes longer than a look may take.  Two
+ * annotators of one reading are serialised by a lock on the reading, so that the second counts the first one's
+ * vote.
  */
 
 CREATE FUNCTION mnist_correct(id bigint, label int) RETURNS bigint
@@ -49,11 +50,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_correct(bigint, int) IS
-    'say which digit a reading''s image shows; replaces what the caller said of it before; returns the feedback''s id';
+    'say which digit a reading shows; replaces what the caller said of it before; returns the feedback''s id';
 
 ---------------------------------------------------------------- what feedback comes to
 
--- The plan is generic because planning takes several times as long as resolving one reading; it has no join that could go wrong.
+-- The plan is generic because planning takes several times as long as resolving one reading; it has no join that
+-- could go wrong.
 CREATE FUNCTION mnist_hil_resolve(readings bigint[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, @extschema@, pg_temp
@@ -92,9 +94,9 @@ $$;
 COMMENT ON FUNCTION mnist_hil_resolve(bigint[]) IS
     'write what the feedback on these readings comes to into mnist_label, as new; internal';
 
--- A run that has come to its end waits for nobody, and cannot be the victim of a deadlock: a row that somebody is correcting is passed
--- over and stays new, which it is anyway once the correction commits.  The condition on feedback_ids is evaluated on the row as
--- it is once locked: a word said meanwhile stays new.
+-- A run that has come to its end waits for nobody, and cannot be the victim of a deadlock: a row that somebody is
+-- correcting is passed over and stays new, which it is anyway once the correction commits.  The condition on
+-- feedback_ids is evaluated on the row as it is once locked: a word said meanwhile stays new.
 CREATE FUNCTION mnist_hil_note_used(readings bigint[]) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, @extschema@, pg_temp

@@ -70,7 +70,9 @@ CREATE FUNCTION mnist_hil_split_by_pixels(split_name text, pixels bytea) RETURNS
     SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
     -- Not the byte that holds feedback out: the two splits are independent.
-    SELECT CASE WHEN split_name = 'train' AND get_byte(sha256(pixels), 1) % 12 = 0 THEN 'validation' ELSE split_name END
+    SELECT CASE
+        WHEN split_name = 'train' AND get_byte(sha256(pixels), 1) % 12 = 0 THEN 'validation'
+        ELSE split_name END
 $$;
 COMMENT ON FUNCTION mnist_hil_split_by_pixels(text, bytea) IS
     'the split an image goes to: of the training images one in twelve to validation; internal';
@@ -96,7 +98,8 @@ BEGIN
             MESSAGE = format('%s must not be null', CASE WHEN images IS NULL THEN 'images' ELSE 'labels' END);
     END IF;
 
-    -- The function stands in the select list, where its rows are taken one by one; in FROM they would be stored first.
+    -- The function stands in the select list, where its rows are taken one by one; in FROM they would be stored
+    -- first.
     INSERT INTO mnist_sample (dataset_id, split, ordinal, label, pixels)
     SELECT opened_dataset,
         CASE WHEN mnist_import_idx.split = 'train' AND (r.item).ordinal >= (r.item).total - (r.item).total / 12
@@ -108,7 +111,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_import_idx(text, text, bytea, bytea) IS
-    'import a split (train or test) of a data set from a pair of IDX files, plain or gzip; returns the number of images';
+    'import a split (train or test) of a data set from a pair of IDX files, plain or gzip; returns how many images';
 
 CREATE FUNCTION mnist_import_images(dataset text, split text, images bytea[], labels int[]) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -144,7 +147,8 @@ BEGIN
         IF item.image IS NULL OR item.label IS NULL THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'null_value_not_allowed',
-                MESSAGE = format('%s %s is null', CASE WHEN item.image IS NULL THEN 'image' ELSE 'label' END, item.place);
+                MESSAGE = format('%s %s is null', CASE WHEN item.image IS NULL THEN 'image' ELSE 'label' END,
+                    item.place);
         END IF;
         IF item.label NOT BETWEEN 0 AND 9 THEN
             RAISE EXCEPTION USING
@@ -195,7 +199,8 @@ BEGIN
             HINT = 'Draw 60 to 1000000.';
     END IF;
 
-    -- As in MNIST the last one in seven is for testing: of 70,000 the last 10,000.  No two have the same key, whatever the seed.
+    -- As in MNIST the last one in seven is for testing: of 70,000 the last 10,000.  No two have the same key,
+    -- whatever the seed.
     INSERT INTO mnist_sample (dataset_id, split, ordinal, label, pixels)
     SELECT opened_dataset,
         mnist_hil_split_by_pixels(CASE WHEN d.i < n - n / 7 THEN 'train' ELSE 'test' END, d.pixels),
@@ -238,4 +243,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_drop_dataset(text) IS
-    'delete a data set and its images; models trained on it and the records of their runs stay; returns the number of images';
+    'delete a data set with its images; models trained on it and records of runs stay; returns how many images';

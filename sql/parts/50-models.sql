@@ -1,14 +1,14 @@
 /*
  * Models: which one is live.
  *
- * The newest row of mnist_deployment says it.  Whoever adds one holds a lock that others who would add one wait for, so
- * that ids follow the order of commits; readers never wait.  Sessions look the live model up anew when such a
- * row commits (20-reading.sql).
+ * The newest row of mnist_deployment says it.  Whoever adds one holds a lock that others who would add one wait for,
+ * so that ids follow the order of commits; readers never wait.  Sessions look the live model up anew when such a row
+ * commits (20-reading.sql).
  */
 
 CREATE VIEW mnist_live AS
-    SELECT d.version, m.architecture, d.id AS deployment_id, d.action, d.rollback_to, d.run_id, d.reason, d.deployed_by,
-        d.deployed_at
+    SELECT d.version, m.architecture, d.id AS deployment_id, d.action, d.rollback_to, d.run_id, d.reason,
+        d.deployed_by, d.deployed_at
     FROM mnist_deployment d
     JOIN mnist_model m USING (version)
     ORDER BY d.id DESC

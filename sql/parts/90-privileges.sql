@@ -1,8 +1,9 @@
 /*
  * Who may do what: nobody anything, but for what is said here and what the README has an administrator grant.
  *
- * PUBLIC keeps what neither stores, changes nor reveals anything that is stored: reading an image, and bringing one into
- * another form.  Two internal functions are among it, because the functions of a view run with the rights of who reads the view.
+ * PUBLIC keeps what neither stores, changes nor reveals anything that is stored: reading an image, and bringing one
+ * into another form.  Two internal functions are among it, because the functions of a view run with the rights of
+ * who reads the view.
  */
 DO $$
 DECLARE
@@ -20,5 +21,6 @@ BEGIN
 END
 $$;
 
-GRANT EXECUTE ON FUNCTION mnist_classify, mnist_probabilities, mnist_preprocess, mnist_png, mnist_ascii, mnist_draw TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_classify, mnist_probabilities, mnist_preprocess, mnist_png, mnist_ascii, mnist_draw
+    TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_hil_cache, mnist_hil_process_alive TO PUBLIC;

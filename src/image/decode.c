@@ -51,6 +51,12 @@ typedef struct Decoder
 	uint8_t *alpha; /* (height, width), or NULL as long as everything is opaque */
 } Decoder;
 
+static inline uint32_t
+read_uint32(const uint8_t *bytes)
+{
+	return (uint32_t) bytes[0] << 24 | (uint32_t) bytes[1] << 16 | (uint32_t) bytes[2] << 8 | bytes[3];
+}
+
 /* ---- what libpng calls ---- */
 
 static png_voidp
@@ -192,11 +198,18 @@ convert_row(const Decoder *decoder, uint8_t *row, int n, uint8_t *gray, uint8_t 
 static bool
 is_opaque(const uint8_t *alpha, int n)
 {
-	uint8_t all = 255;
+	uint64_t all = UINT64_MAX;
+	uint64_t eight;
+	int x = 0;
 
-	for (int x = 0; x < n; x++)
-		all &= alpha[x];
-	return all == 255;
+	for (; x + 8 <= n; x += 8)
+	{
+		memcpy(&eight, alpha + x, 8);
+		all &= eight;
+	}
+	for (; x < n; x++)
+		all &= alpha[x] | ~UINT64_C(255);
+	return all == UINT64_MAX;
 }
 
 /* Store a converted row's opacities at every step-th pixel; the plane is made with the first that is not opaque. */
@@ -382,12 +395,6 @@ clean_up(Decoder *decoder, bool keep_gray)
 			decoder->allocator->release(decoder->allocator->context, blocks[i]);
 	if (decoder->png != NULL)
 		png_destroy_read_struct(&decoder->png, &decoder->info, NULL);
-}
-
-static uint32_t
-read_uint32(const uint8_t *bytes)
-{
-	return (uint32_t) bytes[0] << 24 | (uint32_t) bytes[1] << 16 | (uint32_t) bytes[2] << 8 | bytes[3];
 }
 
 static ImageStatus

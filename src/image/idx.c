@@ -1,8 +1,8 @@
 /*
  * idx.c: the IDX files that MNIST is published in (http://yann.lecun.com/exdb/mnist/, "file format").
  *
- * Big-endian: two zero bytes, the type of the data (8: unsigned byte), the number of dimensions, the size of each dimension
- * as 32 bits, then the data.  Of all that the format allows only MNIST's two kinds are read.
+ * Big-endian: two zero bytes, the type of the data (8: unsigned byte), the number of dimensions, the size of each
+ * dimension as 32 bits, then the data.  Of all that the format allows only MNIST's two kinds are read.
  */
 #include "image/idx.h"
 

@@ -1,9 +1,9 @@
 /*
  * idx.h: the IDX files that MNIST is published in, plain or gzip.
  *
- * Plain C11 over zlib: no PostgreSQL, no global state.  A file is read item by item (an image, or a label), so that what is
- * needed is a decompressor's 40 kB, however large the file, and no more is ever inflated than the header announces.
- * Errors are reported as image.h says.
+ * Plain C11 over zlib: no PostgreSQL, no global state.  A file is read item by item (an image, or a label), so that
+ * what is needed is a decompressor's 40 kB, however large the file, and no more is ever inflated than the header
+ * announces. Errors are reported as image.h says.
  */
 #ifndef IDX_H
 #define IDX_H
@@ -37,9 +37,9 @@ typedef struct IdxReader
 } IdxReader;
 
 /*
- * Start reading size bytes at data, which must stay where they are, and check the header.  IMAGE_ERR_FORMAT for what is not an
- * IDX file of this kind, IMAGE_ERR_CORRUPT for a damaged or truncated one, IMAGE_ERR_LIMIT for more than IDX_MAX_ITEMS.
- * After IMAGE_OK the caller calls idx_close.
+ * Start reading size bytes at data, which must stay where they are, and check the header.  IMAGE_ERR_FORMAT for what
+ * is not an IDX file of this kind, IMAGE_ERR_CORRUPT for a damaged or truncated one, IMAGE_ERR_LIMIT for more than
+ * IDX_MAX_ITEMS. After IMAGE_OK the caller calls idx_close.
  */
 extern ImageStatus idx_open(IdxReader *reader, IdxKind kind, const uint8_t *data, size_t size,
 							const ImageAllocator *allocator, ImageError *error);

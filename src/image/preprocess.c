@@ -27,6 +27,7 @@
 #define GRID_SIDE 64
 #define SPECK_SHARE 0.02   /* a component with a smaller share of all ink is a speck */
 #define REACH 2			   /* components may have gaps of one cell */
+#define EDGE_CELLS 2	   /* cells around a component that are kept with it */
 #define NOISE_SHARE 0.01   /* where more of the ink than this is specks, ... */
 #define NOISE_EDGE 64	   /* ... fainter pixels do not widen the box */
 #define SOLID_QUANTILE 0.8 /* see stretch */
@@ -36,14 +37,15 @@ typedef struct Box
 	int left, right, top, bottom; /* inclusive; right < left: empty */
 } Box;
 
+/* A row of cells is a word, a bit a column. */
 typedef struct Grid
 {
 	int cell; /* pixels along a cell's side */
 	int columns, rows;
 	uint64_t dropped; /* ink outside the cells kept */
 	int edge;		  /* fainter pixels do not widen the box */
-	uint32_t mass[GRID_SIDE * GRID_SIDE];
-	bool kept[GRID_SIDE * GRID_SIDE];
+	uint32_t mass[GRID_SIDE][GRID_SIDE];
+	uint64_t kept[GRID_SIDE];
 } Grid;
 
 static const Box empty_box = {INT32_MAX, -1, INT32_MAX, -1};
@@ -216,7 +218,7 @@ fill_grid(Grid *grid, const ImageInk *image)
 	for (int y = 0; y < image->height; y++)
 	{
 		const uint8_t *row = image->ink + (size_t) y * image->width;
-		uint32_t *mass = grid->mass + y / grid->cell * GRID_SIDE;
+		uint32_t *mass = grid->mass[y / grid->cell];
 		int x = first_ink(row, image->width);
 		int end = x < image->width ? end_of_ink(row, image->width) : 0;
 
@@ -234,46 +236,57 @@ fill_grid(Grid *grid, const ImageInk *image)
 	return total;
 }
 
-/* Collect the component of cells with enough ink around start into members; returns how many. */
-static int
-flood(const Grid *grid, int start, uint32_t enough, bool *seen, uint16_t *members)
+/* The columns within reach of those given. */
+static uint64_t
+spread(uint64_t columns, int reach)
 {
-	int n = 1;
-
-	members[0] = (uint16_t) start;
-	seen[start] = true;
-	for (int i = 0; i < n; i++)
-	{
-		int column = members[i] % GRID_SIDE;
-		int row = members[i] / GRID_SIDE;
-
-		for (int r = row > REACH ? row - REACH : 0; r <= row + REACH && r < grid->rows; r++)
-			for (int c = column > REACH ? column - REACH : 0; c <= column + REACH && c < grid->columns; c++)
-			{
-				int neighbor = r * GRID_SIDE + c;
-
-				if (!seen[neighbor] && grid->mass[neighbor] >= enough)
-				{
-					seen[neighbor] = true;
-					members[n++] = (uint16_t) neighbor;
-				}
-			}
-	}
-	return n;
+	for (; reach > 0; reach--)
+		columns |= columns << 1 | columns >> 1;
+	return columns;
 }
 
-/* Keep a cell and those around it, where the edges of its strokes run out. */
-static void
-keep_around(Grid *grid, int cell)
+/* Grow a component's row by the cells of inked within reach of it; returns whether there were any. */
+static bool
+grow_row(uint64_t component[GRID_SIDE], const uint64_t inked[GRID_SIDE], int row)
 {
-	int margin = grid->cell > 1 ? 2 : 0;
-	int column = cell % GRID_SIDE;
-	int row = cell / GRID_SIDE;
+	uint64_t before = component[row];
+	uint64_t around = 0;
+	uint64_t grown;
 
-	for (int r = row - margin; r <= row + margin; r++)
-		for (int c = column - margin; c <= column + margin; c++)
-			if (r >= 0 && r < grid->rows && c >= 0 && c < grid->columns)
-				grid->kept[r * GRID_SIDE + c] = true;
+	for (int r = row > REACH ? row - REACH : 0; r <= row + REACH && r < GRID_SIDE; r++)
+		around |= component[r];
+	for (grown = spread(around, REACH) & inked[row]; grown != component[row];
+		 grown = spread(component[row], REACH) & inked[row])
+		component[row] = grown;
+	return component[row] != before;
+}
+
+/* Grow a component of one cell to all cells of inked that hang together with it. */
+static void
+grow(uint64_t component[GRID_SIDE], const uint64_t inked[GRID_SIDE])
+{
+	bool grown;
+
+	do
+	{
+		grown = false;
+		for (int row = 0; row < GRID_SIDE; row++)
+			grown |= inked[row] != 0 && grow_row(component, inked, row);
+		for (int row = GRID_SIDE - 1; row >= 0; row--)
+			grown |= inked[row] != 0 && grow_row(component, inked, row);
+	} while (grown);
+}
+
+/* The ink in the cells of a set. */
+static uint64_t
+mass_of(const Grid *grid, const uint64_t cells[GRID_SIDE])
+{
+	uint64_t mass = 0;
+
+	for (int row = 0; row < grid->rows; row++)
+		for (int column = 0; cells[row] >> column != 0 && column < grid->columns; column++)
+			mass += (cells[row] >> column & 1) * grid->mass[row][column];
+	return mass;
 }
 
 /* Decide which cells to keep: those of components that are more than specks, or all if there are only specks. */
@@ -281,35 +294,35 @@ static void
 find_specks(Grid *grid, uint64_t total)
 {
 	/* a hair line across a quarter of the cell; the smallest ink where a cell is a pixel */
-	uint32_t enough = (uint32_t) (255 * (grid->cell - 1) / 4 + 1);
-	bool seen[GRID_SIDE * GRID_SIDE] = {false};
-	uint16_t members[GRID_SIDE * GRID_SIDE];
+	const uint32_t enough = (uint32_t) (255 * (grid->cell - 1) / 4 + 1);
+	/* the edges of strokes run out in cells with less */
+	const int margin = grid->cell > 1 ? EDGE_CELLS : 0;
+	uint64_t inked[GRID_SIDE] = {0};
 	bool any = false;
 
 	memset(grid->kept, 0, sizeof(grid->kept));
-	grid->dropped = 0;
-	for (int start = 0; start < grid->rows * GRID_SIDE; start++)
-	{
-		uint64_t mass = 0;
-		int n;
-
-		if (seen[start] || grid->mass[start] < enough)
-			continue;
-		n = flood(grid, start, enough, seen, members);
-		for (int i = 0; i < n; i++)
-			mass += grid->mass[members[i]];
-		if ((double) mass < SPECK_SHARE * (double) total)
-			continue;
-		any = true;
-		for (int i = 0; i < n; i++)
-			keep_around(grid, members[i]);
-	}
-	for (int cell = 0; cell < grid->rows * GRID_SIDE; cell++)
-		if (!grid->kept[cell] && grid->mass[cell] > 0)
+	for (int row = 0; row < grid->rows; row++)
+		for (int column = 0; column < grid->columns; column++)
+			inked[row] |= (uint64_t) (grid->mass[row][column] >= enough) << column;
+	for (int start = 0; start < grid->rows; start++)
+		while (inked[start] != 0)
 		{
-			grid->kept[cell] = !any;
-			grid->dropped += any ? grid->mass[cell] : 0;
+			uint64_t component[GRID_SIDE] = {0};
+
+			component[start] = inked[start] & -inked[start];
+			grow(component, inked);
+			for (int row = start; row < grid->rows; row++)
+				inked[row] &= ~component[row];
+			if ((double) mass_of(grid, component) < SPECK_SHARE * (double) total)
+				continue;
+			any = true;
+			for (int row = 0; row < grid->rows; row++)
+				for (int r = row > margin ? row - margin : 0; r <= row + margin && r < grid->rows; r++)
+					grid->kept[r] |= spread(component[row], margin);
 		}
+	if (!any)
+		memset(grid->kept, 255, sizeof(grid->kept));
+	grid->dropped = total - mass_of(grid, grid->kept);
 	grid->edge = grid->cell > 1 && (double) grid->dropped > NOISE_SHARE * (double) total ? NOISE_EDGE : 1;
 }
 
@@ -324,14 +337,14 @@ find_box(const Grid *grid, const ImageInk *image)
 		for (int y = 0; y < image->height; y++)
 		{
 			const uint8_t *row = image->ink + (size_t) y * image->width;
-			const bool *kept = grid->kept + y / grid->cell * GRID_SIDE;
+			uint64_t kept = grid->kept[y / grid->cell];
 
 			for (int c = 0; c < grid->columns; c++)
 			{
 				int left = c * grid->cell;
 				int right = left + grid->cell < image->width ? left + grid->cell - 1 : image->width - 1;
 
-				if (kept[c])
+				if (kept >> c & 1)
 					widen_by_row(&box, row, left, right, y, threshold);
 			}
 		}
@@ -343,14 +356,14 @@ static void
 copy_kept(const Grid *grid, const ImageInk *image, const Box *box, int y, uint8_t *out)
 {
 	const uint8_t *row = image->ink + (size_t) y * image->width;
-	const bool *kept = grid->kept + y / grid->cell * GRID_SIDE;
+	uint64_t kept = grid->kept[y / grid->cell];
 	int x = box->left;
 
 	for (int column = x / grid->cell; x <= box->right; column++)
 	{
 		int end = (column + 1) * grid->cell <= box->right ? (column + 1) * grid->cell : box->right + 1;
 
-		if (kept[column])
+		if (kept >> column & 1)
 			memcpy(out + x - box->left, row + x, (size_t) (end - x));
 		else
 			memset(out + x - box->left, 0, (size_t) (end - x));

@@ -31,6 +31,7 @@ nn_activation_backward(const NnTrainOp *op, float *din, const float *in, const f
 	NN_DISPATCH(backward)(op, din, in, dout, n);
 }
 
+/* Take the memory for an activation's vectors of channels. */
 void
 nn_activation_init(NnTrainOp *op, NnArena *arena)
 {

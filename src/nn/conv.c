@@ -24,17 +24,19 @@ reads_images(const NnTrainOp *op)
 	return op->in.stride == 1;
 }
 
+/* Take the memory that the convolution needs, for groups of up to "group" images. */
 void
 nn_conv_init(NnTrainOp *op, NnArena *arena, int group)
 {
 	const NnLayer *layer = op->layer;
 	size_t taps = (size_t) layer->kernel_h * layer->kernel_w;
 	size_t cin = (size_t) layer->in_c;
+	size_t in_stride = (size_t) op->in.stride;
 	size_t out_stride = (size_t) op->out.stride;
 
 	op->bias = nn_arena_take(arena, out_stride * sizeof(float));
 	op->dbias = nn_arena_take(arena, out_stride * sizeof(float));
-	op->zero = nn_arena_take(arena, (cin > out_stride ? cin + NN_GRAIN : out_stride) * sizeof(float));
+	op->zero = nn_arena_take(arena, (in_stride > out_stride ? in_stride : out_stride) * sizeof(float));
 	op->winograd = !reads_images(op) && nn_winograd_train_fits(layer);
 	if (op->winograd)
 	{
@@ -51,14 +53,14 @@ nn_conv_init(NnTrainOp *op, NnArena *arena, int group)
 											  (layer->in_w + 2 * layer->pad_w) * sizeof(float));
 	}
 	else
-		op->flipped = nn_arena_take(arena, taps * layer->out_c * op->in.stride * sizeof(float));
+		op->flipped = nn_arena_take(arena, taps * layer->out_c * in_stride * sizeof(float));
 }
 
 /* Copy rows x columns weights into panels of "stride" padded columns, for output rows of "width" pixels. */
 static void
 pack(float *packed, const float *weights, int rows, int columns, int stride, int width)
 {
-	int (*panel)(int, int) = NN_DISPATCH(conv_panel);
+	NnPanel panel = NN_DISPATCH(conv_panel);
 	int c = 0;
 
 	while (c < stride)
@@ -81,7 +83,7 @@ pack(float *packed, const float *weights, int rows, int columns, int stride, int
 static void
 pack_flipped(float *packed, const float *weights, const NnLayer *layer, int stride)
 {
-	int (*panel)(int, int) = NN_DISPATCH(conv_panel);
+	NnPanel panel = NN_DISPATCH(conv_panel);
 	int taps = layer->kernel_h * layer->kernel_w;
 	int cin = layer->in_c;
 	int cout = layer->out_c;
@@ -117,7 +119,8 @@ nn_conv_outer_product(const NnConvArgs *args, float *dweight, int n)
 	NN_DISPATCH(conv_outer)(args, dweight, n);
 }
 
-int (*nn_conv_panel(void))(int left, int width)
+NnPanel
+nn_conv_panel(void)
 {
 	return NN_DISPATCH(conv_panel);
 }
@@ -199,7 +202,7 @@ conv_args(const NnTrainOp *op, const float *in, const NnMap *out)
 	args.weight = op->packed;
 	args.bias = op->bias;
 	args.height = layer->out_h;
-	args.width = layer->out_w;
+	args.width = args.packed_width = layer->out_w;
 	args.out_c = op->out.stride;
 	args.in_px = map->stride;
 	args.in_row = map->row;
@@ -272,7 +275,7 @@ nn_conv_backward(NnTrainOp *op, float *din, const float *in, float *dout, int n)
 	args.out_image = op->din.image;
 	args.out_c = op->din.stride;
 	args.height = layer->in_h;
-	args.width = layer->in_w;
+	args.width = args.packed_width = layer->in_w;
 	args.weight = op->flipped;
 	args.bias = op->zero;
 	NN_DISPATCH(conv)(&args, n);

@@ -96,25 +96,27 @@ NN_FN(conv_tile)(const NnConvArgs *a, float *out, const float *in, const float *
 		NN_FN(conv_tile)(a, out, in, weight, bias, STRIDE, P, VECTORS); \
 		break;
 #if NN_TILE == 14
-#define TILE_REST(STRIDE, VECTORS)                                                              \
-	TILE_CASE(7, STRIDE, VECTORS)                                                               \
-	TILE_CASE(8, STRIDE, VECTORS)                                                               \
-	TILE_CASE(9, STRIDE, VECTORS) TILE_CASE(10, STRIDE, VECTORS) TILE_CASE(11, STRIDE, VECTORS) \
-		TILE_CASE(12, STRIDE, VECTORS) TILE_CASE(13, STRIDE, VECTORS) TILE_CASE(14, STRIDE, VECTORS)
+#define TILE_REST(STRIDE, VECTORS)                                                               \
+	TILE_CASE(7, STRIDE, VECTORS)                                                                \
+	TILE_CASE(8, STRIDE, VECTORS)                                                                \
+	TILE_CASE(9, STRIDE, VECTORS)                                                                \
+	TILE_CASE(10, STRIDE, VECTORS)                                                               \
+	TILE_CASE(11, STRIDE, VECTORS) TILE_CASE(12, STRIDE, VECTORS) TILE_CASE(13, STRIDE, VECTORS) \
+		TILE_CASE(14, STRIDE, VECTORS)
 #else
 #define TILE_REST(STRIDE, VECTORS)
 #endif
-#define TILE_FUNCTION(NAME, STRIDE, VECTORS, REST)                                                    \
-	static void NN_FN(NAME)(const NnConvArgs *a, float *out, const float *in, const float *weight,    \
-							const float *bias, int pixels)                                            \
-	{                                                                                                 \
-		switch (pixels)                                                                               \
-		{                                                                                             \
-			TILE_CASE(1, STRIDE, VECTORS)                                                             \
-			TILE_CASE(2, STRIDE, VECTORS)                                                             \
-			TILE_CASE(3, STRIDE, VECTORS) TILE_CASE(4, STRIDE, VECTORS) TILE_CASE(5, STRIDE, VECTORS) \
-				TILE_CASE(6, STRIDE, VECTORS) REST                                                    \
-		}                                                                                             \
+#define TILE_FUNCTION(NAME, STRIDE, VECTORS, REST)                                                         \
+	static void NN_FN(NAME)(const NnConvArgs *a, float *out, const float *in, const float *weight,         \
+							const float *bias, int pixels)                                                 \
+	{                                                                                                      \
+		switch (pixels)                                                                                    \
+		{                                                                                                  \
+			TILE_CASE(1, STRIDE, VECTORS)                                                                  \
+			TILE_CASE(2, STRIDE, VECTORS)                                                                  \
+			TILE_CASE(3, STRIDE, VECTORS)                                                                  \
+			TILE_CASE(4, STRIDE, VECTORS) TILE_CASE(5, STRIDE, VECTORS) TILE_CASE(6, STRIDE, VECTORS) REST \
+		}                                                                                                  \
 	}
 
 TILE_FUNCTION(tile1_any, a->in_px, 1, TILE_REST(a->in_px, 1))
@@ -136,7 +138,7 @@ NN_FN(conv)(const NnConvArgs *a, int n)
 
 	while (c < a->out_c)
 	{
-		int vectors = NN_FN(panel)(a->out_c - c, a->width);
+		int vectors = NN_FN(panel)(a->out_c - c, a->packed_width);
 		const float *weight = a->weight + (size_t) c * a->kernel_h * a->kernel_w * a->cin;
 		void (*tile)(const NnConvArgs *, float *, const float *, const float *, const float *, int) =
 			NN_FN(tile1_any);
@@ -229,11 +231,12 @@ NN_FN(outer_tile)(const NnConvArgs *a, float *dweight, const float *in, const fl
 		NN_FN(outer_tile)(a, dweight, in, dout, n, P, VECTORS); \
 		break;
 #if NN_TILE == 14
-#define OUTER_REST(VECTORS)                                                                        \
-	OUTER_CASE(7, VECTORS)                                                                         \
-	OUTER_CASE(8, VECTORS)                                                                         \
-	OUTER_CASE(9, VECTORS) OUTER_CASE(10, VECTORS) OUTER_CASE(11, VECTORS) OUTER_CASE(12, VECTORS) \
-		OUTER_CASE(13, VECTORS) OUTER_CASE(14, VECTORS)
+#define OUTER_REST(VECTORS) \
+	OUTER_CASE(7, VECTORS)  \
+	OUTER_CASE(8, VECTORS)  \
+	OUTER_CASE(9, VECTORS)  \
+	OUTER_CASE(10, VECTORS) \
+	OUTER_CASE(11, VECTORS) OUTER_CASE(12, VECTORS) OUTER_CASE(13, VECTORS) OUTER_CASE(14, VECTORS)
 #else
 #define OUTER_REST(VECTORS)
 #endif
@@ -245,8 +248,8 @@ NN_FN(outer_tile)(const NnConvArgs *a, float *dweight, const float *in, const fl
 		{                                                                                                   \
 			OUTER_CASE(1, VECTORS)                                                                          \
 			OUTER_CASE(2, VECTORS)                                                                          \
-			OUTER_CASE(3, VECTORS) OUTER_CASE(4, VECTORS) OUTER_CASE(5, VECTORS) OUTER_CASE(6, VECTORS)     \
-				OUTER_REST(VECTORS)                                                                         \
+			OUTER_CASE(3, VECTORS)                                                                          \
+			OUTER_CASE(4, VECTORS) OUTER_CASE(5, VECTORS) OUTER_CASE(6, VECTORS) OUTER_REST(VECTORS)        \
 		}                                                                                                   \
 	}
 

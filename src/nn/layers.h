@@ -78,6 +78,7 @@ typedef struct NnConvArgs
 	int height, width, out_c; /* of the output; out_c with its padding */
 	int cin;				  /* of the input, without padding */
 	int kernel_h, kernel_w;
+	int packed_width; /* the width of output rows for which the weights were packed */
 	size_t in_px, in_row, in_image;
 	size_t out_px, out_row, out_image;
 } NnConvArgs;
@@ -89,6 +90,7 @@ typedef struct NnArena
 	size_t used;
 } NnArena;
 
+/* The next piece, aligned to NN_ALIGN. */
 extern void *nn_arena_take(NnArena *arena, size_t bytes);
 
 /*
@@ -105,12 +107,15 @@ extern void nn_conv_backward(NnTrainOp *op, float *din, const float *in, float *
 extern void nn_conv_finish(const NnTrainOp *op, float *grads);
 
 /*
- * The kernels themselves, for winograd_train.c: a convolution, a gradient of weights, the columns of a panel of
- * weights.
+ * The kernels themselves, for winograd_train.c: a convolution of n images, the gradient of its weights, and the
+ * function that tells how many columns the next panel of weights has, of "left" that are not yet in one, when
+ * they are packed for output rows of "width" pixels.
  */
+typedef int (*NnPanel)(int left, int width);
+
 extern void nn_conv_product(const NnConvArgs *args, int n);
 extern void nn_conv_outer_product(const NnConvArgs *args, float *dweight, int n);
-extern int (*nn_conv_panel(void))(int left, int width);
+extern NnPanel nn_conv_panel(void);
 
 /* winograd_train.c */
 extern bool nn_winograd_train_fits(const NnLayer *layer);
@@ -121,10 +126,9 @@ extern void nn_winograd_train_backward(NnTrainOp *op, float *din, const float *i
 extern const float *nn_winograd_train_finish(const NnTrainOp *op);
 
 /* activation.c */
+extern void nn_activation_init(NnTrainOp *op, NnArena *arena);
 extern void nn_activation_forward(const NnTrainOp *op, float *out, const float *in, int n);
 extern void nn_activation_backward(const NnTrainOp *op, float *din, const float *in, const float *dout, int n);
-
-extern void nn_activation_init(NnTrainOp *op, NnArena *arena);
 extern void nn_batchnorm_begin(NnTrainOp *op);
 extern void nn_batchnorm_observe(NnTrainOp *op, const float *in, int n);
 extern void nn_batchnorm_forward(NnTrainOp *op, const float *values, float *grads, int n);

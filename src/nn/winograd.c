@@ -1,10 +1,10 @@
 /*
  * winograd.c: F(2x2, 3x3) of Lavin and Gray 2016, "Fast algorithms for convolutional neural networks".
  *
- * A tile of 2 x 2 outputs is computed from 4 x 4 inputs with 16 multiplications for each pair of channels instead of 36.
- * Inputs and kernels are transformed by additions alone (the kernels once, when the plan is made); each of the 16
- * elements then is a product of matrices, tiles by channels in times channels out, which is what nn_affine
- * computes; and the sums are transformed back.  The tile is also what a pooling of 2 takes its maximum of.
+ * A tile of 2 x 2 outputs is computed from 4 x 4 inputs with 16 multiplications for each pair of channels instead of
+ * 36.  Inputs are transformed by additions alone, kernels once, when the plan is made; each of the 16 elements then
+ * is a product of matrices, tiles by channels in times channels out, which is what nn_affine computes; and the sums
+ * are transformed back.  The tile is also what a pooling of 2 takes its maximum of.
  *
  * The numbers grow little on the way (at this size the transforms add up no more than four of them), so that
  * rounding is of the same order as that of the direct sum.

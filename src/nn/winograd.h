@@ -19,8 +19,8 @@ extern size_t nn_winograd_work(const NnAffine *op);
 extern void nn_winograd_kernel(const double *kernel, double *u);
 
 /*
- * As nn_affine, with the weights transformed: (4 * 4, Cout / NN_BLOCK, Cin, NN_BLOCK).  An output is a sum in an order of
- * its own, but one that depends on nothing else either.
+ * As nn_affine, with the weights transformed: (4 * 4, Cout / NN_BLOCK, Cin, NN_BLOCK).  An output is a sum in an
+ * order of its own, but one that depends on nothing else either.
  */
 extern void nn_winograd(const NnAffine *op, const float *in, const float *weights, const float *bias, float *out,
 						float *work);

@@ -19,7 +19,8 @@
 
 #define POINTS 16
 #define TAPS 9
-#define MIN_TILES 48 /* a matrix product of fewer rows would not be worth loading its weights */
+#define PACKED_WIDTH NN_SIDE /* weights are packed once for rows of tiles of any length */
+#define MIN_TILES 48		 /* a matrix product of fewer rows would not be worth loading its weights */
 
 /* The tiles of some images. */
 typedef struct WinogradTiles
@@ -57,12 +58,14 @@ images_at_once(int h, int w)
 	return (MIN_TILES + tiles - 1) / tiles;
 }
 
+/* Is this a convolution that is better done this way?  Of the same layer always the same answer. */
 bool
 nn_winograd_train_fits(const NnLayer *layer)
 {
 	return layer->kernel_h == 3 && layer->kernel_w == 3 && layer->in_c >= NN_GRAIN && layer->out_c >= NN_GRAIN;
 }
 
+/* Take the memory for it, in place of what the direct convolution would take. */
 void
 nn_winograd_train_init(NnTrainOp *op, NnArena *arena)
 {
@@ -102,7 +105,7 @@ nn_winograd_train_begin(NnTrainOp *op, const float *values)
 		memcpy(op->plain + (size_t) r * out_stride, weights + (size_t) r * cout, cout * sizeof(float));
 		memset(op->plain + (size_t) r * out_stride + cout, 0, (out_stride - cout) * sizeof(float));
 	}
-	NN_DISPATCH(weights_to_points)(op->packed, op->plain, cin, out_stride, nn_conv_panel(), NN_SIDE);
+	NN_DISPATCH(weights_to_points)(op->packed, op->plain, cin, out_stride, nn_conv_panel(), PACKED_WIDTH);
 
 	for (int k = 0; k < TAPS; k++)
 	{
@@ -116,7 +119,7 @@ nn_winograd_train_begin(NnTrainOp *op, const float *values)
 				row[i] = i < cin ? tap[(size_t) i * cout + o] : 0.0f;
 		}
 	}
-	NN_DISPATCH(weights_to_points)(op->flipped, op->plain, cout, in_stride, nn_conv_panel(), NN_SIDE);
+	NN_DISPATCH(weights_to_points)(op->flipped, op->plain, cout, in_stride, nn_conv_panel(), PACKED_WIDTH);
 	memset(op->dweight, 0, POINTS * (size_t) cin * out_stride * sizeof(float));
 }
 
@@ -133,6 +136,7 @@ product_args(const NnTrainOp *op, const WinogradTiles *tiles, int n, int in_stri
 	args.out_c = out_stride;
 	args.cin = cin;
 	args.kernel_h = args.kernel_w = 1;
+	args.packed_width = PACKED_WIDTH;
 	args.in_px = in_stride;
 	args.out_px = out_stride;
 	return args;
@@ -163,6 +167,7 @@ convolve(const NnTrainOp *op, float *out, const NnMap *out_map, const float *in,
 	}
 }
 
+/* As nn_conv_forward. */
 void
 nn_winograd_train_forward(NnTrainOp *op, float *out, const float *in, int n)
 {

@@ -151,7 +151,7 @@ NN_FN(from_points)(const WinogradTiles *w, float *out, const NnMap *map, const f
  * in panels of columns, as the convolution's kernels read them.
  */
 static void
-NN_FN(weights_to_points)(float *packed, const float *plain, int rows, int stride, int (*panel)(int, int), int width)
+NN_FN(weights_to_points)(float *packed, const float *plain, int rows, int stride, NnPanel panel, int width)
 {
 	size_t matrix = (size_t) rows * stride;
 	int first = 0;

@@ -14,21 +14,11 @@ CREATE ROLE regress_observer;
 CREATE ROLE regress_nobody;
 GRANT USAGE ON SCHEMA digits TO regress_application, regress_annotator, regress_trainer, regress_observer, regress_nobody;
 
--- An application reads digits and stores the readings.
 GRANT EXECUTE ON FUNCTION mnist_predict, mnist_predict_batch TO regress_application;
-
--- An annotator looks at readings and says what they show.
 GRANT EXECUTE ON FUNCTION mnist_correct TO regress_annotator;
-GRANT SELECT ON mnist_prediction, mnist_feedback, mnist_label TO regress_annotator;
-
--- A trainer brings in data, trains, and switches models.
-GRANT EXECUTE ON FUNCTION mnist_import_idx, mnist_import_images, mnist_import_synthetic, mnist_drop_dataset,
-    mnist_retrain, mnist_activate, mnist_rollback TO regress_trainer;
-GRANT SELECT ON mnist_run, mnist_metric, mnist_run_feedback, mnist_model, mnist_deployment, mnist_dataset, mnist_live,
-    mnist_status, mnist_training_progress, mnist_failure_counts, mnist_confusion TO regress_trainer;
-
--- An observer looks at figures, never at an image.
-GRANT SELECT ON mnist_live, mnist_status, mnist_training_progress, mnist_failure_counts, mnist_confusion TO regress_observer;
+GRANT EXECUTE ON FUNCTION mnist_retrain, mnist_activate, mnist_rollback, mnist_import_idx, mnist_import_images,
+    mnist_import_synthetic, mnist_drop_dataset TO regress_trainer;
+GRANT SELECT ON mnist_status, mnist_live, mnist_failure_counts, mnist_confusion, mnist_training_progress TO regress_observer;
 
 SELECT mnist_import_synthetic('base', 70) IS NOT NULL AS imported;
 SELECT r.id IS NOT NULL AS stored FROM mnist_predict(mnist_draw(3)) AS r;

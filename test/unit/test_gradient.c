@@ -38,6 +38,7 @@ static const char *const nets[] = {
 	"conv 17 3x5 same, bn, relu, maxpool 4, conv 33 3x3 same, bn, relu, maxpool 2, dense 10",
 	"conv 4 3x3, bn, relu, maxpool 3, conv 5 1x1, bn, relu, conv 3 3x1 same, maxpool 2, relu, bn, dense 10",
 	"conv 32 3x3, bn, relu, maxpool 4, conv 64 3x3 same, bn, relu, maxpool 2, conv 8 3x3 same, dropout 0.3, dense 10",
+	"conv 16 3x3, relu, maxpool 2, conv 18 3x3, relu, conv 16 3x3 same, maxpool 3, dense 10",
 	"maxpool 4, conv 4 3x3 same, relu, conv 70 2x2, bn, relu, maxpool 5, dense 10",
 	"bn, maxpool 7, dropout 0.2, dense 10",
 	"dropout 0.1, conv 2 3x3, relu, relu, maxpool 2, maxpool 2, bn, bn, dense 10",
@@ -225,6 +226,30 @@ check_nets_fast(void)
 	}
 }
 
+/* A net that has diverged must say so in its loss, however many ReLUs and maxima come after. */
+static void
+test_not_a_number(void **state)
+{
+	(void) state;
+	for (int isa = NN_ISA_PORTABLE; isa <= (int) nn_isa_best(); isa++)
+	{
+		Case c;
+		NnError error;
+		void *memory;
+		float *grads;
+
+		assert_int_equal(nn_isa_force((NnIsa) isa, &error), NN_OK);
+		case_init(&c, "conv 16 3x3, bn, relu, maxpool 2, conv 16 3x3, relu, maxpool 3, dense 10", 4);
+		memory = allocate(nn_trainer_size(&c.net, 4));
+		grads = allocate(c.net.nvalues * sizeof(float));
+		c.values[c.net.layers[0].weight] = NAN;
+		assert_true(isnan(nn_train_step(nn_trainer_init(memory, &c.net, 4), c.values, grads, &c.batch).loss));
+		free(memory);
+		free(grads);
+		case_free(&c);
+	}
+}
+
 static void
 test_plain_step_against_differences(void **state)
 {
@@ -269,6 +294,7 @@ main(void)
 		cmocka_unit_test(test_plain_step_against_differences),
 		cmocka_unit_test(test_fast_step_built_in),
 		cmocka_unit_test(test_fast_step_blas),
+		cmocka_unit_test(test_not_a_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -204,6 +204,8 @@ static const ConvCase convs[] = {
 	{5, 7, 1, 1, 3, 3, false, false},	 {13, 13, 16, 16, 3, 3, true, false}, {13, 13, 32, 64, 3, 3, false, false},
 	{6, 6, 64, 130, 3, 3, true, false},	 {7, 15, 33, 48, 3, 1, true, false},  {3, 29, 5, 31, 2, 2, false, false},
 	{4, 4, 128, 20, 1, 1, false, false}, {9, 3, 14, 96, 5, 3, true, false},	  {5, 5, 65, 64, 5, 5, false, false},
+	{3, 3, 16, 16, 3, 3, false, false},	 {3, 3, 64, 70, 3, 3, true, false},	  {1, 2, 16, 128, 3, 3, true, false},
+	{5, 5, 64, 16, 3, 3, false, false},	 {4, 7, 20, 19, 3, 3, false, false},  {1, 2, 16, 33, 3, 3, true, false},
 };
 
 typedef struct ConvSetup
