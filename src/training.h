@@ -56,6 +56,7 @@ typedef struct TrainingOptions
 	float beta1;		 /* of Adam */
 	float beta2;
 	float weight_decay;
+	bool frozen_stats;	  /* batch norm goes by the live model's statistics, and keeps them */
 	float stats_momentum; /* of batch norm's running statistics */
 	float average_decay;  /* of the moving average of the weights, which is what is kept */
 	float label_smoothing;

@@ -16,6 +16,9 @@
 /* The candidate may lose this share of the base validation images, for noise. */
 #define VALIDATION_MARGIN 0.001
 
+/* ... and is chosen to lose no more than this, where there is a choice. */
+#define CHOICE_MARGIN 0.0005
+
 /* How far to go from the live weights to the tuned ones: the points looked at. */
 static const float blend_steps[] = {1.0f, 0.8f, 0.6f, 0.4f, 0.2f};
 
@@ -52,42 +55,55 @@ blend(TrainingCrew *crew, float share)
 		values[i] = share == 1.0f ? average[i] : live[i] + share * (average[i] - live[i]);
 }
 
-/* Is a blend, by its scores, to be preferred to the best one so far? */
+/*
+ * Is a blend, by its scores, to be preferred to the best one so far, which goes further?  While that one loses more
+ * validation images than allowed, whichever loses fewer is; after that only one that reads more feedback.
+ */
 static bool
-better_blend(const TrainingScores *blend, const TrainingScores *best)
+better_blend(const TrainingScores *blend, const TrainingScores *best, int64 allowed)
 {
-	int64 lost = best->sets[TRAINING_SET_VALIDATION].correct - blend->sets[TRAINING_SET_VALIDATION].correct;
-	int64 won = blend->sets[TRAINING_SET_FEEDBACK].correct - best->sets[TRAINING_SET_FEEDBACK].correct;
-	double per_lost = Max(blend->sets[TRAINING_SET_FEEDBACK].images, 1) /
-					  (0.02 * (double) Max(blend->sets[TRAINING_SET_VALIDATION].images, 1));
+	int64 correct = blend->sets[TRAINING_SET_VALIDATION].correct;
 
-	/* a point of validation accuracy is worth 50 of feedback */
-	return (double) won > per_lost * (double) lost;
+	if (best->sets[TRAINING_SET_VALIDATION].correct < allowed)
+		return correct > best->sets[TRAINING_SET_VALIDATION].correct;
+	return correct >= allowed &&
+		   blend->sets[TRAINING_SET_FEEDBACK].correct > best->sets[TRAINING_SET_FEEDBACK].correct;
+}
+
+/* Leave the best blend of tuned and live weights in TRAINING_VALUES. */
+static void
+choose_blend(TrainingCrew *crew)
+{
+	const uint32 validation = TRAINING_SET_BIT(TRAINING_SET_VALIDATION);
+	const uint32 sets = validation | TRAINING_SET_BIT(TRAINING_SET_FEEDBACK);
+	TrainingScores live = training_gate_read(crew, TRAINING_LIVE, validation);
+	int64 allowed = live.sets[TRAINING_SET_VALIDATION].correct -
+					(int64) (CHOICE_MARGIN * (double) live.sets[TRAINING_SET_VALIDATION].images);
+	TrainingScores best = {0};
+	float best_share = 0.0f;
+
+	for (int i = 0; i < (int) lengthof(blend_steps); i++)
+	{
+		TrainingScores scores;
+
+		blend(crew, blend_steps[i]);
+		scores = training_gate_read(crew, TRAINING_VALUES, sets);
+		if (i == 0 || better_blend(&scores, &best, allowed))
+		{
+			best = scores;
+			best_share = blend_steps[i];
+		}
+	}
+	blend(crew, best_share);
 }
 
 void
 training_gate_choose(TrainingCrew *crew)
 {
-	const uint32 sets = TRAINING_SET_BIT(TRAINING_SET_VALIDATION) | TRAINING_SET_BIT(TRAINING_SET_FEEDBACK);
-	TrainingScores best = {0};
-	float best_share = 0.0f;
-
 	if (crew->shared->options.strategy == TRAINING_FINE_TUNE)
-		for (int i = 0; i < (int) lengthof(blend_steps); i++)
-		{
-			TrainingScores scores;
-
-			blend(crew, blend_steps[i]);
-			scores = training_gate_read(crew, TRAINING_VALUES, sets);
-			if (best_share == 0.0f || better_blend(&scores, &best))
-			{
-				best = scores;
-				best_share = blend_steps[i];
-			}
-		}
+		choose_blend(crew);
 	else
-		best_share = 1.0f;
-	blend(crew, best_share);
+		blend(crew, 1.0f);
 }
 
 bool

@@ -216,6 +216,7 @@ make_batch(TrainingCrew *crew, int64 step)
 		.images = loop->images,
 		.targets = loop->targets,
 		.weights = loop->weights,
+		.frozen = options->frozen_stats,
 		.seed = nn_key(run_key(crew, KEY_DROPOUT), (uint64) step),
 	};
 }

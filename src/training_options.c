@@ -24,12 +24,13 @@ static const TrainingOptions strategy_defaults[] = {
 			.epochs = 4,
 			.batch_size = 128,
 			.epoch_images = 12800,
-			.learning_rate = 5e-4f,
+			.learning_rate = 3e-4f,
 			.warmup = 0.1f,
 			.beta1 = 0.9f,
 			.beta2 = 0.999f,
 			.weight_decay = 1e-2f,
-			.stats_momentum = 0.01f,
+			.frozen_stats = true,
+			.stats_momentum = 0.0f,
 			.average_decay = 0.99f,
 			.label_smoothing = 0.0f,
 			.distillation = 0.8f,
@@ -115,6 +116,7 @@ training_options_json(const TrainingOptions *options)
 	append_float(&json, "beta1", options->beta1);
 	append_float(&json, "beta2", options->beta2);
 	append_float(&json, "weight_decay", options->weight_decay);
+	appendStringInfo(&json, ", \"frozen_stats\": %s", options->frozen_stats ? "true" : "false");
 	append_float(&json, "stats_momentum", options->stats_momentum);
 	append_float(&json, "average_decay", options->average_decay);
 	append_float(&json, "label_smoothing", options->label_smoothing);

@@ -67,9 +67,12 @@ nn_batchnorm_observe(NnTrainOp *op, const float *in, int n)
 	NN_DISPATCH(observe)(op, in, n);
 }
 
-/* From the sums over a batch of n: scale and shift, and the batch's mean and unbiased variance into grads. */
+/*
+ * From the sums over a batch of n: scale and shift, and the batch's mean and unbiased variance into grads; frozen:
+ * from the running statistics, which go into grads as they are.
+ */
 void
-nn_batchnorm_forward(NnTrainOp *op, const float *values, float *grads, int n)
+nn_batchnorm_forward(NnTrainOp *op, const float *values, float *grads, int n, bool frozen)
 {
 	const NnLayer *bn = op->bn;
 	double count = (double) n * op->in.h * op->in.w;
@@ -78,14 +81,20 @@ nn_batchnorm_forward(NnTrainOp *op, const float *values, float *grads, int n)
 	{
 		double mean = op->sum[c] / count;
 		double var = fmax(op->product[c] / count - mean * mean, 0.0);
-		double invstd = 1.0 / sqrt(var + NN_BN_EPSILON);
+		double invstd;
 
+		if (frozen)
+		{
+			mean = values[bn->mean + c];
+			var = values[bn->var + c];
+		}
+		invstd = 1.0 / sqrt(var + NN_BN_EPSILON);
 		op->mean[c] = (float) mean;
 		op->invstd[c] = (float) invstd;
 		op->scale[c] = (float) (values[bn->weight + c] * invstd);
 		op->shift[c] = (float) (values[bn->bias + c] - mean * invstd * values[bn->weight + c]);
 		grads[bn->mean + c] = (float) mean;
-		grads[bn->var + c] = (float) (count > 1 ? var * count / (count - 1) : var);
+		grads[bn->var + c] = (float) (count > 1 && !frozen ? var * count / (count - 1) : var);
 	}
 	nn_batchnorm_begin(op);
 }
@@ -97,9 +106,12 @@ nn_batchnorm_reduce(NnTrainOp *op, const float *in, const float *dout, int n)
 	NN_DISPATCH(reduce)(op, in, dout, n);
 }
 
-/* From the sums over a batch of n: the gradients of gamma and beta, and the terms of din that all images share. */
+/*
+ * From the sums over a batch of n: the gradients of gamma and beta, and the terms of din that all images share, of
+ * which there are none where the statistics are frozen.
+ */
 void
-nn_batchnorm_backward(NnTrainOp *op, float *grads, int n)
+nn_batchnorm_backward(NnTrainOp *op, float *grads, int n, bool frozen)
 {
 	const NnLayer *bn = op->bn;
 	double count = (double) n * op->in.h * op->in.w;
@@ -110,7 +122,7 @@ nn_batchnorm_backward(NnTrainOp *op, float *grads, int n)
 
 		grads[bn->weight + c] = (float) op->product[c];
 		grads[bn->bias + c] = (float) op->sum[c];
-		op->slope[c] = (float) slope;
-		op->offset[c] = (float) (-(double) op->scale[c] * op->sum[c] / count - slope * op->mean[c]);
+		op->slope[c] = frozen ? 0.0f : (float) slope;
+		op->offset[c] = frozen ? 0.0f : (float) (-(double) op->scale[c] * op->sum[c] / count - slope * op->mean[c]);
 	}
 }

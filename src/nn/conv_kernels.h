@@ -96,13 +96,13 @@ NN_FN(conv_tile)(const NnConvArgs *a, float *out, const float *in, const float *
 		NN_FN(conv_tile)(a, out, in, weight, bias, STRIDE, P, VECTORS); \
 		break;
 #if NN_TILE == 14
-#define TILE_REST(STRIDE, VECTORS)                                                               \
-	TILE_CASE(7, STRIDE, VECTORS)                                                                \
-	TILE_CASE(8, STRIDE, VECTORS)                                                                \
-	TILE_CASE(9, STRIDE, VECTORS)                                                                \
-	TILE_CASE(10, STRIDE, VECTORS)                                                               \
-	TILE_CASE(11, STRIDE, VECTORS) TILE_CASE(12, STRIDE, VECTORS) TILE_CASE(13, STRIDE, VECTORS) \
-		TILE_CASE(14, STRIDE, VECTORS)
+#define TILE_REST(STRIDE, VECTORS) \
+	TILE_CASE(7, STRIDE, VECTORS)  \
+	TILE_CASE(8, STRIDE, VECTORS)  \
+	TILE_CASE(9, STRIDE, VECTORS)  \
+	TILE_CASE(10, STRIDE, VECTORS) \
+	TILE_CASE(11, STRIDE, VECTORS) \
+	TILE_CASE(12, STRIDE, VECTORS) TILE_CASE(13, STRIDE, VECTORS) TILE_CASE(14, STRIDE, VECTORS)
 #else
 #define TILE_REST(STRIDE, VECTORS)
 #endif

@@ -131,9 +131,9 @@ extern void nn_activation_forward(const NnTrainOp *op, float *out, const float *
 extern void nn_activation_backward(const NnTrainOp *op, float *din, const float *in, const float *dout, int n);
 extern void nn_batchnorm_begin(NnTrainOp *op);
 extern void nn_batchnorm_observe(NnTrainOp *op, const float *in, int n);
-extern void nn_batchnorm_forward(NnTrainOp *op, const float *values, float *grads, int n);
+extern void nn_batchnorm_forward(NnTrainOp *op, const float *values, float *grads, int n, bool frozen);
 extern void nn_batchnorm_reduce(NnTrainOp *op, const float *in, const float *dout, int n);
-extern void nn_batchnorm_backward(NnTrainOp *op, float *grads, int n);
+extern void nn_batchnorm_backward(NnTrainOp *op, float *grads, int n, bool frozen);
 
 /* dropout.c */
 extern void nn_dropout(const NnTrainOp *op, float *out, const NnMap *out_map, const float *in, const NnMap *in_map,

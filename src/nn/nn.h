@@ -169,6 +169,7 @@ typedef struct NnBatch
 	const float *targets;		/* (n, 10), each row sums to 1 (soft labels are welcome) */
 	const float *weights;		/* (n): the image's weight in the loss; for a mean over the batch, 1/n */
 	uint64_t	seed;			/* for dropout; masks depend on nothing else */
+	bool		frozen;			/* batch norm goes by its running statistics, and leaves them as they are */
 } NnBatch;
 
 typedef struct NnLoss

@@ -345,7 +345,7 @@ stage_forward(NnTrainer *t, int from, int end, const float *values, float *grads
 			nn_batchnorm_observe(next, nn_data_at(&t->boundaries[end], first), n);
 	}
 	if (next != NULL)
-		nn_batchnorm_forward(next, values, grads, batch->n);
+		nn_batchnorm_forward(next, values, grads, batch->n, batch->frozen);
 }
 
 /*
@@ -373,7 +373,7 @@ stage_backward(NnTrainer *t, int from, int end, const float *values, float *grad
 		}
 	}
 	if (start != NULL)
-		nn_batchnorm_backward(start, grads, batch->n);
+		nn_batchnorm_backward(start, grads, batch->n, batch->frozen);
 }
 
 NnLoss

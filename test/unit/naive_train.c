@@ -110,12 +110,18 @@ bias_backward(const Pass *pass, const NnLayer *layer, int k)
 		pass->grads[layer->bias + o % layer->out_c] += pass->grad[k + 1][o];
 }
 
-/* Mean and biased variance of channel c over the batch. */
+/* Mean and biased variance of channel c over the batch; frozen, the running ones. */
 static void
 batch_statistics(const Pass *pass, const NnLayer *layer, int k, int c, double *mean, double *var)
 {
 	size_t count = pass->batch->n * in_size(layer) / layer->in_c;
 
+	if (pass->batch->frozen)
+	{
+		*mean = pass->values[layer->mean + c];
+		*var = pass->values[layer->var + c];
+		return;
+	}
 	*mean = *var = 0.0;
 	for (size_t i = 0; i < count; i++)
 		*mean += pass->data[k][i * layer->in_c + c] / (double) count;
@@ -142,7 +148,7 @@ batchnorm_forward(const Pass *pass, const NnLayer *layer, int k)
 		if (pass->grads != NULL)
 		{
 			pass->grads[layer->mean + c] = mean;
-			pass->grads[layer->var + c] = var * (double) count / (double) (count - 1);
+			pass->grads[layer->var + c] = pass->batch->frozen ? var : var * (double) count / (double) (count - 1);
 		}
 	}
 }
@@ -169,6 +175,9 @@ batchnorm_backward(const Pass *pass, const NnLayer *layer, int k)
 		}
 		pass->grads[layer->weight + c] += product;
 		pass->grads[layer->bias + c] += sum;
+		/* What comes back through the statistics, which depend on every image; frozen, they depend on none. */
+		if (pass->batch->frozen)
+			sum = product = 0.0;
 		for (size_t i = 0; i < count; i++)
 		{
 			size_t p = i * layer->in_c + c;

@@ -80,7 +80,7 @@ case_free(Case *c)
 
 /* A net with random values everywhere, and a batch of n images with soft targets and unequal weights. */
 static void
-case_init(Case *c, const char *description, int n)
+case_init(Case *c, const char *description, int n, bool frozen)
 {
 	NnError error;
 	NnRng rng = nn_rng(nn_key(7, strlen(description)));
@@ -100,6 +100,8 @@ case_init(Case *c, const char *description, int n)
 		if (c->net.layers[i].kind == NN_BATCHNORM)
 			c->values[c->net.layers[i].weight] *= -1.0f;
 	}
+	for (size_t i = c->net.nparams; i < c->net.nvalues; i++)
+		c->values[i] += nn_rng_range(&rng, -0.4f, 0.4f);
 	for (size_t i = 0; i < c->net.nvalues; i++)
 		c->exact_values[i] = c->values[i];
 	for (int i = 0; i < n * NN_PIXELS; i++)
@@ -114,7 +116,8 @@ case_init(Case *c, const char *description, int n)
 			c->targets[i * NN_CLASSES + k] /= sum;
 		c->weights[i] = nn_rng_range(&rng, 0.2f, 1.5f) / (float) n;
 	}
-	c->batch = (NnBatch){n, c->images, c->targets, c->weights, 11};
+	c->batch = (NnBatch){
+		.n = n, .images = c->images, .targets = c->targets, .weights = c->weights, .seed = 11, .frozen = frozen};
 }
 
 /* Each layer's gradients of the plain step, a few of them spread over its parameters, against finite differences. */
@@ -205,14 +208,14 @@ check_fast(const Case *c, double exact_loss)
 static void
 check_nets_fast(void)
 {
-	for (int i = 0; i < NNETS; i++)
+	for (int i = 0; i < 2 * NNETS; i++)
 	{
 		for (int n = 2; n <= MAX_BATCH; n += 7)
 		{
 			Case c;
 			double loss;
 
-			case_init(&c, nets[i], n);
+			case_init(&c, nets[i / 2], n, i % 2);
 			loss = naive_train_step(&c.net, c.exact_values, c.exact, &c.batch);
 			for (int isa = NN_ISA_PORTABLE; isa <= (int) nn_isa_best(); isa++)
 			{
@@ -239,7 +242,7 @@ test_not_a_number(void **state)
 		float *grads;
 
 		assert_int_equal(nn_isa_force((NnIsa) isa, &error), NN_OK);
-		case_init(&c, "conv 16 3x3, bn, relu, maxpool 2, conv 16 3x3, relu, maxpool 3, dense 10", 4);
+		case_init(&c, "conv 16 3x3, bn, relu, maxpool 2, conv 16 3x3, relu, maxpool 3, dense 10", 4, false);
 		memory = allocate(nn_trainer_size(&c.net, 4));
 		grads = allocate(c.net.nvalues * sizeof(float));
 		c.values[c.net.layers[0].weight] = NAN;
@@ -254,11 +257,12 @@ static void
 test_plain_step_against_differences(void **state)
 {
 	(void) state;
-	for (int i = 0; i < NNETS; i++)
+	/* Twice: with the batch's statistics, and with the running ones. */
+	for (int i = 0; i < 2 * NNETS; i++)
 	{
 		Case c;
 
-		case_init(&c, nets[i], 3);
+		case_init(&c, nets[i / 2], 3, i % 2);
 		naive_train_step(&c.net, c.exact_values, c.exact, &c.batch);
 		check_differences(&c);
 		case_free(&c);

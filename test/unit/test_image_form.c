@@ -72,6 +72,23 @@ normalizing_twice_is_normalizing_once(void **state)
 		}
 }
 
+/* The centre of mass lies at pixel 14, rounded, along both axes. */
+static void
+assert_centered(const uint8_t *pixels)
+{
+	double total = ink_of(pixels);
+	double x = 0;
+	double y = 0;
+
+	for (int i = 0; i < IMAGE_PIXELS; i++)
+	{
+		x += pixels[i] * (i % 28) / total;
+		y += pixels[i] * (i / 28) / total;
+	}
+	assert_true(x > 13.49 && x < 14.51);
+	assert_true(y > 13.49 && y < 14.51);
+}
+
 static void
 assert_in_form(const uint8_t *pixels)
 {
@@ -223,6 +240,7 @@ synthetic_digits_vary_and_repeat(void **state)
 			assert_memory_equal(first, again, IMAGE_PIXELS);
 			assert_true(distance(first, other) > 10);
 			assert_in_form(first);
+			assert_centered(first);
 			assert_in_range(ink_of(first), 10 * 255, 330 * 255);
 		}
 }

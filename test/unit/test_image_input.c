@@ -116,7 +116,7 @@ with_chunk(Bytes png, const char *type, const uint8_t *data, size_t size)
 	return out;
 }
 
-/* 200 MB of zeros, deflated, after a prefix. */
+/* 20 MB of zeros, deflated, after a prefix. */
 static Bytes
 make_bomb(const char *prefix, size_t nprefix)
 {
@@ -128,11 +128,11 @@ make_bomb(const char *prefix, size_t nprefix)
 	deflateInit(&stream, 9);
 	stream.next_out = out.data + nprefix;
 	stream.avail_out = (uInt) (2 * sizeof(zeros) - nprefix);
-	for (int i = 0; i < 200; i++)
+	for (int i = 0; i < 20; i++)
 	{
 		stream.next_in = zeros;
 		stream.avail_in = sizeof(zeros);
-		deflate(&stream, i < 199 ? Z_NO_FLUSH : Z_FINISH);
+		deflate(&stream, i < 19 ? Z_NO_FLUSH : Z_FINISH);
 	}
 	out.size = nprefix + stream.total_out;
 	deflateEnd(&stream);
