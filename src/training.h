@@ -61,6 +61,7 @@ typedef struct TrainingOptions
 	float average_decay;  /* of the moving average of the weights, which is what is kept */
 	float label_smoothing;
 	float distillation;	  /* weight of the live model's own reading in a base image's target */
+	float plain_share; /* of the base images in a batch, are shown as they are, not distorted */
 	float feedback_share; /* of each batch that is feedback, at most */
 	int feedback_repeats; /* how often an epoch may show the same feedback image */
 	NnAugment augment;

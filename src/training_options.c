@@ -21,7 +21,7 @@ static const TrainingOptions strategy_defaults[] = {
 	[TRAINING_FINE_TUNE] =
 		{
 			.strategy = TRAINING_FINE_TUNE,
-			.epochs = 4,
+			.epochs = 8,
 			.batch_size = 128,
 			.epoch_images = 12800,
 			.learning_rate = 3e-4f,
@@ -31,10 +31,11 @@ static const TrainingOptions strategy_defaults[] = {
 			.weight_decay = 1e-2f,
 			.frozen_stats = true,
 			.stats_momentum = 0.0f,
-			.average_decay = 0.99f,
+			.average_decay = 0.995f,
 			.label_smoothing = 0.0f,
 			.distillation = 0.8f,
-			.feedback_share = 0.25f,
+			.plain_share = 0.5f,
+			.feedback_share = 0.2f,
 			.feedback_repeats = 8,
 			.augment = {.rotate = 10.0f,
 						.scale = 0.1f,
@@ -49,23 +50,24 @@ static const TrainingOptions strategy_defaults[] = {
 			.epochs = 16,
 			.batch_size = 128,
 			.epoch_images = 0,
-			.learning_rate = 2e-3f,
-			.warmup = 0.1f,
+			.learning_rate = 3e-3f,
+			.warmup = 0.2f,
 			.beta1 = 0.9f,
 			.beta2 = 0.999f,
-			.weight_decay = 1e-2f,
+			.weight_decay = 5e-2f,
 			.stats_momentum = 0.1f,
-			.average_decay = 0.999f,
+			.average_decay = 0.998f,
 			.label_smoothing = 0.0f,
 			.distillation = 0.0f,
+			.plain_share = 0.0f,
 			.feedback_share = 0.2f,
 			.feedback_repeats = 4,
-			.augment = {.rotate = 12.0f,
-						.scale = 0.12f,
-						.shear = 0.15f,
-						.translate = 1.5f,
-						.elastic_alpha = 1.5f,
-						.elastic_sigma = 4.0f},
+			.augment = {.rotate = 10.0f,
+						.scale = 0.1f,
+						.shear = 0.1f,
+						.translate = 1.0f,
+						.elastic_alpha = 1.0f,
+						.elastic_sigma = 5.0f},
 		},
 };
 
@@ -121,6 +123,7 @@ training_options_json(const TrainingOptions *options)
 	append_float(&json, "average_decay", options->average_decay);
 	append_float(&json, "label_smoothing", options->label_smoothing);
 	append_float(&json, "distillation", options->distillation);
+	append_float(&json, "plain_share", options->plain_share);
 	append_float(&json, "feedback_share", options->feedback_share);
 	appendStringInfo(&json, ", \"feedback_repeats\": %d", options->feedback_repeats);
 	append_float(&json, "rotate", options->augment.rotate);

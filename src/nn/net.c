@@ -29,7 +29,8 @@ static const struct
 	{"keras_cnn", "conv 32 3x3, relu, maxpool 2, conv 64 3x3, relu, maxpool 2, "
 				  "dense 128, relu, dropout 0.5, dense 10"},
 	{"default",
-	 "conv 32 3x3, bn, relu, maxpool 2, conv 64 3x3 same, bn, relu, conv 64 3x3 same, bn, relu, maxpool 2, "
+	 "conv 32 3x3, bn, relu, conv 32 3x3, bn, relu, maxpool 2, "
+	 "conv 64 3x3 same, bn, relu, conv 64 3x3 same, bn, relu, maxpool 2, "
 	 "conv 128 3x3 same, bn, relu, maxpool 2, dropout 0.3, dense 10"},
 };
 

@@ -200,7 +200,7 @@ bench_init(Bench *b, int n, float *images, float *targets, float *weights)
 		targets[i * NN_CLASSES + i % NN_CLASSES] = 1.0f;
 		weights[i] = 1.0f / (float) n;
 	}
-	b->batch = (NnBatch){n, images, targets, weights, 1};
+	b->batch = (NnBatch){.n = n, .images = images, .targets = targets, .weights = weights, .seed = 1};
 }
 
 static void

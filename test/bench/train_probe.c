@@ -194,7 +194,7 @@ step(Worker *w, const int *samples, int epoch)
 	const Options *o = w->options;
 	int local = o->batch / o->workers;
 	uint64_t key = nn_key(nn_key(o->seed, 1), (uint64_t) epoch);
-	NnBatch batch = {local, w->images, w->targets, w->weights, 0};
+	NnBatch batch = {.n = local, .images = w->images, .targets = w->targets, .weights = w->weights};
 	NnAdam adam = {0.0f, 0.9f, 0.999f, 1e-8f, o->wd, o->momentum, w->step + 1};
 	size_t from = w->net->nvalues * w->id / o->workers;
 	size_t to = w->net->nvalues * (w->id + 1) / o->workers;
