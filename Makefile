@@ -53,7 +53,10 @@ EXTRA_CLEAN = $(BUILD) $(OBJS:.o=.d) src/*.gcda src/*.gcno
 
 REGRESS := $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=$(BUILD)
+# PostgreSQL 13 comes without the program.
+ifneq ($(wildcard $(dir $(PGXS))../test/isolation/pg_isolation_regress),)
 ISOLATION := $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
+endif
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=$(BUILD)
 
 ifneq ($(wildcard $(PGXS)),)

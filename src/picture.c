@@ -35,8 +35,8 @@ static bytea *
 encode_png(const uint8 *samples, int side, ImageColor color)
 {
 	ImageError error;
-	uint8_t *png;
-	size_t size;
+	uint8_t *png = NULL;
+	size_t size = 0;
 	bytea *result;
 
 	if (image_encode(samples, side, side, color, image_input_allocator(), &png, &size, &error) != IMAGE_OK)

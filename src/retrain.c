@@ -182,7 +182,7 @@ read_arguments(FunctionCallInfo fcinfo, TrainingOptions *options)
 		if (!(rate > 0.0f && rate <= 1.0f))
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("argument \"learning_rate\" of mnist_retrain is %g", rate),
-							errhint("It must be above 0 and at most 1; the default is %g.", options->learning_rate)));
+							errhint("It must be above 0 and at most 1.")));
 		options->learning_rate = rate;
 	}
 	if (!PG_ARGISNULL(ARG_SEED))

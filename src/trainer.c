@@ -243,6 +243,8 @@ make_run(Run *run)
 		train_epoch(run);
 
 	record_phase(run->id, "evaluating");
+	if (!run->options.frozen_stats)
+		training_crew_command(run->crew, TRAINING_CALIBRATE);
 	training_gate_choose(run->crew);
 	outcome->candidate = training_gate_read(run->crew, TRAINING_VALUES, JUDGING_SETS);
 	outcome->live = training_gate_read(run->crew, TRAINING_LIVE, JUDGING_SETS);

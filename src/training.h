@@ -61,7 +61,7 @@ typedef struct TrainingOptions
 	float average_decay;  /* of the moving average of the weights, which is what is kept */
 	float label_smoothing;
 	float distillation;	  /* weight of the live model's own reading in a base image's target */
-	float plain_share; /* of the base images in a batch, are shown as they are, not distorted */
+	float plain_share;	  /* of the base images that a batch shows as they are, not distorted */
 	float feedback_share; /* of each batch that is feedback, at most */
 	int feedback_repeats; /* how often an epoch may show the same feedback image */
 	NnAugment augment;
@@ -262,9 +262,10 @@ typedef enum TrainingVector
 
 typedef enum TrainingCommand
 {
-	TRAINING_LOAD,	  /* the samples */
-	TRAINING_STEPS,	  /* steps of training */
-	TRAINING_EVALUATE /* read sets with a vector's weights */
+	TRAINING_LOAD,		/* the samples */
+	TRAINING_STEPS,		/* steps of training */
+	TRAINING_CALIBRATE, /* batch norm on images as they are */
+	TRAINING_EVALUATE	/* read sets with a vector's weights */
 } TrainingCommand;
 
 /* What one process tells the others; written by it alone, read after a barrier. */
@@ -366,6 +367,9 @@ extern void training_loop_init(TrainingCrew *crew);
 
 /* Do TRAINING_STEPS: this process's part of them. */
 extern void training_loop_steps(TrainingCrew *crew);
+
+/* Do TRAINING_CALIBRATE: set the average's batch norm statistics by base images as they are, not distorted. */
+extern void training_loop_calibrate(TrainingCrew *crew);
 
 /* Do TRAINING_EVALUATE: read this process's share of the sets. */
 extern void training_loop_evaluate(TrainingCrew *crew);

@@ -255,6 +255,9 @@ carry_out(TrainingCrew *crew)
 		case TRAINING_STEPS:
 			training_loop_steps(crew);
 			break;
+		case TRAINING_CALIBRATE:
+			training_loop_calibrate(crew);
+			break;
 		case TRAINING_EVALUATE:
 			training_loop_evaluate(crew);
 			break;

@@ -88,6 +88,9 @@ choose_blend(TrainingCrew *crew)
 
 		blend(crew, blend_steps[i]);
 		scores = training_gate_read(crew, TRAINING_VALUES, sets);
+		ereport(DEBUG1, (errmsg_internal("%.1f of the way from live to tuned weights: validation %.4f, feedback %.4f",
+										 blend_steps[i], training_accuracy(&scores.sets[TRAINING_SET_VALIDATION]),
+										 training_accuracy(&scores.sets[TRAINING_SET_FEEDBACK]))));
 		if (i == 0 || better_blend(&scores, &best, allowed))
 		{
 			best = scores;

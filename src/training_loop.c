@@ -9,7 +9,7 @@
  * Everything drawn at random comes from a key made of the seed, the step and the rank, and all sums have a
  * fixed order: the same seed, data and number of processes give the same weights, bit for bit.
  *
- * A batch is part base data, part feedback (see training_plan in trainer.c for the shares).  In fine-tuning
+ * A batch is part base data, part feedback (see plan_steps in trainer.c for the shares).  In fine-tuning
  * the target of a base image is its label blended with what the live model says of the very same distorted
  * image: what the model knows is distilled into its successor (Li and Hoiem 2017, after Hinton, Vinyals and
  * Dean 2015), while feedback counts by its label.
@@ -17,13 +17,15 @@
 #include "training.h"
 
 #include "miscadmin.h"
+#include "storage/shmem.h"
 #include "utils/memutils.h"
 
 #include "nn/rng.h"
 
 #define ADAM_EPSILON 1e-8f
-#define DIVERGED_LOSS 1e4 /* guessing has 2.3; nothing comes back from here, or from NaN */
-#define EVALUATE_CHUNK 64 /* images read between two looks at interrupts */
+#define DIVERGED_LOSS 1e4	   /* guessing has 2.3; nothing comes back from here, or from NaN */
+#define EVALUATE_CHUNK 64	   /* images read between two looks at interrupts */
+#define CALIBRATE_IMAGES 16384 /* over all processes */
 
 /* What a key is for. */
 enum
@@ -191,22 +193,24 @@ distill(TrainingCrew *crew, int from, int to)
 		loop->targets[i] += weight * (loop->teacher[i] - loop->targets[i]);
 }
 
-/* Fill in this process's share of a step's batch: feedback first, then base images. */
+/* Fill in this process's share of a step's batch: feedback, then base images as they are, then distorted ones. */
 static NnBatch
 make_batch(TrainingCrew *crew, int64 step)
 {
 	TrainingLoop *loop = crew->loop;
 	const TrainingOptions *options = &crew->shared->options;
 	int nfeedback = feedback_in_step(crew, step);
+	int ndistorted = (int) ((1.0f - options->plain_share) * (float) (loop->share - nfeedback));
 	uint64 key = nn_key(run_key(crew, KEY_AUGMENT), (uint64) step);
 
 	for (int i = 0; i < loop->share; i++)
 	{
 		const TrainingSet *set = &crew->data->sets[i < nfeedback ? TRAINING_SET_FEEDBACK : TRAINING_SET_TRAIN];
 		uint32 image = deck_draw(i < nfeedback ? &loop->feedback : &loop->base);
+		bool plain = i >= nfeedback && i < loop->share - ndistorted;
 
-		nn_augment(loop->images + (Size) i * NN_PIXELS, set->pixels + (Size) image * NN_PIXELS, &options->augment,
-				   nn_key(key, (uint64) i));
+		nn_augment(loop->images + (Size) i * NN_PIXELS, set->pixels + (Size) image * NN_PIXELS,
+				   plain ? NULL : &options->augment, nn_key(key, (uint64) i));
 		label_target(loop->targets + (Size) i * NN_CLASSES, set->labels[image], options->label_smoothing);
 	}
 	if (options->distillation > 0 && nfeedback < loop->share)
@@ -297,6 +301,79 @@ training_loop_steps(TrainingCrew *crew)
 		if (crew->rank == 0)
 			crew->hook(crew->hook_context, step, &score);
 	}
+}
+
+/* From all processes' sums: the mean of the means, and the mean of the squares less its square. */
+static void
+combine_statistics(TrainingCrew *crew, float *values)
+{
+	int nprocesses = crew->shared->nprocesses;
+
+	for (int l = 0; l < crew->net.nlayers; l++)
+	{
+		const NnLayer *layer = &crew->net.layers[l];
+
+		for (int c = 0; layer->kind == NN_BATCHNORM && c < layer->out_c; c++)
+		{
+			double mean = 0;
+			double square = 0;
+
+			for (int rank = 0; rank < nprocesses; rank++)
+			{
+				const float *sums = training_crew_vector(crew, TRAINING_GRADIENTS + rank);
+
+				mean += sums[layer->mean + c] / (double) nprocesses;
+				square += sums[layer->var + c] / (double) nprocesses;
+			}
+			values[layer->mean + c] = (float) mean;
+			values[layer->var + c] = (float) Max(square - mean * mean, 0.0);
+		}
+	}
+}
+
+/*
+ * Batch norm's running statistics come from distorted images with dropout, which shifts them a little; the model will
+ * meet neither.  So at the end they are taken anew over plain images (Wu and Johnson 2021): each process sums up the mean and
+ * the mean square of each channel over its images into its gradient's tail, and the trainer puts the sums together.
+ */
+void
+training_loop_calibrate(TrainingCrew *crew)
+{
+	const TrainingShared *shared = crew->shared;
+	TrainingLoop *loop = crew->loop;
+	const TrainingSet *set = &crew->data->sets[TRAINING_SET_TRAIN];
+	float *average = training_crew_vector(crew, TRAINING_AVERAGE);
+	float *grads = training_crew_vector(crew, TRAINING_GRADIENTS + crew->rank);
+	int nbatches = CALIBRATE_IMAGES / shared->options.batch_size + 1;
+	Size first = crew->net.nparams;
+	Size nstats = crew->net.nvalues - first;
+	double *sums = palloc0(sizeof(double) * Max(nstats, 1));
+	NnBatch batch = {.n = loop->share, .images = loop->images, .keep_all = true};
+
+	for (int b = 0; b < nbatches; b++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < loop->share; i++)
+			nn_augment(loop->images + (Size) i * NN_PIXELS, set->pixels + (Size) deck_draw(&loop->base) * NN_PIXELS,
+					   NULL, 0);
+		nn_train_statistics(loop->trainer, average, grads, &batch);
+		for (Size i = 0; i < nstats; i++)
+			sums[i] += grads[first + i];
+		/* the variance of all images is that within the batches and that of their means */
+		for (int l = 0; l < crew->net.nlayers; l++)
+		{
+			const NnLayer *layer = &crew->net.layers[l];
+
+			for (int c = 0; layer->kind == NN_BATCHNORM && c < layer->out_c; c++)
+				sums[layer->var - first + c] += (double) grads[layer->mean + c] * grads[layer->mean + c];
+		}
+	}
+	for (Size i = 0; i < nstats; i++)
+		grads[first + i] = (float) (sums[i] / nbatches);
+	pfree(sums);
+	training_crew_wait(crew); /* all sums are there */
+	if (crew->rank == 0)
+		combine_statistics(crew, average);
 }
 
 /* Read a set with a plan. */

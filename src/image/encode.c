@@ -98,15 +98,19 @@ on_warning(png_structp png, png_const_charp message)
 	(void) message;
 }
 
+static int
+png_color_type(ImageColor color)
+{
+	return color == IMAGE_GRAY	? PNG_COLOR_TYPE_GRAY
+		   : color == IMAGE_RGB ? PNG_COLOR_TYPE_RGB
+								: PNG_COLOR_TYPE_RGB_ALPHA;
+}
+
 static bool
 write_png(Encoder *encoder, const uint8_t *samples, int width, int height, ImageColor color)
 {
 	png_structp png;
-	int color_type;
 
-	color_type = color == IMAGE_GRAY  ? PNG_COLOR_TYPE_GRAY
-				 : color == IMAGE_RGB ? PNG_COLOR_TYPE_RGB
-									  : PNG_COLOR_TYPE_RGB_ALPHA;
 	encoder->png = png =
 		png_create_write_struct_2(PNG_LIBPNG_VER_STRING, encoder, on_error, on_warning, encoder, allocate, release);
 	if (png == NULL)
@@ -118,8 +122,8 @@ write_png(Encoder *encoder, const uint8_t *samples, int width, int height, Image
 		return false;
 	png_set_user_limits(png, IMAGE_MAX_SIDE, IMAGE_MAX_SIDE);
 	png_set_write_fn(png, encoder, write_bytes, flush);
-	png_set_IHDR(png, encoder->info, (png_uint_32) width, (png_uint_32) height, 8, color_type, PNG_INTERLACE_NONE,
-				 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+	png_set_IHDR(png, encoder->info, (png_uint_32) width, (png_uint_32) height, 8, png_color_type(color),
+				 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
 	png_write_info(png, encoder->info);
 	for (int y = 0; y < height; y++)
 		png_write_row(png, samples + (size_t) y * width * color);

@@ -21,6 +21,8 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "bytes.h"
+
 #define BLOB_VERSION 1
 #define AT_CRC 8
 #define AT_VERSION 12
@@ -45,29 +47,6 @@ corrupt(NnError *error, const char *format, ...)
 	return NN_ERR_CORRUPT;
 }
 
-static void
-put_u32(uint8_t *out, uint32_t value)
-{
-	for (int i = 0; i < 4; i++)
-		out[i] = (uint8_t) (value >> (8 * i));
-}
-
-static uint32_t
-get_u32(const uint8_t *in)
-{
-	return (uint32_t) in[0] | (uint32_t) in[1] << 8 | (uint32_t) in[2] << 16 | (uint32_t) in[3] << 24;
-}
-
-static float
-get_float(const uint8_t *in)
-{
-	uint32_t bits = get_u32(in);
-	float value;
-
-	memcpy(&value, &bits, sizeof(value));
-	return value;
-}
-
 static uint32_t
 checksum(const uint8_t *blob, size_t size)
 {
@@ -89,18 +68,13 @@ nn_blob_write(const NnNet *net, const float *values, void *blob)
 	uint8_t *out = bytes + HEADER_SIZE + len;
 
 	memcpy(bytes, magic, sizeof(magic));
-	put_u32(bytes + AT_VERSION, BLOB_VERSION);
-	put_u32(bytes + AT_TEXT_LEN, (uint32_t) len);
-	put_u32(bytes + AT_NVALUES, (uint32_t) net->nvalues);
+	nn_put_u32(bytes + AT_VERSION, BLOB_VERSION);
+	nn_put_u32(bytes + AT_TEXT_LEN, (uint32_t) len);
+	nn_put_u32(bytes + AT_NVALUES, (uint32_t) net->nvalues);
 	memcpy(bytes + HEADER_SIZE, text, len);
 	for (size_t i = 0; i < net->nvalues; i++)
-	{
-		uint32_t bits;
-
-		memcpy(&bits, &values[i], sizeof(bits));
-		put_u32(out + i * VALUE_SIZE, bits);
-	}
-	put_u32(bytes + AT_CRC, checksum(bytes, nn_blob_size(net)));
+		nn_put_float(out + i * VALUE_SIZE, values[i]);
+	nn_put_u32(bytes + AT_CRC, checksum(bytes, nn_blob_size(net)));
 }
 
 /* Check magic, checksum, version and sizes: what can be checked without understanding the description. */
@@ -118,9 +92,9 @@ check_header(const uint8_t *bytes, size_t size, NnError *error)
 		return corrupt(error, "model weights have a wrong magic number");
 	if (size > max)
 		return corrupt(error, "model weights of %zu bytes exceed the limit of %zu", size, max);
-	if (get_u32(bytes + AT_CRC) != checksum(bytes, size))
+	if (nn_get_u32(bytes + AT_CRC) != checksum(bytes, size))
 		return corrupt(error, "model weights do not match their checksum");
-	version = get_u32(bytes + AT_VERSION);
+	version = nn_get_u32(bytes + AT_VERSION);
 	if (version != BLOB_VERSION)
 	{
 		error->status = NN_ERR_VERSION;
@@ -129,8 +103,8 @@ check_header(const uint8_t *bytes, size_t size, NnError *error)
 				 BLOB_VERSION);
 		return NN_ERR_VERSION;
 	}
-	text_len = get_u32(bytes + AT_TEXT_LEN);
-	nvalues = get_u32(bytes + AT_NVALUES);
+	text_len = nn_get_u32(bytes + AT_TEXT_LEN);
+	nvalues = nn_get_u32(bytes + AT_NVALUES);
 	if (text_len > NN_MAX_TEXT || nvalues > NN_MAX_VALUES ||
 		size != HEADER_SIZE + (size_t) text_len + (size_t) nvalues * VALUE_SIZE)
 		return corrupt(error, "model weights are not of the size that their header states");
@@ -142,7 +116,7 @@ static NnStatus
 check_description(const uint8_t *bytes, NnNet *net, NnError *error)
 {
 	const char *text = (const char *) bytes + HEADER_SIZE;
-	const size_t len = get_u32(bytes + AT_TEXT_LEN);
+	const size_t len = nn_get_u32(bytes + AT_TEXT_LEN);
 	char canonical[NN_MAX_TEXT * 2];
 	NnError parse_error;
 
@@ -150,9 +124,9 @@ check_description(const uint8_t *bytes, NnNet *net, NnError *error)
 		return corrupt(error, "model weights have an invalid description: %.180s", parse_error.message);
 	if (nn_net_format(net, canonical, sizeof(canonical)) != len || memcmp(canonical, text, len) != 0)
 		return corrupt(error, "model weights have a description that is not in canonical form");
-	if (net->nvalues != get_u32(bytes + AT_NVALUES))
+	if (net->nvalues != nn_get_u32(bytes + AT_NVALUES))
 		return corrupt(error, "model weights have %lu values, but their description needs %zu",
-					   (unsigned long) get_u32(bytes + AT_NVALUES), net->nvalues);
+					   (unsigned long) nn_get_u32(bytes + AT_NVALUES), net->nvalues);
 	return NN_OK;
 }
 
@@ -162,7 +136,7 @@ check_values(const NnNet *net, const uint8_t *values, NnError *error)
 {
 	for (size_t i = 0; i < net->nvalues; i++)
 	{
-		if (!isfinite(get_float(values + i * VALUE_SIZE)))
+		if (!isfinite(nn_get_float(values + i * VALUE_SIZE)))
 			return corrupt(error, "model weights contain a value that is not a finite number");
 	}
 	for (int i = 0; i < net->nlayers; i++)
@@ -173,7 +147,7 @@ check_values(const NnNet *net, const uint8_t *values, NnError *error)
 			continue;
 		for (int c = 0; c < layer->out_c; c++)
 		{
-			if (get_float(values + (layer->var + (size_t) c) * VALUE_SIZE) < 0.0f)
+			if (nn_get_float(values + (layer->var + (size_t) c) * VALUE_SIZE) < 0.0f)
 				return corrupt(error, "model weights contain a negative variance");
 		}
 	}
@@ -195,7 +169,7 @@ nn_blob_read(const void *blob, size_t size, NnNet *net, const void **values, NnE
 		status = check_description(bytes, net, error);
 	if (status != NN_OK)
 		return status;
-	*values = bytes + HEADER_SIZE + get_u32(bytes + AT_TEXT_LEN);
+	*values = bytes + HEADER_SIZE + nn_get_u32(bytes + AT_TEXT_LEN);
 	return check_values(net, *values, error);
 }
 
@@ -205,5 +179,5 @@ nn_blob_values(const NnNet *net, const void *values, float *out)
 	const uint8_t *in = values;
 
 	for (size_t i = 0; i < net->nvalues; i++)
-		out[i] = get_float(in + i * VALUE_SIZE);
+		out[i] = nn_get_float(in + i * VALUE_SIZE);
 }

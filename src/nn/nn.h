@@ -119,6 +119,35 @@ extern NnStatus nn_blob_read(const void *blob, size_t size, NnNet *net, const vo
 /* Copy the values found by nn_blob_read to out (net->nvalues floats), in the machine's byte order. */
 extern void nn_blob_values(const NnNet *net, const void *values, float *out);
 
+/* ---- for other programs: onnx.c, safetensors.c ---- */
+
+/* Where a model comes from, for its file. */
+typedef struct NnOrigin
+{
+	const char *software_version;	/* of mnist_hil */
+	int64_t		model_version;
+} NnOrigin;
+
+/*
+ * An ONNX model (operator set 13): "image" float (N, 1, 28, 28), a pixel of 0..255 divided by 255; "probabilities"
+ * float (N, 10).  The same net, values and origin give the same bytes.
+ */
+extern size_t nn_onnx_size(const NnNet *net, const NnOrigin *origin);
+extern void nn_onnx_write(const NnNet *net, const float *values, const NnOrigin *origin, void *out);
+
+/*
+ * A safetensors file: tensors layers.N.weight, .bias (batch norm: .gamma, .beta, .mean, .var), F32, in the layouts above;
+ * N counts all layers from 0.  Its metadata name the format's version and the description.
+ */
+extern size_t nn_safetensors_size(const NnNet *net);
+extern void nn_safetensors_write(const NnNet *net, const float *values, void *out);
+
+/*
+ * Check everything about such a file, that it is of this net included, and read its values (net->nvalues floats).
+ * NN_ERR_CORRUPT, NN_ERR_VERSION; NN_ERR_SYNTAX if the file is sound but of another net.
+ */
+extern NnStatus nn_safetensors_read(const NnNet *net, const void *file, size_t size, float *values, NnError *error);
+
 /* ---- CPU dispatch: cpu.c ---- */
 
 typedef enum NnIsa
@@ -170,6 +199,7 @@ typedef struct NnBatch
 	const float *weights;		/* (n): the image's weight in the loss; for a mean over the batch, 1/n */
 	uint64_t	seed;			/* for dropout; masks depend on nothing else */
 	bool		frozen;			/* batch norm goes by its running statistics, and leaves them as they are */
+	bool		keep_all;		/* no dropout */
 } NnBatch;
 
 typedef struct NnLoss
@@ -180,6 +210,13 @@ typedef struct NnLoss
 
 /* One forward and backward pass in training mode.  grads (nvalues) is overwritten. */
 extern NnLoss nn_train_step(NnTrainer *trainer, const float *values, float *grads, const NnBatch *batch);
+
+/*
+ * The batch's statistics alone, by a forward pass: every batch norm's mean and unbiased variance go to the tail of grads
+ * (nvalues), whose head is left as it is.  With keep_all and plain images this is what inference meets (Wu and Johnson 2021,
+ * "precise" statistics).  Of the batch only n, images, seed and keep_all matter.
+ */
+extern void nn_train_statistics(NnTrainer *trainer, const float *values, float *grads, const NnBatch *batch);
 
 typedef struct NnAdam
 {

@@ -291,7 +291,10 @@ nn_op_forward(NnTrainer *t, int k, const float *values, const NnBatch *batch, in
 			nn_activation_forward(op, out, in, n);
 			break;
 		case NN_TRAIN_DROPOUT:
-			nn_dropout(op, out, &op->out, in, &op->in, n, first, dropout_key(t, op, batch));
+			if (batch->keep_all)
+				copy_images(out, &op->out, in, &op->in, n);
+			else
+				nn_dropout(op, out, &op->out, in, &op->in, n, first, dropout_key(t, op, batch));
 			break;
 		case NN_TRAIN_DENSE:
 			nn_dense_forward(op, out, in, values, n);
@@ -320,7 +323,10 @@ nn_op_backward(NnTrainer *t, int k, const float *values, float *grads, const NnB
 			nn_activation_backward(op, din, in, dout, n);
 			break;
 		case NN_TRAIN_DROPOUT:
-			nn_dropout(op, din, &op->din, dout, &op->dout, n, first, dropout_key(t, op, batch));
+			if (batch->keep_all)
+				copy_images(din, &op->din, dout, &op->dout, n);
+			else
+				nn_dropout(op, din, &op->din, dout, &op->dout, n, first, dropout_key(t, op, batch));
 			break;
 		case NN_TRAIN_DENSE:
 			nn_dense_backward(op, din, grads, dout, in, values, n);
@@ -376,6 +382,27 @@ stage_backward(NnTrainer *t, int from, int end, const float *values, float *grad
 		nn_batchnorm_backward(start, grads, batch->n, batch->frozen);
 }
 
+/* Make every operation ready for a batch. */
+static void
+begin(NnTrainer *t, const float *values)
+{
+	for (int k = 0; k < t->nops; k++)
+	{
+		if (t->ops[k].kind == NN_TRAIN_CONV)
+			nn_conv_begin(&t->ops[k], values);
+		else if (t->ops[k].bn != NULL)
+			nn_batchnorm_begin(&t->ops[k]);
+	}
+}
+
+void
+nn_train_statistics(NnTrainer *t, const float *values, float *grads, const NnBatch *batch)
+{
+	begin(t, values);
+	for (int from = 0; from < t->nops; from = stage_end(t, from))
+		stage_forward(t, from, stage_end(t, from), values, grads, batch);
+}
+
 NnLoss
 nn_train_step(NnTrainer *t, const float *values, float *grads, const NnBatch *batch)
 {
@@ -384,13 +411,7 @@ nn_train_step(NnTrainer *t, const float *values, float *grads, const NnBatch *ba
 	int nstages = 0;
 	NnLoss loss;
 
-	for (int k = 0; k < t->nops; k++)
-	{
-		if (t->ops[k].kind == NN_TRAIN_CONV)
-			nn_conv_begin(&t->ops[k], values);
-		else if (t->ops[k].bn != NULL)
-			nn_batchnorm_begin(&t->ops[k]);
-	}
+	begin(t, values);
 
 	for (int from = 0; from < t->nops; from = stage_end(t, from))
 	{

@@ -6,7 +6,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 
-epochs=${EPOCHS:-40}
+epochs=${EPOCHS:-30}
 seed=${SEED:-1}
 learning_rate=${LEARNING_RATE:-NULL}
 batch_size=${BATCH_SIZE:-NULL}

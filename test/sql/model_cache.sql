@@ -9,7 +9,7 @@ CREATE EXTENSION mnist_hil;
 CREATE FUNCTION little_endian(number bigint) RETURNS bytea LANGUAGE sql AS $$
     SELECT string_agg(set_byte('\x00', 0, (number >> (8 * i) & 255)::int), '' ORDER BY i) FROM generate_series(0, 3) AS i
 $$;
-CREATE FUNCTION crc32(data bytea) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION zlib_crc32(data bytea) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     crc bigint := 4294967295;
 BEGIN
@@ -23,7 +23,7 @@ BEGIN
 END
 $$;
 CREATE FUNCTION constant_model(digit int, network text DEFAULT 'maxpool 28, dense 10') RETURNS bytea LANGUAGE sql AS $$
-    SELECT '\x894d484e4e0d0a1a' || little_endian(crc32(body)) || body
+    SELECT '\x894d484e4e0d0a1a' || little_endian(zlib_crc32(body)) || body
     FROM (SELECT little_endian(1) || little_endian(length(network)) || little_endian(20) || convert_to(network, 'UTF8')
             || decode(repeat('00', 40), 'hex')
             || string_agg(CASE WHEN i = digit THEN '\x0000a040' ELSE '\x00000000' END::bytea, '' ORDER BY i) AS body
@@ -210,5 +210,5 @@ SELECT place IN ('shared memory', 'backend') AS place, memory_used > 0 AS used,
     CASE place WHEN 'backend' THEN models = 1 ELSE models >= 1 AND memory_used <= memory_size END AS models, pinned = 1 AS pinned
 FROM mnist_hil_cache();
 
-DROP FUNCTION live, outcome, constant_model, crc32, little_endian;
+DROP FUNCTION live, outcome, constant_model, zlib_crc32, little_endian;
 DROP EXTENSION mnist_hil;

@@ -104,7 +104,7 @@ SELECT mnist_png(mnist_hil_synthetic(2, 1), 65);
 
 -- mnist_ascii: 28 lines of 28 characters, dense where the ink is.
 SELECT count(*) AS lines, min(length(line)) AS shortest, max(length(line)) AS longest
-FROM string_to_table(mnist_ascii(mnist_draw(8)), E'\n') AS line;
+FROM regexp_split_to_table(mnist_ascii(mnist_draw(8)), E'\n') AS line;
 SELECT substr(mnist_ascii(p), 1, 12) FROM (SELECT decode('00193366809ab3cce6ff', 'hex') || decode(repeat('00', 774), 'hex') AS p) AS s;
 
 -- mnist_draw: a canvas, RGBA, the same for the same arguments, another for others.

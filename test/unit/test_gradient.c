@@ -253,6 +253,56 @@ test_not_a_number(void **state)
 	}
 }
 
+/*
+ * The statistics alone: those of a step, bit for bit, with the same dropout; with keep_all, those of the net without its
+ * dropout.  The gradient before them is left as it was.
+ */
+static void
+test_statistics(void **state)
+{
+	static const char *const with =
+		"conv 16 3x3, bn, relu, dropout 0.5, maxpool 4, conv 5 3x3, bn, dense 9, dropout 0.2, bn, dense 10";
+	static const char *const without = "conv 16 3x3, bn, relu, maxpool 4, conv 5 3x3, bn, dense 9, bn, dense 10";
+
+	(void) state;
+	for (int keep_all = 0; keep_all < 2; keep_all++)
+	{
+		Case c;
+		NnNet plain;
+		NnError error;
+		const NnNet *reference;
+		void *memory;
+		float *grads;
+		float *statistics;
+		size_t bytes;
+
+		case_init(&c, with, 7, false);
+		assert_int_equal(nn_net_parse(&plain, without, strlen(without), &error), NN_OK);
+		assert_true(plain.nvalues == c.net.nvalues && plain.nparams == c.net.nparams);
+		reference = keep_all ? &plain : &c.net;
+		bytes = c.net.nvalues * sizeof(float);
+		grads = allocate(bytes);
+		statistics = allocate(bytes);
+		memory = allocate(nn_trainer_size(&c.net, 7) + nn_trainer_size(&plain, 7));
+
+		nn_train_step(nn_trainer_init(memory, reference, 7), c.values, grads, &c.batch);
+		memset(statistics, 0x2a, bytes);
+		c.batch.keep_all = keep_all;
+		nn_train_statistics(nn_trainer_init(memory, &c.net, 7), c.values, statistics, &c.batch);
+		for (size_t i = 0; i < c.net.nparams * sizeof(float); i++)
+			assert_int_equal(((const uint8_t *) statistics)[i], 0x2a);
+		for (size_t i = c.net.nparams; i < c.net.nvalues; i++)
+			if (keep_all ? fabsf(statistics[i] - grads[i]) > 1e-4f * (1.0f + fabsf(grads[i]))
+						 : statistics[i] != grads[i])
+				fail_msg("statistic %zu: %g, should be %g", i - c.net.nparams, (double) statistics[i],
+						 (double) grads[i]);
+		free(memory);
+		free(grads);
+		free(statistics);
+		case_free(&c);
+	}
+}
+
 static void
 test_plain_step_against_differences(void **state)
 {
@@ -299,6 +349,7 @@ main(void)
 		cmocka_unit_test(test_fast_step_built_in),
 		cmocka_unit_test(test_fast_step_blas),
 		cmocka_unit_test(test_not_a_number),
+		cmocka_unit_test(test_statistics),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

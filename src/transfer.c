@@ -1,0 +1,132 @@
+/*
+ * transfer.c: models from and for other programs.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "mnist_hil.h"
+
+PG_FUNCTION_INFO_V1(mnist_export);
+PG_FUNCTION_INFO_V1(mnist_hil_read_safetensors);
+
+/* The version of the extension in this database. */
+static char *
+extension_version(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char *version = NULL;
+
+	SPI_connect();
+	if (SPI_execute("SELECT extversion FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'mnist_hil'",
+					true, 1) == SPI_OK_SELECT &&
+		SPI_processed == 1)
+		version = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (version == NULL)
+		elog(ERROR, "extension mnist_hil has no version");
+	version = MemoryContextStrdup(context, version);
+	SPI_finish();
+	return version;
+}
+
+/*
+ * mnist_export(version int, format text): a model as a file.  ERRCODE_UNDEFINED_OBJECT if there is no such version,
+ * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if its weights were pruned, ERRCODE_INVALID_PARAMETER_VALUE for a format
+ * that there is not.
+ */
+Datum
+mnist_export(PG_FUNCTION_ARGS)
+{
+	int version = PG_GETARG_INT32(0);
+	char *format = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	bool onnx = pg_strcasecmp(format, "onnx") == 0;
+	NnNet *net = palloc(sizeof(NnNet));
+	NnOrigin origin = {.model_version = version};
+	float *values;
+	Size size;
+	bytea *file;
+
+	if (!onnx && pg_strcasecmp(format, "safetensors") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is no export format \"%s\"", format),
+						errhint("The formats are \"onnx\" and \"safetensors\".")));
+
+	values = model_store_read(version, net);
+	if (onnx)
+	{
+		origin.software_version = extension_version();
+		size = nn_onnx_size(net, &origin);
+	}
+	else
+		size = nn_safetensors_size(net);
+	file = palloc(size + VARHDRSZ);
+	SET_VARSIZE(file, size + VARHDRSZ);
+	if (onnx)
+		nn_onnx_write(net, values, &origin, VARDATA(file));
+	else
+		nn_safetensors_write(net, values, VARDATA(file));
+	PG_RETURN_BYTEA_P(file);
+}
+
+/* The name of the preset that this network is, or "custom". */
+static const char *
+architecture_name(const NnNet *net)
+{
+	char text[2 * NN_MAX_TEXT];
+	char preset_text[2 * NN_MAX_TEXT];
+
+	nn_net_format(net, text, sizeof(text));
+	for (int i = 0; nn_preset_name(i) != NULL; i++)
+	{
+		const char *name = nn_preset_name(i);
+		NnNet preset;
+		NnError error;
+
+		if (nn_net_parse(&preset, name, strlen(name), &error) != NN_OK)
+			elog(ERROR, "architecture \"%s\" is invalid: %s", name, error.message);
+		nn_net_format(&preset, preset_text, sizeof(preset_text));
+		if (strcmp(text, preset_text) == 0)
+			return name;
+	}
+	return "custom";
+}
+
+/*
+ * mnist_hil_read_safetensors(file bytea, architecture text): check a safetensors file of a network that is given by
+ * name or description; the architecture's name and the weights as mnist_model has them.
+ * ERRCODE_INVALID_BINARY_REPRESENTATION for a malformed file, ERRCODE_FEATURE_NOT_SUPPORTED for one of a newer
+ * version, ERRCODE_INVALID_PARAMETER_VALUE if it is of another network or there is no such architecture,
+ * ERRCODE_PROGRAM_LIMIT_EXCEEDED if that is too large.
+ */
+Datum
+mnist_hil_read_safetensors(PG_FUNCTION_ARGS)
+{
+	bytea *file = PG_GETARG_BYTEA_PP(0);
+	text *architecture = PG_GETARG_TEXT_PP(1);
+	NnNet *net = palloc(sizeof(NnNet));
+	NnError error;
+	TupleDesc desc;
+	float *values;
+	Size size;
+	bytea *blob;
+	Datum row[2];
+	bool nulls[2] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (nn_net_parse(net, VARDATA_ANY(architecture), VARSIZE_ANY_EXHDR(architecture), &error) != NN_OK)
+		nn_throw(&error);
+	values = palloc(net->nvalues * sizeof(float));
+	if (nn_safetensors_read(net, VARDATA_ANY(file), VARSIZE_ANY_EXHDR(file), values, &error) != NN_OK)
+		nn_throw(&error);
+
+	size = nn_blob_size(net);
+	blob = palloc(size + VARHDRSZ);
+	SET_VARSIZE(blob, size + VARHDRSZ);
+	nn_blob_write(net, values, VARDATA(blob));
+	pfree(values);
+	row[0] = CStringGetTextDatum(architecture_name(net));
+	row[1] = PointerGetDatum(blob);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), row, nulls)));
+}

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# bench_fine_tune.sh: what fine-tuning on 500 corrections of a style learns and what it costs, with MNIST as the base data, and
+# with synthetic digits alone (see fine_tune.sql).
+. "$(dirname "$0")/server.sh"
+
+# What is measured: MNIST's test images, whatever the base.
+bench_psql -c "CREATE TABLE digit AS SELECT split, ordinal, label, pixels FROM mnist_sample WHERE split <> 'validation'"
+for base in mnist synthetic; do
+	if [ $base = synthetic ]; then
+		bench_psql -o /dev/null -c 'DROP EXTENSION mnist_hil' -c 'CREATE EXTENSION mnist_hil' \
+			-c "SELECT mnist_import_synthetic(n => $(smoke 2100 20000))"
+	fi
+	echo "base data: $base"
+	bench_psql -v corrections="$(smoke 50 500)" -v others="$(smoke 100 2000)" -f "$repo/test/bench/fine_tune.sql"
+done
