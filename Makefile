@@ -60,7 +60,8 @@ endif
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=$(BUILD)
 
 ifneq ($(wildcard $(PGXS)),)
-# No bitcode for the JIT: nothing here is small enough to be worth inlining, and it needs the clang of the server's build.
+# No bitcode for the JIT: nothing here is small enough to be worth inlining, and it needs the clang of the server's
+# build.
 override with_llvm = no
 # Dependencies come from -MMD above.
 override autodepend = no
@@ -198,8 +199,8 @@ format:			## put the C sources into shape
 lint:			## clang-format, line lengths, cppcheck, and the version that META.json repeats
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 	@for file in $(FORMATTED); do \
-		expand -t 4 $$file | awk -v file=$$file 'length > 118 { print file ":" NR ": longer than 118 columns"; bad = 1 } \
-			END { exit bad }' || exit 1; done
+		expand -t 4 $$file | awk -v file=$$file \
+			'length > 118 { print file ":" NR ": longer than 118 columns"; bad = 1 } END { exit bad }' || exit 1; done
 	$(CPPCHECK) --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
 		--suppressions-list=test/cppcheck.txt --library=test/cppcheck.cfg --error-exitcode=1 -j 2 -Isrc src test
 	test "$$(grep -c '"version": "$(EXTVERSION)"' META.json)" = 2

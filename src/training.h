@@ -22,7 +22,7 @@
 
 #include "port/atomics.h"
 #include "postmaster/bgworker.h"
-#include "storage/barrier.h"
+#include "storage/condition_variable.h"
 #include "storage/dsm.h"
 #include "storage/spin.h"
 #include "utils/timestamp.h"
@@ -268,7 +268,7 @@ typedef enum TrainingCommand
 	TRAINING_EVALUATE	/* read sets with a vector's weights */
 } TrainingCommand;
 
-/* What one process tells the others; written by it alone, read after a barrier. */
+/* What one process tells the others; written by it alone, read after the next meeting. */
 typedef struct TrainingSlot
 {
 	int64 totals[TRAINING_NSETS]; /* images of its shares */
@@ -287,17 +287,19 @@ typedef struct TrainingShared
 	Size vector_bytes; /* of each other one */
 
 	/* how the processes meet and how they learn of the end */
-	Barrier barrier;
 	pg_atomic_uint32 stopped; /* nobody trains on: an error, or the trainer has gone */
-	slock_t mutex;			  /* guards the two below */
+	ConditionVariable met;	  /* a meeting is complete, or "stopped" is set */
+	slock_t mutex;			  /* guards the five below */
+	int nprocesses;			  /* who takes part; 0 until the trainer has settled it */
+	int arrived;			  /* at the present meeting */
+	uint64 meetings;		  /* that were complete */
 	bool has_error;
 	TrainingError error; /* the first one */
 
-	/* set by each helper when it has joined the barrier; by the order in which they were started */
+	/* set by each helper when it has joined; by the order in which they were started */
 	pg_atomic_uint32 ready[TRAINING_MAX_PROCESSES];
 
-	/* written by the trainer before a barrier, read by the others after it */
-	int nprocesses;
+	/* written by the trainer before a meeting, read by the others after it */
 	int ranks[TRAINING_MAX_PROCESSES]; /* like ready */
 	TrainingCommand command;
 	char snapshot[64]; /* TRAINING_LOAD */
@@ -319,8 +321,8 @@ typedef struct TrainingCrew
 {
 	dsm_segment *segment;
 	TrainingShared *shared;
-	int rank;	   /* 0: the trainer */
-	bool attached; /* to the barrier */
+	int rank;	 /* 0: the trainer */
+	bool joined; /* and not left */
 	NnNet net;
 	NnNet live_net;
 	MemoryContext context; /* of everything the process needs for the run */

@@ -5,18 +5,20 @@
  * values, the values, Adam's two moments, the average, a gradient a process).  Samples never go there:
  * /dev/shm may be small.
  *
- * Helpers wait at the barrier for a command of the trainer, all processes carry it out, and meet again.
- * Whoever reads what another process wrote does so on the other side of a barrier, which orders memory; no
- * lock is needed.
+ * Helpers wait for a command of the trainer, all processes carry it out, and meet again (training_crew_wait).  Whoever
+ * reads what another process wrote does so after a meeting, which orders memory; no lock is needed.
  *
- * Who takes part is settled before the first command: the trainer joins the barrier before it starts helpers,
- * and waits for each helper to join or to be gone.  Ranks follow the order in which they were started.
+ * Who takes part is settled before the first command: the trainer waits for each helper to join or to be gone.
+ * Ranks follow the order in which they were started.
  *
- * The end.  A process that leaves -- the trainer when the run is over, any of them on an error or a signal --
- * first sets "stopped", then leaves the barrier, which releases those who wait there; every process looks at
- * "stopped" after each barrier and leaves in turn.  A callback on the segment does the same at exit, whatever
- * its reason.  So nobody waits for somebody who has gone.  A process killed outright takes the whole server
- * through crash recovery, as any other would.
+ * The end.  A process that leaves -- the trainer when the run is over, any of them on an error or a signal -- sets
+ * "stopped" and wakes those who wait; every process looks at "stopped" when it wakes and after each meeting, and leaves in
+ * turn.  A callback on the segment does the same at exit, whatever its reason.  So nobody waits for somebody who has
+ * gone.  A process killed outright takes the whole server through crash recovery, as any other would.
+ *
+ * PostgreSQL's Barrier would nearly do.  But a process that is interrupted while it waits there can leave only by
+ * BarrierDetach, which takes its own arrival for that of everybody else; who has not yet woken up from the meeting before
+ * then finds the phase two steps on, and sleeps for ever.  Here nobody is ever taken off the count.
  */
 #include "training.h"
 
@@ -61,15 +63,16 @@ training_crew_vector(const TrainingCrew *crew, int vector)
 	return (float *) (vectors + crew->shared->live_bytes + (Size) (vector - 1) * crew->shared->vector_bytes);
 }
 
-/* Leave the barrier, so that nobody waits for this process. */
+/* Leave, so that nobody waits for this process. */
 static void
 leave(TrainingCrew *crew)
 {
-	if (!crew->attached)
+	if (!crew->joined)
 		return;
-	crew->attached = false;
+	crew->joined = false;
+	ConditionVariableCancelSleep(); /* while the segment is still there */
 	pg_atomic_write_u32(&crew->shared->stopped, 1);
-	BarrierDetach(&crew->shared->barrier);
+	ConditionVariableBroadcast(&crew->shared->met);
 }
 
 static void
@@ -95,8 +98,7 @@ join(dsm_segment *segment)
 			NN_OK)
 		nn_throw(&error);
 	on_dsm_detach(segment, leave_on_detach, PointerGetDatum(crew));
-	BarrierAttach(&crew->shared->barrier);
-	crew->attached = true;
+	crew->joined = true;
 	return crew;
 }
 
@@ -105,6 +107,7 @@ static void
 muster(TrainingCrew *crew)
 {
 	TrainingShared *shared = crew->shared;
+	int nprocesses = 1;
 
 	for (;;)
 	{
@@ -125,9 +128,11 @@ muster(TrainingCrew *crew)
 		CHECK_FOR_INTERRUPTS();
 	}
 
-	shared->nprocesses = 1;
 	for (int i = 0; i < crew->nhelpers; i++)
-		shared->ranks[i] = pg_atomic_read_u32(&shared->ready[i]) != 0 ? shared->nprocesses++ : -1;
+		shared->ranks[i] = pg_atomic_read_u32(&shared->ready[i]) != 0 ? nprocesses++ : -1;
+	SpinLockAcquire(&shared->mutex);
+	shared->nprocesses = nprocesses;
+	SpinLockRelease(&shared->mutex);
 }
 
 static void
@@ -172,8 +177,8 @@ training_crew_create(const TrainingOptions *options, const TrainingParent *paren
 	nn_net_format(&parent->net, shared->live_network, sizeof(shared->live_network));
 	shared->live_bytes = live_bytes;
 	shared->vector_bytes = vector_bytes;
-	BarrierInit(&shared->barrier, 0);
 	pg_atomic_init_u32(&shared->stopped, 0);
+	ConditionVariableInit(&shared->met);
 	SpinLockInit(&shared->mutex);
 	for (int i = 0; i < TRAINING_MAX_PROCESSES; i++)
 		pg_atomic_init_u32(&shared->ready[i], 0);
@@ -184,14 +189,53 @@ training_crew_create(const TrainingOptions *options, const TrainingParent *paren
 	return crew;
 }
 
+/* Arrive at a meeting; its number, and whether this process was the last. */
+static uint64
+arrive(TrainingShared *shared, bool *last)
+{
+	uint64 meeting;
+
+	SpinLockAcquire(&shared->mutex);
+	meeting = shared->meetings;
+	*last = ++shared->arrived == shared->nprocesses;
+	if (*last)
+	{
+		shared->arrived = 0;
+		shared->meetings++;
+	}
+	SpinLockRelease(&shared->mutex);
+	return meeting;
+}
+
+static bool
+is_complete(TrainingShared *shared, uint64 meeting)
+{
+	bool complete;
+
+	SpinLockAcquire(&shared->mutex);
+	complete = shared->meetings != meeting;
+	SpinLockRelease(&shared->mutex);
+	return complete;
+}
+
 void
 training_crew_wait(TrainingCrew *crew)
 {
 	TrainingShared *shared = crew->shared;
 	TrainingError error;
 	bool has_error;
+	bool last;
+	uint64 meeting = arrive(shared, &last);
 
-	BarrierArriveAndWait(&shared->barrier, PG_WAIT_EXTENSION);
+	if (last)
+		ConditionVariableBroadcast(&shared->met);
+	else
+	{
+		ConditionVariablePrepareToSleep(&shared->met);
+		while (!is_complete(shared, meeting) && pg_atomic_read_u32(&shared->stopped) == 0)
+			ConditionVariableSleep(&shared->met, PG_WAIT_EXTENSION);
+		ConditionVariableCancelSleep();
+	}
 	if (pg_atomic_read_u32(&shared->stopped) == 0)
 		return;
 
@@ -241,7 +285,7 @@ load(TrainingCrew *crew)
 	training_loop_init(crew);
 }
 
-/* Carry out the command at hand, between the barrier that announced it and one that says all are done. */
+/* Carry out the command at hand, between the meeting that announced it and one that says all are done. */
 static void
 carry_out(TrainingCrew *crew)
 {

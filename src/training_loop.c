@@ -2,9 +2,9 @@
  * training_loop.c: the steps of training, and reading whole sets, each process its part.
  *
  * A step.  Each process draws its share of the mini-batch from its share of the samples, distorts the images,
- * and runs the network forward and backward into a gradient of its own in shared memory.  At a barrier all
+ * and runs the network forward and backward into a gradient of its own in shared memory.  At a meeting all
  * gradients are there: each process then steps its slice of the values by the sum of all gradients, taken in
- * the order of ranks, and its slice of the average.  At the next barrier all values are there.
+ * the order of ranks, and its slice of the average.  At the next one all values are there.
  *
  * Everything drawn at random comes from a key made of the seed, the step and the rank, and all sums have a
  * fixed order: the same seed, data and number of processes give the same weights, bit for bit.

@@ -77,8 +77,9 @@ preload_libraries()
 	fi
 }
 
-# start_private_server DIRECTORY SOCKET-DIRECTORY PORT DATABASE: make a cluster in DIRECTORY/data and start it, with the
-# library preloaded; only its owner (and root) can connect, as superuser of the database's name, without a password.
+# start_private_server DIRECTORY SOCKET-DIRECTORY PORT DATABASE: make a cluster in DIRECTORY/data and start it, with
+# the library preloaded; only its owner (and root) can connect, as superuser of the database's name, without a
+# password.
 start_private_server()
 {
 	local directory=$1 socket=$2 port=$3 database=$4 bindir

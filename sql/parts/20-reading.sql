@@ -6,7 +6,8 @@
  */
 CREATE FUNCTION mnist_hil_deployment_changed() RETURNS trigger
     AS 'MODULE_PATHNAME' LANGUAGE C;
-COMMENT ON FUNCTION mnist_hil_deployment_changed() IS 'makes every session look up the live model anew once the transaction commits';
+COMMENT ON FUNCTION mnist_hil_deployment_changed() IS
+    'makes every session look up the live model anew once the transaction commits';
 
 CREATE TRIGGER mnist_deployment_changed
     AFTER INSERT OR UPDATE OR DELETE ON mnist_deployment
@@ -35,8 +36,8 @@ COMMENT ON FUNCTION mnist_hil_describe(bytea) IS 'check a weights blob; its netw
 ---------------------------------------------------------------- reading digits
 
 /*
- * mnist_predict and mnist_predict_batch need no right on the tables: they store the reading as the extension's owner, in C
- * (see reading.c for why not by SECURITY DEFINER).
+ * mnist_predict and mnist_predict_batch need no right on the tables: they store the reading as the extension's owner,
+ * in C (see reading.c for why not by SECURITY DEFINER).
  */
 CREATE FUNCTION mnist_predict(
     image bytea, OUT id bigint, OUT label smallint, OUT confidence real, OUT probabilities real[], OUT model_version int)

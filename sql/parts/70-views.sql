@@ -1,7 +1,7 @@
 /*
  * Views to watch by.  They read as the extension's owner, so that an observer needs no right on the tables.  All must
- * answer within 100 ms over 1,000,000 readings and 100,000 corrections, whatever vacuum has come to: hence readings are
- * counted by their sequence, and what people say of them in mnist_label.
+ * answer within 100 ms over 1,000,000 readings and 100,000 corrections, whatever vacuum has come to: hence readings
+ * are counted by their sequence, and what people say of them in mnist_label.
  */
 
 CREATE VIEW mnist_failure_counts AS

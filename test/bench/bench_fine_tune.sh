@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# bench_fine_tune.sh: what fine-tuning on 500 corrections of a style learns and what it costs, with MNIST as the base data, and
-# with synthetic digits alone (see fine_tune.sql).
+# bench_fine_tune.sh: what fine-tuning on 500 corrections of a style learns and what it costs, with MNIST as the base
+# data, and with synthetic digits alone (see fine_tune.sql).
 . "$(dirname "$0")/server.sh"
 
 # What is measured: MNIST's test images, whatever the base.
-bench_psql -c "CREATE TABLE digit AS SELECT split, ordinal, label, pixels FROM mnist_sample WHERE split <> 'validation'"
+bench_psql -c "CREATE TABLE digit AS
+	SELECT split, ordinal, label, pixels FROM mnist_sample WHERE split <> 'validation'"
 for base in mnist synthetic; do
 	if [ $base = synthetic ]; then
 		bench_psql -o /dev/null -c 'DROP EXTENSION mnist_hil' -c 'CREATE EXTENSION mnist_hil' \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench_from_scratch.sh: training the default network from nothing, twice with the same seed: accuracy, time, and whether the
-# weights are the same.
+# bench_from_scratch.sh: training the default network from nothing, twice with the same seed: accuracy, time, and
+# whether the weights are the same.
 . "$(dirname "$0")/server.sh"
 
 options="strategy => 'from_scratch', seed => 1, promote => false"
@@ -11,9 +11,10 @@ else
 fi
 for _ in 1 2; do
 	bench_psql -x -c "
-		SELECT round(100 * test_accuracy::numeric, 2) AS test_percent, round(100 * validation_accuracy::numeric, 2) AS validation_percent,
-			round(seconds::numeric, 1) AS seconds
+		SELECT round(100 * test_accuracy::numeric, 2) AS test_percent,
+			round(100 * validation_accuracy::numeric, 2) AS validation_percent, round(seconds::numeric, 1) AS seconds
 		FROM mnist_retrain($options)"
 done
-bench_psql -At -c "SELECT CASE count(DISTINCT weights_sha256) WHEN 1 THEN 'the same weights' ELSE 'DIFFERENT weights' END
+bench_psql -At -c "
+	SELECT CASE count(DISTINCT weights_sha256) WHEN 1 THEN 'the same weights' ELSE 'DIFFERENT weights' END
 	FROM mnist_model WHERE version > 1"

@@ -1,8 +1,8 @@
 -- fine_tune.sql: what fine-tuning on corrections of a style does, measured.  Called by bench_fine_tune.sh.
 --
--- The style: digits turned by 40 degrees, thickened by a pixel all around, with noise.  Some, made of training images, are read
--- and corrected; others, made of test images, tell how much of what was missing is learned, and all test images as they
--- are, what it costs.
+-- The style: digits turned by 40 degrees, thickened by a pixel all around, with noise.  Some, made of training images,
+-- are read and corrected; others, made of test images, tell how much of what was missing is learned, and all test
+-- images as they are, what it costs.
 \set ON_ERROR_STOP on
 \pset footer off
 \x on

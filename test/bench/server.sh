@@ -1,14 +1,14 @@
 # server.sh: what the benchmarks that need a server share.  To be sourced, with bash.
 # shellcheck shell=bash
 #
-# A private server with the library preloaded and MNIST imported as data set "mnist"; it goes when the script ends.  A smoke
-# run (BENCH_SMOKE) has synthetic digits under that name instead, and sizes that show only that the script runs.
+# A private server with the library preloaded and MNIST imported as data set "mnist"; it goes when the script ends.  A
+# smoke run (BENCH_SMOKE) has synthetic digits under that name instead, and sizes that show only that the script runs.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 bench_port=${BENCH_PORT:-54322}
 bench_directory=$(mktemp -d "${TMPDIR:-/tmp}/mnist_hil_bench.XXXXXX")
-trap 'stop_private_server "$bench_directory"; rm -rf "$bench_directory"' EXIT
+trap 'stop_private_server "$bench_directory" || true; rm -rf "$bench_directory"' EXIT
 
 # psql as the server's superuser.
 bench_psql()
@@ -39,7 +39,8 @@ if [ -n "$mnist" ]; then
 		done
 		chmod a+r "$bench_directory/$split-"*
 		bench_psql -o /dev/null -c "SELECT mnist_import_idx('mnist', '${split/t10k/test}',
-			pg_read_binary_file('$bench_directory/$split-images-idx3'), pg_read_binary_file('$bench_directory/$split-labels-idx1'))"
+			pg_read_binary_file('$bench_directory/$split-images-idx3'),
+			pg_read_binary_file('$bench_directory/$split-labels-idx1'))"
 	done
 else
 	bench_psql -o /dev/null -c "SELECT mnist_import_synthetic('mnist', $(smoke 2100 70000))"

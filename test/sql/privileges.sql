@@ -17,7 +17,7 @@ GRANT USAGE ON SCHEMA digits TO regress_application, regress_annotator, regress_
 GRANT EXECUTE ON FUNCTION mnist_predict, mnist_predict_batch TO regress_application;
 GRANT EXECUTE ON FUNCTION mnist_correct TO regress_annotator;
 GRANT EXECUTE ON FUNCTION mnist_retrain, mnist_activate, mnist_rollback, mnist_import_idx, mnist_import_images,
-    mnist_import_synthetic, mnist_drop_dataset TO regress_trainer;
+    mnist_import_synthetic, mnist_drop_dataset, mnist_export, mnist_import TO regress_trainer;
 GRANT SELECT ON mnist_status, mnist_live, mnist_failure_counts, mnist_confusion, mnist_training_progress TO regress_observer;
 
 SELECT mnist_import_synthetic('base', 70) IS NOT NULL AS imported;
@@ -56,6 +56,8 @@ INSERT INTO public.act (what, statement) VALUES
     ('retrain', 'SELECT mnist_retrain(strategy => ''nonsense'')'),
     ('activate', 'SELECT mnist_activate(2)'),
     ('rollback', 'SELECT mnist_rollback()'),
+    ('export', 'SELECT mnist_export(1)'),
+    ('import', 'SELECT mnist_import(mnist_export(1, ''safetensors''), ''default'')'),
     ('look at images', 'SELECT image FROM mnist_prediction'),
     ('look at feedback', 'SELECT * FROM mnist_feedback'),
     ('look at weights', 'SELECT weights FROM mnist_model'),

@@ -152,7 +152,7 @@ SELECT run_id > 0 AS trained FROM mnist_retrain('from_scratch', '{softmax}', epo
 SELECT count(*) AS under_way FROM mnist_training_progress;
 SELECT * FROM mnist_run;
 RESET ROLE;
-SELECT requested_by FROM mnist_run ORDER BY id DESC LIMIT 1;
+SELECT r.requested_by, m.created_by FROM mnist_run r JOIN mnist_model m ON m.run_id = r.id ORDER BY r.id DESC LIMIT 1;
 
 DROP EXTENSION mnist_hil CASCADE;
 DROP ROLE regress_mnist_trainer;

@@ -1,5 +1,5 @@
-# On MNIST itself: the bundled model reads what it promises, through PNGs too, and fine-tuning on a style that it reads badly learns the
-# style and keeps the rest.  Without MNIST (MNIST_DIR) this is skipped.
+# On MNIST itself: the bundled model reads what it promises, through PNGs too, and fine-tuning on a style that it reads
+# badly learns the style and keeps the rest.  Without MNIST (MNIST_DIR) this is skipped.
 use strict;
 use warnings;
 

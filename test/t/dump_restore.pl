@@ -111,8 +111,9 @@ command_ok([ 'createdb', '-h', $old->host, '-p', $old->port, 'restored' ], 'a da
 command_ok([ 'pg_restore', '--exit-on-error', '-d', $old->connstr('restored'), $file ], 'restore into it');
 check_restored($old, 'restored', 'same server');
 
-# Into a new server.  pg_restore --jobs would load the tables of an extension in any order, whatever their foreign keys say, so
-# data come first, one by one, and what takes the time of other tables, indexes and constraints, in parallel after that.
+# Into a new server.  pg_restore --jobs would load the tables of an extension in any order, whatever their foreign keys
+# say, so data come first, one by one, and what takes the time of other tables, indexes and constraints, in parallel
+# after that.
 $new->safe_psql('postgres', 'CREATE ROLE ann');
 command_ok(
 	[ 'pg_restore', '--exit-on-error', '--section=pre-data', '--section=data', '-d', $new->connstr('postgres'), $file ],

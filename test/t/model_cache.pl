@@ -1,4 +1,5 @@
-# The model cache: one copy for all sessions, switched in all of them by a commit, bounded, and never a reason to fail.
+# The model cache: one copy for all sessions, switched in all of them by a commit, bounded, and never a reason to
+# fail.
 use strict;
 use warnings;
 

@@ -1,4 +1,5 @@
-# A hot standby reads with the live model, turns to a new one with the primary, stores nothing, and does all once promoted.
+# A hot standby reads with the live model, turns to a new one with the primary, stores nothing, and does all once
+# promoted.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# Retraining under bad luck: whatever ends a run, or the server, the live model answers, no correction is lost, the run is on record,
-# and the next one works.
+# Retraining under bad luck: whatever ends a run, or the server, the live model answers, no correction is lost, the run
+# is on record, and the next one works.
 use strict;
 use warnings;
 

@@ -254,8 +254,8 @@ test_not_a_number(void **state)
 }
 
 /*
- * The statistics alone: those of a step, bit for bit, with the same dropout; with keep_all, those of the net without its
- * dropout.  The gradient before them is left as it was.
+ * The statistics alone: those of a step, bit for bit, with the same dropout; with keep_all, those of the net without
+ * its dropout.  The gradient before them is left as it was.
  */
 static void
 test_statistics(void **state)

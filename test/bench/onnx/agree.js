@@ -3,8 +3,8 @@
 //     node agree.js DIRECTORY IMAGES
 //
 // For every NAME.onnx in DIRECTORY it reads the images of the IDX file IMAGES (plain or gzip) and compares with
-// NAME.probabilities, float32 (n, 10).  Exit status 1 if a probability differs by more than 1e-4, or a label differs whose
-// probability leads by more than that.
+// NAME.probabilities, float32 (n, 10).  Exit status 1 if a probability differs by more than 1e-4, or a label differs
+// whose probability leads by more than that.
 'use strict';
 const fs = require('fs');
 const path = require('path');

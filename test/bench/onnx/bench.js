@@ -2,10 +2,10 @@
 //
 //     node bench.js DIRECTORY BENCH_FORWARD [ARCHITECTURE...]
 //
-// DIRECTORY holds NAME.onnx; BENCH_FORWARD is the program built from bench_forward.c.  One thread each, CPU time, which
-// what else runs on the machine changes little; the median of rounds that alternate between the two, each of them a median
-// of repetitions.  A call from JavaScript costs microseconds of its own: those of the smallest network, softmax, which
-// computes next to nothing, are subtracted ("net"), which favours ONNX Runtime.
+// DIRECTORY holds NAME.onnx; BENCH_FORWARD is the program built from bench_forward.c.  One thread each, CPU time,
+// which what else runs on the machine changes little; the median of rounds that alternate between the two, each of
+// them a median of repetitions.  A call from JavaScript costs microseconds of its own: those of the smallest network,
+// softmax, which computes next to nothing, are subtracted ("net"), which favours ONNX Runtime.
 'use strict';
 const { execFileSync } = require('child_process');
 const fs = require('fs');
