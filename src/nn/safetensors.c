@@ -7,7 +7,7 @@
  *		...		...		the tensors' data, one after another
  *
  * The format is Hugging Face's (https://github.com/huggingface/safetensors).  Written, the data is "values" as it is;
- * the header names the pieces.  Read, the pieces may lie in any order but must fill the data without gap or overlap.
+ * the header names the pieces, and its metadata has a CRC-32 of the data, which is checked where it is there.  Read, the pieces may lie in any order but must fill the data without gap or overlap.
  *
  * The reader takes just the JSON that such headers consist of: an object of objects, whose members are known.  It
  * allocates nothing, does not recurse, and looks at no byte of the header before its length is checked.  First the
@@ -19,6 +19,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "bytes.h"
 #include "tensor.h"
@@ -26,6 +27,7 @@
 #define FORMAT_VERSION "1"
 #define KEY_VERSION "format_version"
 #define KEY_NETWORK "network"
+#define KEY_CHECKSUM "crc32" /* of the data, eight hexadecimal digits */
 
 #define AT_HEADER 8				/* where the header begins */
 #define HEADER_MAX (128 * 1024) /* bytes; ours are a third of that at most */
@@ -82,13 +84,17 @@ put_tensor(Writer *w, const NnTensor *tensor)
 
 /* A description needs no escapes: it is made of letters, digits, spaces, commas and points. */
 static void
-put_header(Writer *w, const NnNet *net)
+put_header(Writer *w, const NnNet *net, uint32_t checksum)
 {
 	char text[NN_MAX_TEXT * 2];
+	char digits[16];
 
 	nn_net_format(net, text, sizeof(text));
 	put(w, "{\"__metadata__\":{\"" KEY_VERSION "\":\"" FORMAT_VERSION "\",\"" KEY_NETWORK "\":\"");
 	put(w, text);
+	snprintf(digits, sizeof(digits), "%08lx", (unsigned long) checksum);
+	put(w, "\",\"" KEY_CHECKSUM "\":\"");
+	put(w, digits);
 	put(w, "\"}");
 	for (int i = 0; i < net->nlayers; i++)
 	{
@@ -105,12 +111,18 @@ put_header(Writer *w, const NnNet *net)
 		put(w, " ");
 }
 
+static uint32_t
+data_checksum(const uint8_t *data, size_t size)
+{
+	return (uint32_t) crc32_z(crc32_z(0, NULL, 0), data, size);
+}
+
 size_t
 nn_safetensors_size(const NnNet *net)
 {
 	Writer w = {NULL, 0};
 
-	put_header(&w, net);
+	put_header(&w, net, 0);
 	return AT_HEADER + w.len + net->nvalues * VALUE_SIZE;
 }
 
@@ -118,13 +130,15 @@ void
 nn_safetensors_write(const NnNet *net, const float *values, void *out)
 {
 	uint8_t *file = out;
+	size_t data_size = net->nvalues * VALUE_SIZE;
+	uint8_t *data = file + nn_safetensors_size(net) - data_size;
 	Writer w = {file + AT_HEADER, 0};
 
-	put_header(&w, net);
+	for (size_t i = 0; i < net->nvalues; i++)
+		nn_put_float(data + i * VALUE_SIZE, values[i]);
+	put_header(&w, net, data_checksum(data, data_size));
 	nn_put_u32(file, (uint32_t) w.len);
 	nn_put_u32(file + 4, 0);
-	for (size_t i = 0; i < net->nvalues; i++)
-		nn_put_float(w.out + w.len + i * VALUE_SIZE, values[i]);
 }
 
 /* ---- reading: JSON ---- */
@@ -155,6 +169,7 @@ typedef struct Header
 	size_t pos;
 	Text version; /* start NULL: not there */
 	Text network;
+	Text checksum;
 	bool metadata;
 	int nentries;
 	Entry entries[NN_MAX_TENSORS];
@@ -404,6 +419,8 @@ read_metadata_member(Header *h, const Text *name, void *object)
 		return read_plain_string(h, &h->version);
 	if (same(name, KEY_NETWORK))
 		return read_plain_string(h, &h->network);
+	if (same(name, KEY_CHECKSUM))
+		return read_plain_string(h, &h->checksum);
 	return read_string(h, &value);
 }
 
@@ -652,6 +669,18 @@ read_values(const NnTensor *tensor, bool variance, const uint8_t *data, float *v
 	return NN_OK;
 }
 
+/* Hold the data against the checksum, if there is one: files of other programs have none. */
+static NnStatus
+check_data(const Header *h, const uint8_t *data, size_t size, NnError *error)
+{
+	char digits[16];
+
+	snprintf(digits, sizeof(digits), "%08lx", (unsigned long) data_checksum(data, size));
+	if (h->checksum.start != NULL && !same(&h->checksum, digits))
+		return fail(error, NN_ERR_CORRUPT, "safetensors file is damaged: its data does not match its checksum");
+	return NN_OK;
+}
+
 /* Read every tensor of the network; there must be no others. */
 static NnStatus
 read_tensors(const Header *h, const NnNet *net, const uint8_t *data, float *values, NnError *error)
@@ -711,6 +740,8 @@ nn_safetensors_read(const NnNet *net, const void *file, size_t size, float *valu
 		status = check_metadata(&h, net, error);
 	if (status == NN_OK)
 		status = check_extent(&h, size - AT_HEADER - h.len, error);
+	if (status == NN_OK)
+		status = check_data(&h, data, size - AT_HEADER - h.len, error);
 	if (status == NN_OK)
 		status = read_tensors(&h, net, data, values, error);
 	return status;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "nn/nn.h"
 #include "nn/rng.h"
@@ -191,14 +192,17 @@ test_layout(void **state)
 {
 	File f = write_file(&small, small_values);
 	size_t len = f.bytes[0] + 256u * f.bytes[1];
-	static const char start[] =
-		"{\"__metadata__\":{\"format_version\":\"1\",\"network\":\"" SMALL
-		"\"},\"layers.1.weight\":{\"dtype\":\"F32\",\"shape\":[1,2,1,2],\"data_offsets\":[0,16]},"
-		"\"layers.1.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[16,24]},";
+	char start[1024];
+	int start_len =
+		snprintf(start, sizeof(start),
+				 "{\"__metadata__\":{\"format_version\":\"1\",\"network\":\"" SMALL "\",\"crc32\":\"%08lx"
+				 "\"},\"layers.1.weight\":{\"dtype\":\"F32\",\"shape\":[1,2,1,2],\"data_offsets\":[0,16]},"
+				 "\"layers.1.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[16,24]},",
+				 crc32_z(0, f.bytes + f.size - sizeof(small_values), sizeof(small_values)));
 
 	(void) state;
 	assert_memory_equal(f.bytes + 2, "\0\0\0\0\0\0", 6);
-	assert_memory_equal(f.bytes + 8, start, sizeof(start) - 1);
+	assert_memory_equal(f.bytes + 8, start, (size_t) start_len);
 	assert_int_equal(len % 8, 0); /* so that the data is aligned where the file is mapped */
 	assert_int_equal(f.size, 8 + len + sizeof(small_values));
 	assert_memory_equal(f.bytes + 8 + len, small_values, sizeof(small_values));
@@ -261,6 +265,24 @@ test_every_truncation(void **state)
 }
 
 /* The header cut off at every byte, its length adjusted. */
+/* Our own files carry a checksum of their data: no flipped bit gets through as another model. */
+static void
+test_every_flipped_bit(void **state)
+{
+	File f = write_file(&small, small_values);
+	NnError error;
+
+	(void) state;
+	for (size_t bit = (f.size - sizeof(small_values)) * 8; bit < f.size * 8; bit++)
+	{
+		f.bytes[bit / 8] ^= (uint8_t) (1 << bit % 8);
+		assert_int_equal(read_copy(&small, f.bytes, f.size, &error), NN_ERR_CORRUPT);
+		assert_non_null(strstr(error.message, "checksum"));
+		f.bytes[bit / 8] ^= (uint8_t) (1 << bit % 8);
+	}
+	free(f.bytes);
+}
+
 static void
 test_every_truncated_header(void **state)
 {
@@ -505,13 +527,21 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),		 cmocka_unit_test(test_layout),
-		cmocka_unit_test(test_freedom),			 cmocka_unit_test(test_order_of_data),
-		cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_every_truncated_header),
-		cmocka_unit_test(test_trailing_bytes),	 cmocka_unit_test(test_header_length),
-		cmocka_unit_test(test_malformed_json),	 cmocka_unit_test(test_malformed_tensors),
-		cmocka_unit_test(test_too_many),		 cmocka_unit_test(test_metadata),
-		cmocka_unit_test(test_not_numbers),		 cmocka_unit_test(test_many_layers),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_freedom),
+		cmocka_unit_test(test_order_of_data),
+		cmocka_unit_test(test_every_truncation),
+		cmocka_unit_test(test_every_flipped_bit),
+		cmocka_unit_test(test_every_truncated_header),
+		cmocka_unit_test(test_trailing_bytes),
+		cmocka_unit_test(test_header_length),
+		cmocka_unit_test(test_malformed_json),
+		cmocka_unit_test(test_malformed_tensors),
+		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_metadata),
+		cmocka_unit_test(test_not_numbers),
+		cmocka_unit_test(test_many_layers),
 	};
 
 	return cmocka_run_group_tests_name("safetensors", tests, set_up, NULL);
