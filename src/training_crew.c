@@ -5,20 +5,21 @@
  * values, the values, Adam's two moments, the average, a gradient a process).  Samples never go there:
  * /dev/shm may be small.
  *
- * Helpers wait for a command of the trainer, all processes carry it out, and meet again (training_crew_wait).  Whoever
- * reads what another process wrote does so after a meeting, which orders memory; no lock is needed.
+ * Helpers wait for a command of the trainer, all processes carry it out, and meet again (training_crew_wait).
+ * Whoever reads what another process wrote does so after a meeting, which orders memory; no lock is needed.
  *
  * Who takes part is settled before the first command: the trainer waits for each helper to join or to be gone.
  * Ranks follow the order in which they were started.
  *
  * The end.  A process that leaves -- the trainer when the run is over, any of them on an error or a signal -- sets
- * "stopped" and wakes those who wait; every process looks at "stopped" when it wakes and after each meeting, and leaves in
- * turn.  A callback on the segment does the same at exit, whatever its reason.  So nobody waits for somebody who has
- * gone.  A process killed outright takes the whole server through crash recovery, as any other would.
+ * "stopped" and wakes those who wait; every process looks at "stopped" when it wakes and after each meeting, and
+ * leaves in turn.  A callback on the segment does the same at exit, whatever its reason.  So nobody waits for
+ * somebody who has gone.  A process killed outright takes the whole server through crash recovery, as any other
+ * would.
  *
  * PostgreSQL's Barrier would nearly do.  But a process that is interrupted while it waits there can leave only by
- * BarrierDetach, which takes its own arrival for that of everybody else; who has not yet woken up from the meeting before
- * then finds the phase two steps on, and sleeps for ever.  Here nobody is ever taken off the count.
+ * BarrierDetach, which takes its own arrival for that of everybody else; who has not yet woken up from the meeting
+ * before then finds the phase two steps on, and sleeps for ever.  Here nobody is ever taken off the count.
  */
 #include "training.h"
 

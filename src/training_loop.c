@@ -333,8 +333,9 @@ combine_statistics(TrainingCrew *crew, float *values)
 
 /*
  * Batch norm's running statistics come from distorted images with dropout, which shifts them a little; the model will
- * meet neither.  So at the end they are taken anew over plain images (Wu and Johnson 2021): each process sums up the mean and
- * the mean square of each channel over its images into its gradient's tail, and the trainer puts the sums together.
+ * meet neither.  So at the end they are taken anew over plain images (Wu and Johnson 2021): each process sums up the
+ * mean and the mean square of each channel over its images into its gradient's tail, and the trainer puts the sums
+ * together.
  */
 void
 training_loop_calibrate(TrainingCrew *crew)

@@ -28,10 +28,9 @@ static const struct
 			   "dense 120, relu, dense 84, relu, dense 10"},
 	{"keras_cnn", "conv 32 3x3, relu, maxpool 2, conv 64 3x3, relu, maxpool 2, "
 				  "dense 128, relu, dropout 0.5, dense 10"},
-	{"default",
-	 "conv 32 3x3, bn, relu, conv 32 3x3, bn, relu, maxpool 2, "
-	 "conv 64 3x3 same, bn, relu, conv 64 3x3 same, bn, relu, maxpool 2, "
-	 "conv 128 3x3 same, bn, relu, maxpool 2, dropout 0.3, dense 10"},
+	{"default", "conv 32 3x3, bn, relu, conv 32 3x3, bn, relu, maxpool 2, "
+				"conv 64 3x3 same, bn, relu, conv 64 3x3 same, bn, relu, maxpool 2, "
+				"conv 128 3x3 same, bn, relu, maxpool 2, dropout 0.3, dense 10"},
 };
 
 #define NPRESETS ((int) (sizeof(presets) / sizeof(presets[0])))

@@ -10,9 +10,9 @@
  * flattens its input in (H, W, C) order.
  *
  * A network's numbers are one flat vector of floats, "values": first the nparams trainable parameters, layer by
- * layer (weights, then bias; for batch norm: gamma, then beta), then the nstats running statistics (for each batch norm: mean,
- * then variance).  A gradient is a vector of the same length: its tail carries the batch's statistics, so that averaging
- * gradients over processes averages these too.
+ * layer (weights, then bias; for batch norm: gamma, then beta), then the nstats running statistics (for each batch
+ * norm: mean, then variance).  A gradient is a vector of the same length: its tail carries the batch's statistics,
+ * so that averaging gradients over processes averages these too.
  */
 #ifndef NN_H
 #define NN_H
@@ -26,67 +26,67 @@
 #define NN_CLASSES 10
 
 /* Limits on what is parsed; everything beyond is an error before anything is allocated. */
-#define NN_MAX_TEXT 2048		/* bytes in a network's description */
+#define NN_MAX_TEXT 2048 /* bytes in a network's description */
 #define NN_MAX_LAYERS 64
-#define NN_MAX_CHANNELS 1024	/* channels of a convolution */
-#define NN_MAX_UNITS 4096		/* units of a dense layer */
-#define NN_MAX_VALUES (4 * 1024 * 1024) /* floats in "values" */
-#define NN_MAX_ACTIVATIONS (1024 * 1024)	/* floats of one layer's output for one image */
-#define NN_MAX_MACS (200 * 1000 * 1000)	/* multiply-adds of one image's forward pass */
-#define NN_BN_EPSILON 1e-5f	/* added to a batch norm's variance */
-#define NN_ALIGN 64				/* alignment of every block of memory that the caller hands in */
+#define NN_MAX_CHANNELS 1024			 /* channels of a convolution */
+#define NN_MAX_UNITS 4096				 /* units of a dense layer */
+#define NN_MAX_VALUES (4 * 1024 * 1024)	 /* floats in "values" */
+#define NN_MAX_ACTIVATIONS (1024 * 1024) /* floats of one layer's output for one image */
+#define NN_MAX_MACS (200 * 1000 * 1000)	 /* multiply-adds of one image's forward pass */
+#define NN_BN_EPSILON 1e-5f				 /* added to a batch norm's variance */
+#define NN_ALIGN 64						 /* alignment of every block of memory that the caller hands in */
 
 typedef enum NnStatus
 {
 	NN_OK = 0,
-	NN_ERR_SYNTAX,				/* a description that cannot be parsed, or shapes that do not fit */
-	NN_ERR_LIMIT,				/* well formed, but beyond a limit above */
-	NN_ERR_CORRUPT,				/* a blob that is truncated, of the wrong magic, or fails its checksum */
-	NN_ERR_VERSION,				/* a blob of a format version that this code does not know */
-	NN_ERR_UNAVAILABLE			/* what was asked for does not exist on this machine (kernels, BLAS) */
+	NN_ERR_SYNTAX,	   /* a description that cannot be parsed, or shapes that do not fit */
+	NN_ERR_LIMIT,	   /* well formed, but beyond a limit above */
+	NN_ERR_CORRUPT,	   /* a blob that is truncated, of the wrong magic, or fails its checksum */
+	NN_ERR_VERSION,	   /* a blob of a format version that this code does not know */
+	NN_ERR_UNAVAILABLE /* what was asked for does not exist on this machine (kernels, BLAS) */
 } NnStatus;
 
 typedef struct NnError
 {
-	NnStatus	status;
-	char		message[256];	/* primary message: lower case, no full stop */
+	NnStatus status;
+	char message[256]; /* primary message: lower case, no full stop */
 } NnError;
 
 /* ---- description: net.c ---- */
 
 typedef enum NnLayerKind
 {
-	NN_CONV,					/* "conv OUT KHxKW [same|valid]", default valid; has a bias; stride 1 */
-	NN_BATCHNORM,				/* "bn" */
-	NN_RELU,					/* "relu" */
-	NN_MAXPOOL,					/* "maxpool P": PxP window, stride P, floor */
-	NN_DROPOUT,					/* "dropout RATE", 0 <= RATE < 1 */
-	NN_DENSE					/* "dense UNITS"; the last layer of all is "dense 10" */
+	NN_CONV,	  /* "conv OUT KHxKW [same|valid]", default valid; has a bias; stride 1 */
+	NN_BATCHNORM, /* "bn" */
+	NN_RELU,	  /* "relu" */
+	NN_MAXPOOL,	  /* "maxpool P": PxP window, stride P, floor */
+	NN_DROPOUT,	  /* "dropout RATE", 0 <= RATE < 1 */
+	NN_DENSE	  /* "dense UNITS"; the last layer of all is "dense 10" */
 } NnLayerKind;
 
 typedef struct NnLayer
 {
 	NnLayerKind kind;
-	int			in_h, in_w, in_c;	/* input shape; after a dense layer: 1, 1, units */
-	int			out_h, out_w, out_c;
-	int			kernel_h, kernel_w; /* NN_CONV */
-	int			pad_h, pad_w;	/* NN_CONV: zero rows and columns on each side (same: (K-1)/2, odd K only) */
-	int			pool;			/* NN_MAXPOOL */
-	float		rate;			/* NN_DROPOUT */
-	size_t		weight;			/* offset in values of weights or gamma */
-	size_t		nweight;		/* how many; 0 for layers without parameters */
-	size_t		bias;			/* offset of bias or beta, out_c of them */
-	size_t		mean;			/* NN_BATCHNORM: offset of the running mean, out_c of them */
-	size_t		var;			/* NN_BATCHNORM: offset of the running variance */
+	int in_h, in_w, in_c; /* input shape; after a dense layer: 1, 1, units */
+	int out_h, out_w, out_c;
+	int kernel_h, kernel_w; /* NN_CONV */
+	int pad_h, pad_w;		/* NN_CONV: zero rows and columns on each side (same: (K-1)/2, odd K only) */
+	int pool;				/* NN_MAXPOOL */
+	float rate;				/* NN_DROPOUT */
+	size_t weight;			/* offset in values of weights or gamma */
+	size_t nweight;			/* how many; 0 for layers without parameters */
+	size_t bias;			/* offset of bias or beta, out_c of them */
+	size_t mean;			/* NN_BATCHNORM: offset of the running mean, out_c of them */
+	size_t var;				/* NN_BATCHNORM: offset of the running variance */
 } NnLayer;
 
 typedef struct NnNet
 {
-	int			nlayers;
-	NnLayer		layers[NN_MAX_LAYERS];
-	size_t		nparams;		/* trainable */
-	size_t		nvalues;		/* nparams + running statistics */
-	size_t		macs;			/* multiply-adds of one image's forward pass */
+	int nlayers;
+	NnLayer layers[NN_MAX_LAYERS];
+	size_t nparams; /* trainable */
+	size_t nvalues; /* nparams + running statistics */
+	size_t macs;	/* multiply-adds of one image's forward pass */
 } NnNet;
 
 /* The description of a named architecture (softmax, mlp, lenet5, keras_cnn, default), or NULL. */
@@ -124,8 +124,8 @@ extern void nn_blob_values(const NnNet *net, const void *values, float *out);
 /* Where a model comes from, for its file. */
 typedef struct NnOrigin
 {
-	const char *software_version;	/* of mnist_hil */
-	int64_t		model_version;
+	const char *software_version; /* of mnist_hil */
+	int64_t model_version;
 } NnOrigin;
 
 /*
@@ -136,8 +136,8 @@ extern size_t nn_onnx_size(const NnNet *net, const NnOrigin *origin);
 extern void nn_onnx_write(const NnNet *net, const float *values, const NnOrigin *origin, void *out);
 
 /*
- * A safetensors file: tensors layers.N.weight, .bias (batch norm: .gamma, .beta, .mean, .var), F32, in the layouts above;
- * N counts all layers from 0.  Its metadata name the format's version and the description.
+ * A safetensors file: tensors layers.N.weight, .bias (batch norm: .gamma, .beta, .mean, .var), F32, in the layouts
+ * above; N counts all layers from 0.  Its metadata name the format's version and the description.
  */
 extern size_t nn_safetensors_size(const NnNet *net);
 extern void nn_safetensors_write(const NnNet *net, const float *values, void *out);
@@ -153,13 +153,13 @@ extern NnStatus nn_safetensors_read(const NnNet *net, const void *file, size_t s
 typedef enum NnIsa
 {
 	NN_ISA_PORTABLE,
-	NN_ISA_AVX2,				/* AVX2 and FMA */
-	NN_ISA_AVX512				/* AVX-512 F, BW, DQ, VL */
+	NN_ISA_AVX2,  /* AVX2 and FMA */
+	NN_ISA_AVX512 /* AVX-512 F, BW, DQ, VL */
 } NnIsa;
 
-extern NnIsa nn_isa_best(void); /* of this CPU */
-extern NnIsa nn_isa(void);		/* in use; the best unless nn_isa_force was called */
-extern NnStatus nn_isa_force(NnIsa isa, NnError *error);	/* for tests and comparisons */
+extern NnIsa nn_isa_best(void);							 /* of this CPU */
+extern NnIsa nn_isa(void);								 /* in use; the best unless nn_isa_force was called */
+extern NnStatus nn_isa_force(NnIsa isa, NnError *error); /* for tests and comparisons */
 extern const char *nn_isa_name(NnIsa isa);
 
 /* ---- inference: plan.c, forward.c ---- */
@@ -193,38 +193,38 @@ extern NnTrainer *nn_trainer_init(void *memory, const NnNet *net, int max_batch)
 
 typedef struct NnBatch
 {
-	int			n;
-	const float *images;		/* (n, 28, 28), 0..1 */
-	const float *targets;		/* (n, 10), each row sums to 1 (soft labels are welcome) */
-	const float *weights;		/* (n): the image's weight in the loss; for a mean over the batch, 1/n */
-	uint64_t	seed;			/* for dropout; masks depend on nothing else */
-	bool		frozen;			/* batch norm goes by its running statistics, and leaves them as they are */
-	bool		keep_all;		/* no dropout */
+	int n;
+	const float *images;  /* (n, 28, 28), 0..1 */
+	const float *targets; /* (n, 10), each row sums to 1 (soft labels are welcome) */
+	const float *weights; /* (n): the image's weight in the loss; for a mean over the batch, 1/n */
+	uint64_t seed;		  /* for dropout; masks depend on nothing else */
+	bool frozen;		  /* batch norm goes by its running statistics, and leaves them as they are */
+	bool keep_all;		  /* no dropout */
 } NnBatch;
 
 typedef struct NnLoss
 {
-	double		loss;			/* weighted sum of cross-entropies */
-	int			correct;		/* images whose arg max agrees with their target's */
+	double loss; /* weighted sum of cross-entropies */
+	int correct; /* images whose arg max agrees with their target's */
 } NnLoss;
 
 /* One forward and backward pass in training mode.  grads (nvalues) is overwritten. */
 extern NnLoss nn_train_step(NnTrainer *trainer, const float *values, float *grads, const NnBatch *batch);
 
 /*
- * The batch's statistics alone, by a forward pass: every batch norm's mean and unbiased variance go to the tail of grads
- * (nvalues), whose head is left as it is.  With keep_all and plain images this is what inference meets (Wu and Johnson 2021,
- * "precise" statistics).  Of the batch only n, images, seed and keep_all matter.
+ * The batch's statistics alone, by a forward pass: every batch norm's mean and unbiased variance go to the tail of
+ * grads (nvalues), whose head is left as it is.  With keep_all and plain images this is what inference meets (Wu
+ * and Johnson 2021, "precise" statistics).  Of the batch only n, images, seed and keep_all matter.
  */
 extern void nn_train_statistics(NnTrainer *trainer, const float *values, float *grads, const NnBatch *batch);
 
 typedef struct NnAdam
 {
-	float		learning_rate;
-	float		beta1, beta2, epsilon;
-	float		weight_decay;	/* decoupled (AdamW), on weights only: not on biases, gamma, beta */
-	float		stats_momentum; /* share of the batch's statistics that enters the running ones */
-	int64_t		step;			/* 1, 2, ... for the bias correction */
+	float learning_rate;
+	float beta1, beta2, epsilon;
+	float weight_decay;	  /* decoupled (AdamW), on weights only: not on biases, gamma, beta */
+	float stats_momentum; /* share of the batch's statistics that enters the running ones */
+	int64_t step;		  /* 1, 2, ... for the bias correction */
 } NnAdam;
 
 /*
@@ -237,19 +237,19 @@ extern void nn_adam_step(const NnNet *net, float *values, float *m, float *v, co
 /* average = decay * average + (1 - decay) * values, on [from, to). */
 extern void nn_average_step(float *average, const float *values, float decay, size_t from, size_t to);
 
-/* Learning rate as a share of its peak at step (0-based) of steps: linear warm-up, then cosine to zero (one cycle). */
+/* Learning rate at step (0-based) of steps as a share of its peak: linear warm-up, then cosine to zero. */
 extern float nn_one_cycle(int64_t step, int64_t steps, float warmup);
 
 /* ---- augmentation: augment.c ---- */
 
 typedef struct NnAugment
 {
-	float		rotate;			/* degrees, uniform in [-rotate, rotate] */
-	float		scale;			/* each axis by a factor uniform in [1 - scale, 1 + scale] */
-	float		shear;			/* uniform in [-shear, shear] */
-	float		translate;		/* pixels, uniform in [-translate, translate] */
-	float		elastic_alpha;	/* amplitude in pixels of the elastic field (Simard et al. 2003) */
-	float		elastic_sigma;	/* its smoothness, in pixels */
+	float rotate;		 /* degrees, uniform in [-rotate, rotate] */
+	float scale;		 /* each axis by a factor uniform in [1 - scale, 1 + scale] */
+	float shear;		 /* uniform in [-shear, shear] */
+	float translate;	 /* pixels, uniform in [-translate, translate] */
+	float elastic_alpha; /* amplitude in pixels of the elastic field (Simard et al. 2003) */
+	float elastic_sigma; /* its smoothness, in pixels */
 } NnAugment;
 
 /* out (28, 28) in 0..1 from pixels 0..255; the same key gives the same image.  NULL or all zero: only scaled. */
@@ -259,12 +259,13 @@ extern void nn_augment(float *out, const uint8_t *pixels, const NnAugment *augme
 
 /*
  * Load OpenBLAS by dlopen.  To be called at the start of a process that trains and only there: it sets
- * OPENBLAS_NUM_THREADS=1 and the core type that fits the CPU first, because the library reads both when it is loaded and
- * must never start a thread.  Without it the built-in product is used.  Returns NN_ERR_UNAVAILABLE where it is not installed.
+ * OPENBLAS_NUM_THREADS=1 and the core type that fits the CPU first, because the library reads both when it is
+ * loaded and must never start a thread.  Without it the built-in product is used.  Returns NN_ERR_UNAVAILABLE
+ * where it is not installed.
  */
 extern NnStatus nn_blas_load(NnError *error);
 
 /* Name of what multiplies: the library's own configuration string, or "built-in". */
 extern const char *nn_blas_name(void);
 
-#endif							/* NN_H */
+#endif /* NN_H */

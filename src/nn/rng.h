@@ -12,7 +12,7 @@
 
 typedef struct NnRng
 {
-	uint64_t	state;
+	uint64_t state;
 } NnRng;
 
 /* Scramble a 64-bit number; also used to derive keys from keys. */
@@ -34,7 +34,7 @@ nn_key(uint64_t key, uint64_t number)
 static inline NnRng
 nn_rng(uint64_t key)
 {
-	return (NnRng) {key};
+	return (NnRng){key};
 }
 
 static inline uint64_t
@@ -69,10 +69,10 @@ nn_rng_below(NnRng *rng, uint32_t n)
 static inline float
 nn_rng_normal(NnRng *rng)
 {
-	float		u = nn_rng_uniform(rng);
-	float		v = nn_rng_uniform(rng);
+	float u = nn_rng_uniform(rng);
+	float v = nn_rng_uniform(rng);
 
 	return sqrtf(-2.0f * logf(1.0f - u)) * cosf(6.28318530717958647692f * v);
 }
 
-#endif							/* NN_RNG_H */
+#endif /* NN_RNG_H */

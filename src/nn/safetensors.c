@@ -6,8 +6,9 @@
  *		8		...		header: JSON, begins with "{", may end in spaces
  *		...		...		the tensors' data, one after another
  *
- * The format is Hugging Face's (https://github.com/huggingface/safetensors).  Written, the data is "values" as it is;
- * the header names the pieces, and its metadata has a CRC-32 of the data, which is checked where it is there.  Read, the pieces may lie in any order but must fill the data without gap or overlap.
+ * The format is Hugging Face's (https://github.com/huggingface/safetensors).  Written, the data is "values" as it
+ * is; the header names the pieces, and its metadata has a CRC-32 of the data, which is checked where it is there.
+ * Read, the pieces may lie in any order but must fill the data without gap or overlap.
  *
  * The reader takes just the JSON that such headers consist of: an object of objects, whose members are known.  It
  * allocates nothing, does not recurse, and looks at no byte of the header before its length is checked.  First the

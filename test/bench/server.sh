@@ -30,6 +30,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 start_private_server "$bench_directory" "$bench_directory" "$bench_port" bench
 bench_psql -c 'CREATE EXTENSION mnist_hil'
+[ -z "${BENCH_SMOKE:-}" ] || bench_psql -c 'ALTER DATABASE bench SET mnist_hil.epochs = 1'
 mnist=
 [ -n "${BENCH_SMOKE:-}" ] || mnist=$("$repo/test/mnist.sh")
 if [ -n "$mnist" ]; then
@@ -43,6 +44,6 @@ if [ -n "$mnist" ]; then
 			pg_read_binary_file('$bench_directory/$split-labels-idx1'))"
 	done
 else
-	bench_psql -o /dev/null -c "SELECT mnist_import_synthetic('mnist', $(smoke 2100 70000))"
+	bench_psql -o /dev/null -c "SELECT mnist_import_synthetic('mnist', $(smoke 700 70000))"
 	[ -n "${BENCH_SMOKE:-}" ] || echo 'MNIST is not at hand: these are synthetic digits.'
 fi
