@@ -33,15 +33,13 @@ for _ in 1 2 3 4 5; do
 done
 
 calls=$(smoke 3 100)
-echo "private memory of one backend, in kB, and its threads, while it classifies $calls times 10,000 images"
+echo "private memory (RssAnon) of one backend, and its threads, while it classifies $calls times 10,000 images"
 bench_psql -At -F ' ' <<-SQL
 	SET jit = off;
 	SET max_parallel_workers_per_gather = 0;
 	CREATE TEMP TABLE image AS SELECT pixels FROM mnist_sample WHERE split = 'test';
 	CREATE FUNCTION pg_temp.memory() RETURNS text LANGUAGE sql AS \$\$
-		SELECT (SELECT sum((regexp_match(line, '([0-9]+) kB'))[1]::int)
-				FROM regexp_split_to_table(pg_read_file('/proc/' || pg_backend_pid() || '/smaps_rollup', 0, 100000), '\n') AS line
-				WHERE line ~ '^Private_') || ' kB, '
+		SELECT (regexp_match(pg_read_file('/proc/' || pg_backend_pid() || '/status', 0, 10000), 'RssAnon:\s*([0-9]+) kB'))[1] || ' kB, '
 			|| (SELECT count(*) FROM pg_ls_dir('/proc/' || pg_backend_pid() || '/task')) || ' thread'
 	\$\$;
 	SELECT 'before the first', pg_temp.memory() FROM (SELECT count(*) FROM image) AS touched;

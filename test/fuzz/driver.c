@@ -1,8 +1,9 @@
 /*
  * driver.c: runs a libFuzzer target where there is no libFuzzer (gcc).
  *
- * It knows nothing of coverage: it mutates seeds at random until its time is over, which finds the shallow mistakes.
- * The interface is libFuzzer's, so that the same targets run under clang -fsanitize=fuzzer, which finds the deep ones.
+ * It knows nothing of coverage: it mutates seeds at random until its time is over, which finds the shallow
+ * mistakes. The interface is libFuzzer's, so that the same targets run under clang -fsanitize=fuzzer, which finds
+ * the deep ones.
  *
  *     fuzz_x [-max_total_time=SECONDS] [-max_len=BYTES] [-seed=N] [FILE|DIRECTORY ...]
  *
