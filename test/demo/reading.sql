@@ -9,11 +9,11 @@ FROM (SELECT label, mnist_png(pixels) AS png FROM mnist_sample WHERE split = 'te
 \echo
 \echo 'A canvas as a web page gives it, dark ink on light ground, 280 x 280 RGBA; what the network sees of it:'
 \echo
-SELECT mnist_draw(7, 42) AS canvas \gset
-SELECT octet_length(:'canvas'::bytea) AS bytes, id, label, confidence FROM mnist_predict(:'canvas'::bytea);
+CREATE TEMP TABLE canvas AS SELECT mnist_draw(7, 42) AS png;
+SELECT octet_length(png) AS bytes, id, label, confidence FROM canvas, LATERAL mnist_predict(png);
 \pset tuples_only on
 \pset format unaligned
-SELECT mnist_ascii(:'canvas'::bytea);
+SELECT mnist_ascii(png) FROM canvas;
 \pset format aligned
 \pset tuples_only off
 

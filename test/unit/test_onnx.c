@@ -299,8 +299,8 @@ read_value(Bytes b, const char *shape, size_t shape_len)
 			name = field.bytes;
 		else if (field.number == 2)
 		{
-			Field type;
-			Field part;
+			Field type = {0};
+			Field part = {0};
 
 			assert_true(take_field(&field.bytes, &type));
 			assert_int_equal(type.number, 1); /* tensor_type */
