@@ -24,6 +24,8 @@
 
 #define LOG_PREDICTIONS_DEFAULT true
 
+#define NOTIFY_DEFAULT true
+
 #define TRAINING_WORKERS_DEFAULT 2
 #define TRAINING_WORKERS_MIN 1
 #define TRAINING_WORKERS_MAX 64
@@ -39,6 +41,7 @@
 int mnist_hil_shared_memory = SHARED_MEMORY_DEFAULT;
 int mnist_hil_max_image_pixels = MAX_IMAGE_PIXELS_DEFAULT;
 bool mnist_hil_log_predictions = LOG_PREDICTIONS_DEFAULT;
+static bool mnist_hil_notify = NOTIFY_DEFAULT;
 int mnist_hil_training_workers = TRAINING_WORKERS_DEFAULT;
 int mnist_hil_training_memory = TRAINING_MEMORY_DEFAULT;
 int mnist_hil_epochs = EPOCHS_DEFAULT;
@@ -88,10 +91,21 @@ define_training(void)
 							EPOCHS_MIN, EPOCHS_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
+static void
+define_loop(void)
+{
+	/* read by mnist_hil_event() alone */
+	DefineCustomBoolVariable("mnist_hil.notify", "Send a notification on channel mnist_hil with each event.",
+							 "Every event is a row of mnist_event in any case. A transaction that has sent a"
+							 " notification cannot be prepared for two-phase commit.",
+							 &mnist_hil_notify, NOTIFY_DEFAULT, PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
 void
 settings_define(void)
 {
 	define_serving();
 	define_training();
+	define_loop();
 	MarkGUCPrefixReserved("mnist_hil");
 }

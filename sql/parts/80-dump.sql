@@ -17,3 +17,5 @@ SELECT pg_catalog.pg_extension_config_dump('mnist_run_feedback', '');
 SELECT pg_catalog.pg_extension_config_dump('mnist_dataset', '');
 SELECT pg_catalog.pg_extension_config_dump('mnist_dataset_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mnist_sample', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_event', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_event_id_seq', '');

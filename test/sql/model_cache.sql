@@ -76,8 +76,10 @@ SELECT live();
 ROLLBACK;
 SELECT live();
 
--- Two-phase commit: the switch is seen when it is committed, not when it is prepared.
+-- Two-phase commit: the switch is seen when it is committed, not when it is prepared.  A transaction that notifies
+-- cannot be prepared.
 BEGIN;
+SET LOCAL mnist_hil.notify = off;
 SELECT mnist_activate(2);
 SELECT live();
 PREPARE TRANSACTION 'switch';

@@ -1,0 +1,130 @@
+/*
+ * Events: what somebody should hear of, as rows of mnist_event and as notifications on channel mnist_hil.
+ *
+ * What happens to runs and models is noted by triggers on their tables, so that whoever writes there need not think
+ * of it.  What holds for a while -- drift, an accuracy under the floor -- is noted by mnist_check when it begins and
+ * when it ends (65-loop.sql).  The notification is part of the transaction: it is delivered at commit, or never.
+ */
+
+CREATE SEQUENCE mnist_event_id_seq;
+CREATE TABLE mnist_event (
+    id             bigint PRIMARY KEY DEFAULT nextval('mnist_event_id_seq'),
+    created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind           text NOT NULL CHECK (kind ~ '^[a-z_]{1,63}$'),
+    message        text NOT NULL,
+    detail         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(detail) = 'object'),
+    run_id         bigint,
+    model_version  int
+);
+ALTER SEQUENCE mnist_event_id_seq OWNED BY mnist_event.id;
+CREATE INDEX mnist_event_by_kind ON mnist_event (kind, id);
+
+COMMENT ON TABLE mnist_event IS
+    'what somebody should hear of; each row was also sent as a notification on channel mnist_hil';
+COMMENT ON COLUMN mnist_event.id IS 'the event';
+COMMENT ON COLUMN mnist_event.created_at IS 'when it was noted';
+COMMENT ON COLUMN mnist_event.kind IS
+    'what happened, in one word: run_failed, run_cancelled, model_promoted, model_rejected, model_activated, ...';
+COMMENT ON COLUMN mnist_event.message IS 'the same in a sentence, for people';
+COMMENT ON COLUMN mnist_event.detail IS 'figures and names that belong to it, an object';
+COMMENT ON COLUMN mnist_event.run_id IS 'the run that it is about';
+COMMENT ON COLUMN mnist_event.model_version IS 'the model that it is about';
+
+CREATE TRIGGER mnist_event_refuse BEFORE UPDATE OR TRUNCATE ON mnist_event
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_refuse('The owner may DELETE old ones; see mnist_hil.retention.');
+
+/*
+ * NOTIFY takes less than 8,000 bytes.  What is longer is sent without its detail and with the beginning of its
+ * message, in which a character takes six bytes at most, and says so ("truncated"): the row has it all.
+ */
+CREATE FUNCTION mnist_hil_event(kind text, message text, detail jsonb DEFAULT '{}') RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    event mnist_event;
+    payload jsonb;
+BEGIN
+    INSERT INTO mnist_event AS e (kind, message, detail, run_id, model_version)
+    VALUES (mnist_hil_event.kind, mnist_hil_event.message, coalesce(mnist_hil_event.detail, '{}'),
+        (mnist_hil_event.detail ->> 'run_id')::bigint, (mnist_hil_event.detail ->> 'model_version')::int)
+    RETURNING e.* INTO event;
+
+    IF coalesce(current_setting('mnist_hil.notify', true), 'on')::boolean THEN
+        payload := to_jsonb(event);
+        IF octet_length(payload::text) >= 8000 THEN
+            payload := payload - 'detail' || jsonb_build_object('message', left(event.message, 1000), 'truncated', true);
+        END IF;
+        PERFORM pg_notify('mnist_hil', payload::text);
+    END IF;
+    RETURN event.id;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_event(text, text, jsonb) IS
+    'note an event and notify mnist_hil of it; run_id and model_version are taken from its detail; returns its id; internal';
+
+---------------------------------------------------------------- runs
+
+CREATE FUNCTION mnist_hil_run_ended() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    run jsonb := to_jsonb(NEW);
+    outcome text := coalesce(run ->> 'decision', CASE WHEN NEW.promoted THEN 'promoted' ELSE 'rejected' END);
+    detail jsonb := jsonb_strip_nulls(jsonb_build_object('run_id', NEW.id, 'model_version', NEW.model_version,
+        'requested_by', NEW.requested_by, 'trigger', run -> 'trigger', 'reasons', run -> 'reasons'));
+BEGIN
+    IF NEW.status IN ('failed', 'cancelled') THEN
+        PERFORM mnist_hil_event('run_' || NEW.status, format('run %s %s: %s', NEW.id,
+            CASE NEW.status WHEN 'failed' THEN 'failed' ELSE 'was cancelled' END, NEW.error),
+            detail || jsonb_build_object('error', NEW.error, 'sqlstate', NEW.sqlstate));
+    ELSIF outcome = 'rejected' THEN
+        PERFORM mnist_hil_event('model_rejected', format('model version %s of run %s did not go live: %s',
+            NEW.model_version, NEW.id, NEW.verdict), detail || jsonb_build_object('verdict', NEW.verdict));
+    ELSIF outcome = 'awaiting approval' THEN
+        PERFORM mnist_hil_event('approval_awaited', format('model version %s of run %s awaits approval: %s',
+            NEW.model_version, NEW.id, NEW.verdict), detail || jsonb_build_object('verdict', NEW.verdict));
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_run_ended() IS 'trigger that notes how a run ended; internal';
+
+-- A run's row is added as running; one that a restore adds has ended, and its event comes from the dump.
+CREATE TRIGGER mnist_run_ended AFTER UPDATE OF status ON mnist_run
+    FOR EACH ROW WHEN (OLD.status = 'running' AND NEW.status <> 'running')
+    EXECUTE FUNCTION mnist_hil_run_ended();
+
+---------------------------------------------------------------- switches
+
+CREATE FUNCTION mnist_hil_switched() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    -- A restore adds rows with ids that the sequence has not given out yet; their events come from the dump.
+    IF NEW.id > (SELECT s.last_value FROM mnist_deployment_id_seq s) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM mnist_hil_event(
+        CASE NEW.action
+            WHEN 'promote' THEN 'model_promoted'
+            WHEN 'rollback' THEN 'model_rolled_back'
+            ELSE 'model_activated' END,
+        format(
+            CASE NEW.action
+                WHEN 'promote' THEN 'model version %s was promoted%s'
+                WHEN 'rollback' THEN 'rolled back to model version %s%s'
+                ELSE 'model version %s was activated%s' END,
+            NEW.version, ': ' || NEW.reason),
+        jsonb_strip_nulls(jsonb_build_object('model_version', NEW.version, 'run_id', NEW.run_id,
+            'deployment_id', NEW.id, 'reason', NEW.reason, 'deployed_by', NEW.deployed_by)));
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_switched() IS 'trigger that notes a switch of models; internal';
+
+CREATE TRIGGER mnist_deployment_switched AFTER INSERT ON mnist_deployment
+    FOR EACH ROW WHEN (NEW.action <> 'install')
+    EXECUTE FUNCTION mnist_hil_switched();
