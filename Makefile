@@ -77,6 +77,11 @@ endif
 
 -include $(OBJS:.o=.d)
 
+# Loops over pixels want vectors, which -O2 alone does not give them.
+VECTORS = -ftree-vectorize
+src/image/%.o: override CFLAGS += $(VECTORS)
+$(BUILD)/src/image/%.o: override PROGRAM_CFLAGS += $(VECTORS)
+
 $(EXTENSION_SCRIPT): $(SQL_PARTS) mnist_hil.control | $(BUILD)
 	cat $(SQL_PARTS) > $@
 
