@@ -83,6 +83,9 @@ extern TrainingStrategy training_strategy_parse(const char *name);
 /* The hyperparameters as JSON, for mnist_run.parameters. */
 extern char *training_options_json(const TrainingOptions *options);
 
+/* Set one of them from its name and text in that JSON; false if there is none of that name. */
+extern bool training_options_set(TrainingOptions *options, const char *name, const char *value);
+
 /* The chosen data sets as an int4[] Datum, or NULL for all. */
 extern Datum training_options_datasets(const TrainingOptions *options, bool *isnull);
 

@@ -10,6 +10,7 @@
 #include "common/shortest_dec.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/json.h"
 
 static const char *const strategy_names[] = {
@@ -93,14 +94,34 @@ training_strategy_parse(const char *name)
 					errhint("The strategies are \"fine_tune\" and \"from_scratch\".")));
 }
 
-static void
-append_float(StringInfo json, const char *name, float value)
+/* What a hyperparameter is called in JSON, and where it lies. */
+typedef enum FieldType
 {
-	char digits[FLOAT_SHORTEST_DECIMAL_LEN];
+	FIELD_INT,
+	FIELD_FLOAT,
+	FIELD_BOOL
+} FieldType;
 
-	float_to_shortest_decimal_buf(value, digits);
-	appendStringInfo(json, ", \"%s\": %s", name, digits);
-}
+typedef struct Field
+{
+	const char *name;
+	FieldType type;
+	Size offset;
+} Field;
+
+#define FIELD(type, name) {#name, FIELD_##type, offsetof(TrainingOptions, name)}
+#define AUGMENT_FIELD(name) {#name, FIELD_FLOAT, offsetof(TrainingOptions, augment.name)}
+
+static const Field fields[] = {
+	FIELD(INT, epochs),			  FIELD(INT, batch_size),		FIELD(INT, epoch_images),
+	FIELD(FLOAT, learning_rate),  FIELD(FLOAT, warmup),			FIELD(FLOAT, beta1),
+	FIELD(FLOAT, beta2),		  FIELD(FLOAT, weight_decay),	FIELD(BOOL, frozen_stats),
+	FIELD(FLOAT, stats_momentum), FIELD(FLOAT, average_decay),	FIELD(FLOAT, label_smoothing),
+	FIELD(FLOAT, distillation),	  FIELD(FLOAT, plain_share),	FIELD(FLOAT, feedback_share),
+	FIELD(INT, feedback_repeats), AUGMENT_FIELD(rotate),		AUGMENT_FIELD(scale),
+	AUGMENT_FIELD(shear),		  AUGMENT_FIELD(translate),		AUGMENT_FIELD(elastic_alpha),
+	AUGMENT_FIELD(elastic_sigma), FIELD(BOOL, promote),
+};
 
 char *
 training_options_json(const TrainingOptions *options)
@@ -110,30 +131,56 @@ training_options_json(const TrainingOptions *options)
 	initStringInfo(&json);
 	appendStringInfoString(&json, "{\"network\": ");
 	escape_json(&json, options->network);
-	appendStringInfo(&json, ", \"epochs\": %d", options->epochs);
-	appendStringInfo(&json, ", \"batch_size\": %d", options->batch_size);
-	appendStringInfo(&json, ", \"epoch_images\": %d", options->epoch_images);
-	append_float(&json, "learning_rate", options->learning_rate);
-	append_float(&json, "warmup", options->warmup);
-	append_float(&json, "beta1", options->beta1);
-	append_float(&json, "beta2", options->beta2);
-	append_float(&json, "weight_decay", options->weight_decay);
-	appendStringInfo(&json, ", \"frozen_stats\": %s", options->frozen_stats ? "true" : "false");
-	append_float(&json, "stats_momentum", options->stats_momentum);
-	append_float(&json, "average_decay", options->average_decay);
-	append_float(&json, "label_smoothing", options->label_smoothing);
-	append_float(&json, "distillation", options->distillation);
-	append_float(&json, "plain_share", options->plain_share);
-	append_float(&json, "feedback_share", options->feedback_share);
-	appendStringInfo(&json, ", \"feedback_repeats\": %d", options->feedback_repeats);
-	append_float(&json, "rotate", options->augment.rotate);
-	append_float(&json, "scale", options->augment.scale);
-	append_float(&json, "shear", options->augment.shear);
-	append_float(&json, "translate", options->augment.translate);
-	append_float(&json, "elastic_alpha", options->augment.elastic_alpha);
-	append_float(&json, "elastic_sigma", options->augment.elastic_sigma);
-	appendStringInfo(&json, ", \"promote\": %s}", options->promote ? "true" : "false");
+	for (int i = 0; i < (int) lengthof(fields); i++)
+	{
+		const void *field = (const char *) options + fields[i].offset;
+		char digits[FLOAT_SHORTEST_DECIMAL_LEN];
+
+		appendStringInfo(&json, ", \"%s\": ", fields[i].name);
+		switch (fields[i].type)
+		{
+			case FIELD_INT:
+				appendStringInfo(&json, "%d", *(const int *) field);
+				break;
+			case FIELD_FLOAT:
+				float_to_shortest_decimal_buf(*(const float *) field, digits);
+				appendStringInfoString(&json, digits);
+				break;
+			case FIELD_BOOL:
+				appendStringInfoString(&json, *(const bool *) field ? "true" : "false");
+				break;
+		}
+	}
+	appendStringInfoChar(&json, '}');
 	return json.data;
+}
+
+bool
+training_options_set(TrainingOptions *options, const char *name, const char *value)
+{
+	if (strcmp(name, "network") == 0)
+		return strlcpy(options->network, value, sizeof(options->network)) < sizeof(options->network);
+	for (int i = 0; i < (int) lengthof(fields); i++)
+	{
+		void *field = (char *) options + fields[i].offset;
+
+		if (strcmp(name, fields[i].name) != 0)
+			continue;
+		switch (fields[i].type)
+		{
+			case FIELD_INT:
+				*(int *) field = pg_strtoint32(value);
+				break;
+			case FIELD_FLOAT:
+				*(float *) field = strtof(value, NULL); /* the shortest decimal gives back the very float */
+				break;
+			case FIELD_BOOL:
+				*(bool *) field = strcmp(value, "true") == 0;
+				break;
+		}
+		return true;
+	}
+	return false;
 }
 
 Datum

@@ -30,6 +30,8 @@ CREATE TABLE mnist_run (
     verdict                   text,
     -- the data
     datasets                  text[],
+    data                      jsonb,
+    data_sha256               bytea CHECK (octet_length(data_sha256) = 32),
     train_images              int,
     validation_images         int,
     test_images               int,
@@ -42,6 +44,11 @@ CREATE TABLE mnist_run (
     live_feedback_accuracy    real,
     test_accuracy             real,
     live_test_accuracy        real,
+    -- the judgement
+    gate                      jsonb,
+    decision                  text CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
+                                  'not promoted')),
+    reproduces                bigint CHECK (reproduces < id),         -- of this table
     -- while it runs
     phase                     text,
     epoch                     int,
@@ -76,6 +83,9 @@ COMMENT ON COLUMN mnist_run.model_version IS 'the model it made';
 COMMENT ON COLUMN mnist_run.promoted IS 'whether that model went live';
 COMMENT ON COLUMN mnist_run.verdict IS 'why it went live, or not';
 COMMENT ON COLUMN mnist_run.datasets IS 'names of the data sets trained on; those dropped since stay listed';
+COMMENT ON COLUMN mnist_run.data IS
+    'the exact data: each data set''s splits by number and hash, the feedback by number and hash, and the rules';
+COMMENT ON COLUMN mnist_run.data_sha256 IS 'SHA-256 over all images and labels used, with their weights';
 COMMENT ON COLUMN mnist_run.train_images IS 'images of the data sets trained on, duplicates left out';
 COMMENT ON COLUMN mnist_run.validation_images IS 'images of the data sets that the gate judged by';
 COMMENT ON COLUMN mnist_run.test_images IS 'images of the data sets that are only reported';
@@ -87,6 +97,10 @@ COMMENT ON COLUMN mnist_run.feedback_accuracy IS 'the candidate''s share right o
 COMMENT ON COLUMN mnist_run.live_feedback_accuracy IS 'the live model''s share right of the same images';
 COMMENT ON COLUMN mnist_run.test_accuracy IS 'the candidate''s share right of the test images, 0 .. 1; only reported';
 COMMENT ON COLUMN mnist_run.live_test_accuracy IS 'the live model''s share right of the same images';
+COMMENT ON COLUMN mnist_run.gate IS 'every figure of the judgement; mnist_gate shows it in columns';
+COMMENT ON COLUMN mnist_run.decision IS
+    'promoted, rejected, awaiting approval, approved (went live later), or not promoted (nobody wanted it live)';
+COMMENT ON COLUMN mnist_run.reproduces IS 'the run that this one repeats, by mnist_reproduce';
 COMMENT ON COLUMN mnist_run.phase IS 'what it is doing, or was doing last';
 COMMENT ON COLUMN mnist_run.epoch IS 'epochs begun';
 COMMENT ON COLUMN mnist_run.epochs IS 'epochs planned';
@@ -275,14 +289,28 @@ CREATE TABLE mnist_run_feedback (
     run_id       bigint NOT NULL REFERENCES mnist_run ON DELETE CASCADE,
     feedback_id  bigint NOT NULL REFERENCES mnist_feedback ON DELETE CASCADE,
     split        text NOT NULL CHECK (split IN ('train', 'held_out')),
-    PRIMARY KEY (run_id, feedback_id)
+    label        smallint CHECK (label BETWEEN 0 AND 9),
+    weight       real NOT NULL DEFAULT 1 CHECK (weight BETWEEN 0 AND 1),
+    reason       text CHECK (reason IN ('superseded', 'tie', 'outvoted', 'share', 'doubted')),
+    doubted_as   smallint CHECK (doubted_as BETWEEN 0 AND 9),
+    doubt        real CHECK (doubt BETWEEN 0 AND 1),
+    PRIMARY KEY (run_id, feedback_id),
+    CHECK ((reason IS NULL) = (weight = 1))
 );
 CREATE INDEX mnist_run_feedback_by_feedback ON mnist_run_feedback (feedback_id);
+CREATE INDEX mnist_run_feedback_left_out ON mnist_run_feedback (run_id) WHERE weight < 1;
 
-COMMENT ON TABLE mnist_run_feedback IS 'which feedback went into which completed run';
+COMMENT ON TABLE mnist_run_feedback IS
+    'the feedback that a run had before it: each word on each drawing, how much it counted and, if less than in full, why';
 COMMENT ON COLUMN mnist_run_feedback.run_id IS 'the run';
 COMMENT ON COLUMN mnist_run_feedback.feedback_id IS 'the feedback; of several annotators of a reading each one''s';
 COMMENT ON COLUMN mnist_run_feedback.split IS 'train, or held_out: only judged by';
+COMMENT ON COLUMN mnist_run_feedback.label IS 'the digit that the drawing counted as: most annotators'' word; NULL in a tie';
+COMMENT ON COLUMN mnist_run_feedback.weight IS 'how much the word counted: 1 in full, 0 not at all';
+COMMENT ON COLUMN mnist_run_feedback.reason IS
+    'why it counted less: superseded (by the annotator''s later word on the same drawing), tie, outvoted, share (the annotator had enough others) or doubted (contradicted with great confidence)';
+COMMENT ON COLUMN mnist_run_feedback.doubted_as IS 'the digit that a model read which had not seen this word';
+COMMENT ON COLUMN mnist_run_feedback.doubt IS 'the probability that it gave that digit, 0 .. 1';
 
 CREATE TABLE mnist_label (
     prediction_id    bigint PRIMARY KEY,
@@ -315,11 +343,14 @@ COMMENT ON COLUMN mnist_label.feedback_ids IS 'the rows of mnist_feedback it res
 
 CREATE SEQUENCE mnist_dataset_id_seq;
 CREATE TABLE mnist_dataset (
-    id          int PRIMARY KEY DEFAULT nextval('mnist_dataset_id_seq'),
-    name        text NOT NULL UNIQUE CHECK (name <> ''),
-    source      text NOT NULL CHECK (source IN ('idx', 'images', 'synthetic')),
-    created_at  timestamptz NOT NULL DEFAULT now(),
-    created_by  name NOT NULL DEFAULT session_user
+    id                 int PRIMARY KEY DEFAULT nextval('mnist_dataset_id_seq'),
+    name               text NOT NULL UNIQUE CHECK (name <> ''),
+    source             text NOT NULL CHECK (source IN ('idx', 'images', 'synthetic')),
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    created_by         name NOT NULL DEFAULT session_user,
+    train_sha256       bytea CHECK (octet_length(train_sha256) = 32),
+    validation_sha256  bytea CHECK (octet_length(validation_sha256) = 32),
+    test_sha256        bytea CHECK (octet_length(test_sha256) = 32)
 );
 ALTER SEQUENCE mnist_dataset_id_seq OWNED BY mnist_dataset.id;
 
@@ -329,6 +360,10 @@ COMMENT ON COLUMN mnist_dataset.name IS 'its name';
 COMMENT ON COLUMN mnist_dataset.source IS 'how it came in: idx, images or synthetic';
 COMMENT ON COLUMN mnist_dataset.created_at IS 'when its first split was imported';
 COMMENT ON COLUMN mnist_dataset.created_by IS 'the role that imported it';
+COMMENT ON COLUMN mnist_dataset.train_sha256 IS
+    'hash of the train split as it was imported: SHA-256 over each image''s label (a byte) and SHA-256, in order';
+COMMENT ON COLUMN mnist_dataset.validation_sha256 IS 'the same of the validation split; NULL where there is none';
+COMMENT ON COLUMN mnist_dataset.test_sha256 IS 'the same of the test split; NULL where there is none';
 
 CREATE TABLE mnist_sample (
     dataset_id  int NOT NULL REFERENCES mnist_dataset ON DELETE CASCADE,
