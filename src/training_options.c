@@ -109,17 +109,23 @@ typedef struct Field
 	Size offset;
 } Field;
 
-#define FIELD(type, name) {#name, FIELD_##type, offsetof(TrainingOptions, name)}
-#define AUGMENT_FIELD(name) {#name, FIELD_FLOAT, offsetof(TrainingOptions, augment.name)}
+#define FIELD(type, name)                                    \
+	{                                                        \
+#name, FIELD_##type, offsetof(TrainingOptions, name) \
+	}
+#define AUGMENT_FIELD(name)                                         \
+	{                                                               \
+#name, FIELD_FLOAT, offsetof(TrainingOptions, augment.name) \
+	}
 
 static const Field fields[] = {
-	FIELD(INT, epochs),			  FIELD(INT, batch_size),		FIELD(INT, epoch_images),
-	FIELD(FLOAT, learning_rate),  FIELD(FLOAT, warmup),			FIELD(FLOAT, beta1),
-	FIELD(FLOAT, beta2),		  FIELD(FLOAT, weight_decay),	FIELD(BOOL, frozen_stats),
-	FIELD(FLOAT, stats_momentum), FIELD(FLOAT, average_decay),	FIELD(FLOAT, label_smoothing),
-	FIELD(FLOAT, distillation),	  FIELD(FLOAT, plain_share),	FIELD(FLOAT, feedback_share),
-	FIELD(INT, feedback_repeats), AUGMENT_FIELD(rotate),		AUGMENT_FIELD(scale),
-	AUGMENT_FIELD(shear),		  AUGMENT_FIELD(translate),		AUGMENT_FIELD(elastic_alpha),
+	FIELD(INT, epochs),			  FIELD(INT, batch_size),	   FIELD(INT, epoch_images),
+	FIELD(FLOAT, learning_rate),  FIELD(FLOAT, warmup),		   FIELD(FLOAT, beta1),
+	FIELD(FLOAT, beta2),		  FIELD(FLOAT, weight_decay),  FIELD(BOOL, frozen_stats),
+	FIELD(FLOAT, stats_momentum), FIELD(FLOAT, average_decay), FIELD(FLOAT, label_smoothing),
+	FIELD(FLOAT, distillation),	  FIELD(FLOAT, plain_share),   FIELD(FLOAT, feedback_share),
+	FIELD(INT, feedback_repeats), AUGMENT_FIELD(rotate),	   AUGMENT_FIELD(scale),
+	AUGMENT_FIELD(shear),		  AUGMENT_FIELD(translate),	   AUGMENT_FIELD(elastic_alpha),
 	AUGMENT_FIELD(elastic_sigma), FIELD(BOOL, promote),
 };
 
