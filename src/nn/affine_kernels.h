@@ -10,21 +10,6 @@
 #define TILE_MAX 6
 #endif
 
-/* a * b + c, rounded once wherever the instruction set can: not left to the compiler, because it would show. */
-NN_INLINE vec
-NN_FN(fma)(vec a, vec b, vec c)
-{
-#if NN_LANES == 16
-	return (vec) _mm512_fmadd_ps((__m512) a, (__m512) b, (__m512) c);
-#elif NN_LANES == 8
-	return (vec) _mm256_fmadd_ps((__m256) a, (__m256) b, (__m256) c);
-#elif defined(__aarch64__)
-	return (vec) vfmaq_f32((float32x4_t) c, (float32x4_t) a, (float32x4_t) b);
-#else
-	return a * b + c;
-#endif
-}
-
 /* The first n lanes: a mask for loads and stores that touch nothing behind them. */
 #if NN_LANES == 16
 #define FIRST_LANES(n) ((__mmask16) ((1u << (n)) - 1))

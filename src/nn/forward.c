@@ -147,8 +147,8 @@ run_op(const NnPlan *plan, const NnOp *op, const float *in, float *out, int n, f
 
 		if (a.width == 0)
 			a.width = n;
-		if (op->winograd)
-			nn_winograd(&a, in, weights, bias, out + interior(&op->out), work);
+		if (op->winograd != 0)
+			nn_winograd(&a, op->winograd, in, weights, bias, out + interior(&op->out), work);
 		else
 			nn_affine(&a, in, weights, bias, out + interior(&op->out));
 		return;

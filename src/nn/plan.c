@@ -157,7 +157,7 @@ set_affine(NnOp *op, const NnLayer *layer)
 	a->in_row = (size_t) (layer->in_w + 2 * layer->pad_w) * (size_t) layer->in_c;
 	a->out_pixel = (size_t) op->out.c;
 	a->out_row = (size_t) (op->out.w + 2 * op->out.pad_w) * (size_t) op->out.c;
-	op->winograd = nn_winograd_suits(a, layer->kernel_w);
+	op->winograd = nn_winograd_tile(a, layer->kernel_w);
 }
 
 /* Floats of the operation's packed weights. */
@@ -166,8 +166,8 @@ packed_weights(const NnOp *op)
 {
 	size_t channels = round_up((size_t) op->out.c, NN_BLOCK);
 
-	if (op->winograd)
-		return channels * NN_WINOGRAD_TILE * op->affine.in_pixel;
+	if (op->winograd != 0)
+		return channels * nn_winograd_elements(op->winograd) * op->affine.in_pixel;
 	if (op->kind == NN_OP_AFFINE)
 		return channels * (size_t) op->affine.rows * (size_t) op->affine.len;
 	return op->kind == NN_OP_SCALE ? channels : 0;
@@ -203,8 +203,8 @@ lower(NnPlan *plan, const NnNet *net)
 
 		if (op->kind == NN_OP_AFFINE)
 			set_affine(op, &net->layers[op->first_layer]);
-		if (op->winograd)
-			plan->work_floats = larger(plan->work_floats, nn_winograd_work(&op->affine));
+		if (op->winograd != 0)
+			plan->work_floats = larger(plan->work_floats, nn_winograd_work(&op->affine, op->winograd));
 		op->weights = plan->size;
 		op->bias = op->weights + packed_weights(op) * sizeof(float);
 		plan->size = op->bias + round_up((size_t) op->out.c, NN_BLOCK) * sizeof(float);
@@ -259,9 +259,9 @@ pack_channel(const NnOp *op, const NnLayer *layer, const float *values, int chan
 		to[k * NN_BLOCK] = (float) (from[k * (size_t) layer->out_c] * scale);
 }
 
-/* The same for winograd.c: every kernel transformed, to (4 * 4, Cout / NN_BLOCK, Cin, NN_BLOCK). */
+/* The same for winograd.c: every kernel transformed, to (elements, Cout / NN_BLOCK, Cin, NN_BLOCK). */
 static void
-pack_winograd(const NnLayer *layer, const float *values, int channel, double scale, float *packed)
+pack_winograd(int m, const NnLayer *layer, const float *values, int channel, double scale, float *packed)
 {
 	size_t cin = (size_t) layer->in_c;
 	size_t matrix = cin * (size_t) layer->out_c;
@@ -271,12 +271,12 @@ pack_winograd(const NnLayer *layer, const float *values, int channel, double sca
 	for (size_t c = 0; c < cin; c++)
 	{
 		double kernel[9];
-		double u[NN_WINOGRAD_TILE];
+		double u[NN_WINOGRAD_MAX_ELEMENTS];
 
 		for (size_t k = 0; k < 9; k++)
 			kernel[k] = from[(k * cin + c) * (size_t) layer->out_c] * scale;
-		nn_winograd_kernel(kernel, u);
-		for (size_t i = 0; i < NN_WINOGRAD_TILE; i++)
+		nn_winograd_kernel(m, kernel, u);
+		for (size_t i = 0; i < nn_winograd_elements(m); i++)
 			to[i * matrix + c * NN_BLOCK] = (float) u[i];
 	}
 }
@@ -303,8 +303,8 @@ nn_plan_build(NnPlan *plan, const NnNet *net, const float *values)
 			fold_norms(net, op, op->first_layer, values, c, &scale, &shift);
 			if (op->kind == NN_OP_AFFINE)
 			{
-				if (op->winograd)
-					pack_winograd(layer, values, c, scale, weights);
+				if (op->winograd != 0)
+					pack_winograd(op->winograd, layer, values, c, scale, weights);
 				else
 					pack_channel(op, layer, values, c, scale, weights);
 				bias[c] = (float) (values[layer->bias + (size_t) c] * scale + shift);

@@ -38,7 +38,7 @@ typedef struct NnOp
 	NnShape out;
 	int pool;
 	bool relu;
-	bool winograd;	 /* NN_OP_AFFINE done by winograd.c, with weights to match */
+	int winograd;	 /* NN_OP_AFFINE done by winograd.c with these tiles, and weights to match; or 0 */
 	int first_layer; /* of the net, for filling in the weights */
 	int end_layer;	 /* the one after the last that is part of this */
 	size_t weights;	 /* offset from the plan's start, in bytes; for NN_OP_SCALE the factors */

@@ -248,6 +248,10 @@ test_three_by_three(void **state)
 		}
 	}
 	check("conv 16 26x26, conv 16 3x3 valid, dense 10");
+	/* whole tiles of 4 x 4, and one, two and three outputs beyond them */
+	check("conv 32 5x5, conv 32 3x3 same, maxpool 2, conv 64 3x3 same, bn, relu, dense 10");
+	check("conv 32 3x3, conv 48 3x3, conv 64 3x3 same, relu, maxpool 2, conv 64 3x3, dense 10");
+	check("conv 64 10x12, conv 64 3x3 same, relu, conv 64 3x3, dense 10");
 	/* odd sizes between paddings: tiles that stick out must not write into the zeros that the next one reads */
 	check("conv 16 14x16, conv 32 3x3 same, conv 16 3x3 same, conv 3 5x5 same, dense 10");
 	check("conv 16 3x3, conv 1024 3x3, maxpool 6, dense 10");
