@@ -50,6 +50,10 @@ enum
 };
 
 PG_FUNCTION_INFO_V1(mnist_retrain);
+PG_FUNCTION_INFO_V1(mnist_hil_retrain_by_check);
+
+/* Set while mnist_hil_retrain_by_check calls mnist_retrain. */
+static const TrainingCause *check_cause = NULL;
 
 static void
 null_argument(const char *name)
@@ -363,6 +367,8 @@ mnist_retrain(PG_FUNCTION_ARGS)
 	request->database = MyDatabaseId;
 	request->owner = schema_owner();
 	request->requested_by = invoker;
+	if (check_cause != NULL)
+		request->cause = *check_cause;
 	request->caller = (int) (MyProc - ProcGlobal->allProcs);
 	request->options = *options;
 	pg_atomic_init_u32(&request->state, RETRAIN_STARTING);
@@ -383,4 +389,40 @@ mnist_retrain(PG_FUNCTION_ARGS)
 	dsm_detach(segment);
 	pfree(handle);
 	PG_RETURN_DATUM(row);
+}
+
+/*
+ * mnist_hil_retrain_by_check(reasons text, attempt int, retry_of bigint) RETURNS bigint
+ *
+ * mnist_retrain(wait => false) with all defaults, whose record says that mnist_check decided it and why.  The call goes
+ * through SQL, so that the defaults stand in one place.  retry_of: 0 if no run failed before.
+ */
+Datum
+mnist_hil_retrain_by_check(PG_FUNCTION_ARGS)
+{
+	TrainingCause cause = {.by_check = true, .attempt = PG_GETARG_INT32(1), .retry_of = PG_GETARG_INT64(2)};
+	char *reasons = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int64 run_id;
+	bool isnull;
+
+	if (strlcpy(cause.reasons, reasons, sizeof(cause.reasons)) >= sizeof(cause.reasons))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("reasons for a retraining run are too long")));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PG_TRY();
+	{
+		check_cause = &cause;
+		SPI_execute(psprintf("SELECT run_id FROM %s.mnist_retrain(wait => false)", schema_name()), false, 1);
+	}
+	PG_FINALLY();
+	{
+		check_cause = NULL;
+	}
+	PG_END_TRY();
+	if (SPI_processed != 1)
+		elog(ERROR, "mnist_retrain returned no row");
+	run_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	PG_RETURN_INT64(run_id);
 }

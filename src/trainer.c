@@ -97,7 +97,7 @@ open_run(Run *run)
 		nn_net_format(&run->parent.net, run->options.network, sizeof(run->options.network));
 		strlcpy(run->options.architecture, run->parent.architecture, sizeof(run->options.architecture));
 	}
-	run->id = record_start(&run->options, &run->parent, NameStr(run->request->requested_by));
+	run->id = record_start(&run->options, &run->parent, NameStr(run->request->requested_by), &run->request->cause);
 	record_commit();
 
 	run->request->run_id = run->id;

@@ -32,6 +32,7 @@
 #define TRAINING_MIN_TRAIN 100	   /* base images to train on: fewer are no rehearsal */
 #define TRAINING_MIN_VALIDATION 10 /* base images to judge by */
 #define TRAINING_MAX_MESSAGE 512
+#define TRAINING_MAX_REASONS 4096
 
 /* ---- training_options.c ---- */
 
@@ -152,6 +153,15 @@ typedef struct TrainingOutcome
 	float seconds;
 } TrainingOutcome;
 
+/* Why there is a run, beside who asked for it: for its record alone. */
+typedef struct TrainingCause
+{
+	bool by_check;						/* mnist_check decided it; else a person, and the rest is unset */
+	int attempt;						/* 1, 2, ... of the same decision */
+	int64 retry_of;						/* the run that failed before; 0: none */
+	char reasons[TRAINING_MAX_REASONS]; /* a text[] in its text form */
+} TrainingCause;
+
 /*
  * Made by the caller, who writes everything above state before the trainer starts.  The trainer alone writes what
  * is below, each part before the state that announces it; both sides put a memory barrier between.
@@ -161,6 +171,7 @@ typedef struct RetrainRequest
 	Oid database;
 	Oid owner; /* of the extension: whom the trainer acts as */
 	NameData requested_by;
+	TrainingCause cause;
 	int caller; /* the caller's number among ProcGlobal->allProcs, to set its latch */
 	TrainingOptions options;
 
@@ -187,7 +198,8 @@ extern void record_check_data(const TrainingOptions *options);
 extern int64 record_running(void);
 extern void record_refuse(int64 run_id) pg_attribute_noreturn();
 extern void record_read_parent(TrainingParent *parent, MemoryContext context);
-extern int64 record_start(const TrainingOptions *options, const TrainingParent *parent, const char *requested_by);
+extern int64 record_start(const TrainingOptions *options, const TrainingParent *parent, const char *requested_by,
+						  const TrainingCause *cause);
 extern void record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRAINING_NSETS],
 						int nprocesses);
 extern void record_phase(int64 run_id, const char *phase);

@@ -283,10 +283,7 @@ close_orphan(int64 run_id)
 	Parameters parameters = {0};
 
 	add_int8(&parameters, run_id);
-	execute("UPDATE %s.mnist_run SET status = 'failed', finished_at = clock_timestamp(),"
-			" error = 'its process ended without a word, as in a crash of the server', sqlstate = '57P02'"
-			" WHERE id = $1 AND status = 'running'",
-			&parameters);
+	execute("SELECT %s.mnist_hil_close_orphan($1)", &parameters);
 }
 
 /*
@@ -294,7 +291,8 @@ close_orphan(int64 run_id)
  * two that start at once: the second waits for the first and is refused then.  SPI is connected.
  */
 int64
-record_start(const TrainingOptions *options, const TrainingParent *parent, const char *requested_by)
+record_start(const TrainingOptions *options, const TrainingParent *parent, const char *requested_by,
+			 const TrainingCause *cause)
 {
 	Parameters parameters = {0};
 	int64 orphan;
@@ -315,10 +313,16 @@ record_start(const TrainingOptions *options, const TrainingParent *parent, const
 	add_int4(&parameters, MyProcPid);
 	add(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(MyStartTimestamp));
 	add_text(&parameters, software());
+	add_text(&parameters, cause->by_check ? "check" : "by hand");
+	add_text(&parameters, cause->reasons);
+	add_int4(&parameters, cause->by_check ? cause->attempt : 1);
+	add_int8(&parameters, cause->retry_of);
 	if (execute(
 			"INSERT INTO %s.mnist_run (status, strategy, architecture, seed, parameters, parent_version, epochs,"
-			" requested_by, pid, process_started_at, software, phase, epoch, progress, updated_at)"
-			" VALUES ('running', $1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9, $10, 'loading', 0, 0, clock_timestamp())"
+			" requested_by, pid, process_started_at, software, trigger, reasons, attempt, retry_of, phase, epoch,"
+			" progress, updated_at)"
+			" VALUES ('running', $1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9, $10, $11, nullif($12, '')::text[], $13,"
+			" nullif($14, 0), 'loading', 0, 0, clock_timestamp())"
 			" ON CONFLICT DO NOTHING RETURNING id",
 			&parameters) == 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a retraining run is already under way"),

@@ -57,7 +57,11 @@ CREATE TABLE mnist_run (
     loss                      real,
     images_per_second         real,
     updated_at                timestamptz,
-    -- who and where
+    -- why, who and where
+    trigger                   text NOT NULL DEFAULT 'by hand' CHECK (trigger IN ('by hand', 'check')),
+    reasons                   text[],
+    attempt                   int NOT NULL DEFAULT 1 CHECK (attempt > 0),
+    retry_of                  bigint CHECK (retry_of < id),         -- of this table
     requested_by              name NOT NULL,
     pid                       int NOT NULL,
     process_started_at        timestamptz NOT NULL,
@@ -108,6 +112,10 @@ COMMENT ON COLUMN mnist_run.progress IS 'share of the training steps done, 0 .. 
 COMMENT ON COLUMN mnist_run.loss IS 'mean training loss of late';
 COMMENT ON COLUMN mnist_run.images_per_second IS 'training images a second of late';
 COMMENT ON COLUMN mnist_run.updated_at IS 'when the figures above were written';
+COMMENT ON COLUMN mnist_run.trigger IS 'what began it: by hand (mnist_retrain), or check (mnist_check)';
+COMMENT ON COLUMN mnist_run.reasons IS 'why mnist_check began it';
+COMMENT ON COLUMN mnist_run.attempt IS 'which try it is, from 1: mnist_check repeats a run that failed';
+COMMENT ON COLUMN mnist_run.retry_of IS 'the run that failed before and is repeated';
 COMMENT ON COLUMN mnist_run.requested_by IS 'the role that asked for it';
 COMMENT ON COLUMN mnist_run.pid IS 'process id of the trainer';
 COMMENT ON COLUMN mnist_run.process_started_at IS 'start of that process: tells it from a later one of the same pid';
