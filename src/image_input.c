@@ -100,11 +100,20 @@ image_throw(const ImageError *error)
 void
 image_input_pixels(const bytea *image, uint8_t pixels[IMAGE_PIXELS])
 {
+	ImageSource source;
+
+	image_input_source(image, pixels, &source);
+}
+
+void
+image_input_source(const bytea *image, uint8_t pixels[IMAGE_PIXELS], ImageSource *source)
+{
 	ImageError error;
 	const char *hint = NULL;
 
-	if (image_to_mnist((const uint8_t *) VARDATA_ANY(image), VARSIZE_ANY_EXHDR(image), mnist_hil_max_image_pixels,
-					   image_input_allocator(), pixels, &error) == IMAGE_OK)
+	if (image_to_mnist_source((const uint8_t *) VARDATA_ANY(image), VARSIZE_ANY_EXHDR(image),
+							  mnist_hil_max_image_pixels, image_input_allocator(), pixels, source,
+							  &error) == IMAGE_OK)
 		return;
 	if (error.status == IMAGE_ERR_FORMAT)
 		hint = "An image is a PNG, or exactly 784 bytes: 28 rows of 28 gray pixels, ink bright on dark.";

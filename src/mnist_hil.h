@@ -114,8 +114,42 @@ extern const ImageAllocator *image_input_allocator(void);
  */
 extern void image_input_pixels(const bytea *image, uint8_t pixels[IMAGE_PIXELS]);
 
+/* The same, which also says what the picture was. */
+extern void image_input_source(const bytea *image, uint8_t pixels[IMAGE_PIXELS], ImageSource *source);
+
 /* Throw what an nn call reported. */
 extern void nn_throw(const NnError *error) pg_attribute_noreturn();
 extern void image_throw(const ImageError *error) pg_attribute_noreturn();
+
+/* ---- features.c: what is kept of a reading to watch for drift ---- */
+
+/* The places of mnist_prediction.features: those of the image, then these. */
+typedef enum ReadingFeature
+{
+	READING_CONFIDENCE = IMAGE_FEATURES,
+	READING_ENTROPY, /* of the probabilities, in nats */
+	READING_LABEL,
+	READING_HIDDEN, /* NN_HIDDEN of them */
+	READING_FEATURES = READING_HIDDEN + NN_HIDDEN
+} ReadingFeature;
+
+/*
+ * Measure a reading: of its image in MNIST's form and as it came in, of its label and probabilities (NN_CLASSES), and
+ * of what nn_forward_hidden said of the hidden layer (NN_HIDDEN).
+ */
+extern void features_measure(const uint8 *pixels, const ImageSource *source, int label, const float *probabilities,
+							 const float *hidden, float features[READING_FEATURES]);
+
+/* ---- reading.c: through the network ---- */
+
+/* The most probable digit, the lowest of several. */
+extern int reading_label(const float probabilities[NN_CLASSES]);
+
+/*
+ * Read n images (n, NN_PIXELS) of any number up to READING_BATCH: probabilities (n, NN_CLASSES), by the rule for blank
+ * ones, and hidden (n, NN_HIDDEN).
+ */
+#define READING_BATCH 64
+extern void reading_forward(const NnPlan *plan, const uint8 *pixels, int n, float *probabilities, float *hidden);
 
 #endif /* MNIST_HIL_H */

@@ -28,7 +28,6 @@
 
 #include "mnist_hil.h"
 
-#define BATCH_MAX 64			   /* images that go through the network together */
 #define BATCH_SCRATCH (512 * 1024) /* bytes of scratch memory that a larger batch may not exceed */
 
 #define NCOLUMNS 5 /* of the row of mnist_predict */
@@ -44,6 +43,7 @@ typedef struct Reading
 {
 	int16 label;
 	float probabilities[NN_CLASSES];
+	float hidden[NN_HIDDEN];
 	int64 id; /* 0: not stored */
 } Reading;
 
@@ -113,44 +113,69 @@ is_blank(const uint8 *pixels)
 	return pixels[0] == 0 && memcmp(pixels, pixels + 1, NN_PIXELS - 1) == 0;
 }
 
-/*
- * Read n images.  A blank one says nothing about which digit it is: by rule each is as likely as any other.  The
- * label is the most probable digit, the lowest of several.
- */
+int
+reading_label(const float probabilities[NN_CLASSES])
+{
+	int label = 0;
+
+	for (int digit = 1; digit < NN_CLASSES; digit++)
+	{
+		if (probabilities[digit] > probabilities[label])
+			label = digit;
+	}
+	return label;
+}
+
+/* A blank image says nothing about which digit it is: by rule each is as likely as any other. */
+void
+reading_forward(const NnPlan *plan, const uint8 *pixels, int n, float *probabilities, float *hidden)
+{
+	nn_forward_hidden(plan, pixels, n, probabilities, hidden, scratch(plan, n));
+	for (int i = 0; i < n; i++)
+	{
+		if (!is_blank(pixels + (Size) i * NN_PIXELS))
+			continue;
+		for (int digit = 0; digit < NN_CLASSES; digit++)
+			probabilities[i * NN_CLASSES + digit] = 1.0f / NN_CLASSES;
+	}
+}
+
+/* Read n images. */
 static void
 read_pixels(const NnPlan *plan, const uint8 *pixels, int n, Reading *readings)
 {
-	float probabilities[BATCH_MAX * NN_CLASSES];
+	float probabilities[READING_BATCH * NN_CLASSES];
+	float hidden[READING_BATCH * NN_HIDDEN];
 
-	nn_forward(plan, pixels, n, probabilities, scratch(plan, n));
+	reading_forward(plan, pixels, n, probabilities, hidden);
 	for (int i = 0; i < n; i++)
 	{
 		Reading *reading = &readings[i];
 
 		memcpy(reading->probabilities, &probabilities[i * NN_CLASSES], sizeof(reading->probabilities));
-		if (is_blank(pixels + (Size) i * NN_PIXELS))
-		{
-			for (int digit = 0; digit < NN_CLASSES; digit++)
-				reading->probabilities[digit] = 1.0f / NN_CLASSES;
-		}
-		reading->label = 0;
-		for (int digit = 1; digit < NN_CLASSES; digit++)
-		{
-			if (reading->probabilities[digit] > reading->probabilities[reading->label])
-				reading->label = digit;
-		}
+		memcpy(reading->hidden, &hidden[i * NN_HIDDEN], sizeof(reading->hidden));
+		reading->label = (int16) reading_label(reading->probabilities);
 		reading->id = 0;
 	}
 }
 
 static Datum
+reals_datum(const float *values, int n)
+{
+	Datum *elements = palloc(n * sizeof(Datum));
+	ArrayType *array;
+
+	for (int i = 0; i < n; i++)
+		elements[i] = Float4GetDatum(values[i]);
+	array = construct_array(elements, n, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT);
+	pfree(elements);
+	return PointerGetDatum(array);
+}
+
+static Datum
 probabilities_datum(const Reading *reading)
 {
-	Datum elements[NN_CLASSES];
-
-	for (int digit = 0; digit < NN_CLASSES; digit++)
-		elements[digit] = Float4GetDatum(reading->probabilities[digit]);
-	return PointerGetDatum(construct_array(elements, NN_CLASSES, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
+	return reals_datum(reading->probabilities, NN_CLASSES);
 }
 
 /* ---- storing ---- */
@@ -172,7 +197,7 @@ typedef struct Statement
 {
 	const char *text; /* %s: the extension's schema */
 	int nargs;
-	Oid types[8];
+	Oid types[9];
 	SPIPlanPtr plan;
 	char schema[2 * NAMEDATALEN + 3]; /* that the plan was made with */
 } Statement;
@@ -230,29 +255,46 @@ returned_id(uint64 row)
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
+/* What is measured of an image and its reading to be stored. */
+typedef struct Measures
+{
+	float features[READING_FEATURES];
+	int64 hash; /* of the pixels */
+} Measures;
+
+static void
+measure(const uint8 *pixels, const ImageSource *source, const Reading *reading, Measures *measures)
+{
+	features_measure(pixels, source, reading->label, reading->probabilities, reading->hidden, measures->features);
+	measures->hash = (int64) image_hash(pixels);
+}
+
 /* Store a reading and set its id, which stays 0 if a trigger on the table leaves the row out. */
 static void
-store_one(Datum image, Reading *reading, int version)
+store_one(Datum image, const Measures *measures, Reading *reading, int version)
 {
-	static Statement statement = {
-		"INSERT INTO %s.mnist_prediction (image, label, confidence, probabilities, model_version)"
-		" VALUES ($1, $2, $3, $4, $5) RETURNING id",
-		5,
-		{BYTEAOID, INT2OID, FLOAT4OID, FLOAT4ARRAYOID, INT4OID},
-		NULL,
-		""};
-	Datum values[5];
+	static Statement statement = {"INSERT INTO %s.mnist_prediction"
+								  " (image, label, confidence, probabilities, model_version, features, pixels_hash)"
+								  " VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+								  7,
+								  {BYTEAOID, INT2OID, FLOAT4OID, FLOAT4ARRAYOID, INT4OID, FLOAT4ARRAYOID, INT8OID},
+								  NULL,
+								  ""};
+	Datum values[7];
 
 	values[0] = image;
 	values[1] = Int16GetDatum(reading->label);
 	values[2] = Float4GetDatum(reading->probabilities[reading->label]);
 	values[3] = probabilities_datum(reading);
 	values[4] = Int32GetDatum(version);
+	values[5] = reals_datum(measures->features, READING_FEATURES);
+	values[6] = Int64GetDatum(measures->hash);
 	insert_as_owner(&statement, values);
 	if (SPI_processed > 0)
 		reading->id = returned_id(0);
 	SPI_finish();
 	pfree(DatumGetPointer(values[3]));
+	pfree(DatumGetPointer(values[5]));
 }
 
 /*
@@ -260,24 +302,31 @@ store_one(Datum image, Reading *reading, int version)
  * know which row got which, should a trigger on the table leave rows out.
  */
 static void
-store_many(Datum *images, Reading *readings, int n, int version)
+store_many(Datum *images, const Measures *measures, Reading *readings, int n, int version)
 {
+	/* probabilities and features come as one array each, of which a row takes its slice */
 	static Statement statement = {
-		"INSERT INTO %s.mnist_prediction (id, image, label, confidence, probabilities, model_version)"
-		" SELECT r.id, r.image, r.label, r.confidence, ($5)[r.first : r.last], $8"
-		" FROM unnest($1, $2, $3, $4, $6, $7) AS r (id, image, label, confidence, first, last) RETURNING id",
+		"INSERT INTO %s.mnist_prediction"
+		" (id, image, label, confidence, probabilities, model_version, features, pixels_hash)"
+		" SELECT r.id, r.image, r.label, r.confidence,"
+		" ($5)[(r.place - 1) * cardinality($5) / cardinality($1) + 1 : r.place * cardinality($5) / cardinality($1)], "
+		"$8,"
+		" ($6)[(r.place - 1) * cardinality($6) / cardinality($1) + 1 : r.place * cardinality($6) / cardinality($1)],"
+		" r.hash"
+		" FROM unnest($1, $2, $3, $4, $7) WITH ORDINALITY AS r (id, image, label, confidence, hash, place)"
+		" RETURNING id",
 		8,
-		{INT8ARRAYOID, BYTEAARRAYOID, INT2ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+		{INT8ARRAYOID, BYTEAARRAYOID, INT2ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, INT8ARRAYOID,
 		 INT4OID},
 		NULL,
 		""};
 	Oid sequence = schema_relation("mnist_prediction_id_seq");
-	Datum ids[BATCH_MAX];
-	Datum labels[BATCH_MAX];
-	Datum confidences[BATCH_MAX];
-	Datum probabilities[BATCH_MAX * NN_CLASSES];
-	Datum first[BATCH_MAX];
-	Datum last[BATCH_MAX];
+	Datum ids[READING_BATCH];
+	Datum labels[READING_BATCH];
+	Datum hashes[READING_BATCH];
+	float confidences[READING_BATCH];
+	float *probabilities = palloc(n * NN_CLASSES * sizeof(float));
+	float *features = palloc(n * READING_FEATURES * sizeof(float));
 	Datum values[8];
 	uint64 row = 0;
 
@@ -287,20 +336,18 @@ store_many(Datum *images, Reading *readings, int n, int version)
 
 		ids[i] = Int64GetDatum(nextval_internal(sequence, false));
 		labels[i] = Int16GetDatum(reading->label);
-		confidences[i] = Float4GetDatum(reading->probabilities[reading->label]);
-		for (int digit = 0; digit < NN_CLASSES; digit++)
-			probabilities[i * NN_CLASSES + digit] = Float4GetDatum(reading->probabilities[digit]);
-		first[i] = Int32GetDatum(i * NN_CLASSES + 1);
-		last[i] = Int32GetDatum((i + 1) * NN_CLASSES);
+		confidences[i] = reading->probabilities[reading->label];
+		memcpy(probabilities + i * NN_CLASSES, reading->probabilities, sizeof(reading->probabilities));
+		memcpy(features + i * READING_FEATURES, measures[i].features, sizeof(measures[i].features));
+		hashes[i] = Int64GetDatum(measures[i].hash);
 	}
 	values[0] = PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[1] = PointerGetDatum(construct_array(images, n, BYTEAOID, -1, false, TYPALIGN_INT));
 	values[2] = PointerGetDatum(construct_array(labels, n, INT2OID, sizeof(int16), true, TYPALIGN_SHORT));
-	values[3] = PointerGetDatum(construct_array(confidences, n, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
-	values[4] = PointerGetDatum(
-		construct_array(probabilities, n * NN_CLASSES, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
-	values[5] = PointerGetDatum(construct_array(first, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	values[6] = PointerGetDatum(construct_array(last, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	values[3] = reals_datum(confidences, n);
+	values[4] = reals_datum(probabilities, n * NN_CLASSES);
+	values[5] = reals_datum(features, n * READING_FEATURES);
+	values[6] = PointerGetDatum(construct_array(hashes, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[7] = Int32GetDatum(version);
 	insert_as_owner(&statement, values);
 	for (int i = 0; i < n && row < SPI_processed; i++)
@@ -328,16 +375,19 @@ fill_row(const Reading *reading, int version, Datum *values, bool *nulls)
 	values[4] = Int32GetDatum(version);
 }
 
-/* Read the image that is the function's first argument. */
+/* Read the image that is the function's first argument; measures, unless NULL, is what to store of it. */
 static void
-read_argument(bytea *image, ReadingCall *call, Reading *reading, int *version)
+read_argument(bytea *image, ReadingCall *call, Reading *reading, int *version, Measures *measures)
 {
 	const NnPlan *plan = model_use_plan(call->use, version);
 	uint8 pixels[NN_PIXELS];
+	ImageSource source;
 
 	CHECK_FOR_INTERRUPTS();
-	image_input_pixels(image, pixels);
+	image_input_source(image, pixels, &source);
 	read_pixels(plan, pixels, 1, reading);
+	if (measures)
+		measure(pixels, &source, reading, measures);
 }
 
 /* mnist_predict(image): read a digit and store the image and the reading. */
@@ -348,14 +398,15 @@ mnist_predict(PG_FUNCTION_ARGS)
 	ReadingCall *call = reading_call(fcinfo);
 	TupleDesc desc = row_type(fcinfo, call);
 	Reading reading;
+	Measures measures;
 	int version;
 	Datum values[NCOLUMNS];
 	bool nulls[NCOLUMNS];
 
 	check_may_store();
-	read_argument(image, call, &reading, &version);
+	read_argument(image, call, &reading, &version, mnist_hil_log_predictions ? &measures : NULL);
 	if (mnist_hil_log_predictions)
-		store_one(PointerGetDatum(image), &reading, version);
+		store_one(PointerGetDatum(image), &measures, &reading, version);
 	fill_row(&reading, version, values, nulls);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
@@ -368,7 +419,7 @@ mnist_classify(PG_FUNCTION_ARGS)
 	Reading reading;
 	int version;
 
-	read_argument(image, reading_call(fcinfo), &reading, &version);
+	read_argument(image, reading_call(fcinfo), &reading, &version, NULL);
 	PG_FREE_IF_COPY(image, 0);
 	PG_RETURN_INT16(reading.label);
 }
@@ -381,7 +432,7 @@ mnist_probabilities(PG_FUNCTION_ARGS)
 	Reading reading;
 	int version;
 
-	read_argument(image, reading_call(fcinfo), &reading, &version);
+	read_argument(image, reading_call(fcinfo), &reading, &version, NULL);
 	PG_FREE_IF_COPY(image, 0);
 	PG_RETURN_DATUM(probabilities_datum(&reading));
 }
@@ -399,7 +450,7 @@ batch_error_context(void *argument)
 static int
 batch_size(const NnPlan *plan)
 {
-	int n = BATCH_MAX;
+	int n = READING_BATCH;
 
 	while (n > 1 && nn_scratch_size(plan, n) > BATCH_SCRATCH)
 		n /= 2;
@@ -411,9 +462,10 @@ static void
 predict_some(const NnPlan *plan, int version, Datum *elements, bool *elements_null, int start, int count,
 			 Tuplestorestate *result, TupleDesc desc)
 {
-	uint8 *pixels = palloc(BATCH_MAX * NN_PIXELS);
-	Reading *readings = palloc(BATCH_MAX * sizeof(Reading));
-	Datum images[BATCH_MAX];
+	uint8 *pixels = palloc(READING_BATCH * NN_PIXELS);
+	ImageSource *sources = palloc(READING_BATCH * sizeof(ImageSource));
+	Reading *readings = palloc(READING_BATCH * sizeof(Reading));
+	Datum images[READING_BATCH];
 	Datum values[NCOLUMNS];
 	bool nulls[NCOLUMNS];
 	int n = 0;
@@ -426,14 +478,20 @@ predict_some(const NnPlan *plan, int version, Datum *elements, bool *elements_nu
 		if (elements_null[current])
 			continue;
 		CHECK_FOR_INTERRUPTS();
-		image_input_pixels(DatumGetByteaPP(elements[current]), pixels + (Size) n * NN_PIXELS);
+		image_input_source(DatumGetByteaPP(elements[current]), pixels + (Size) n * NN_PIXELS, &sources[n]);
 		images[n++] = elements[current];
 	}
 	error_context_stack = callback.previous;
 
 	read_pixels(plan, pixels, n, readings);
 	if (mnist_hil_log_predictions && n > 0)
-		store_many(images, readings, n, version);
+	{
+		Measures *measures = palloc(n * sizeof(Measures));
+
+		for (int i = 0; i < n; i++)
+			measure(pixels + (Size) i * NN_PIXELS, &sources[i], &readings[i], &measures[i]);
+		store_many(images, measures, readings, n, version);
+	}
 
 	n = 0;
 	for (int i = start; i < start + count; i++)

@@ -248,7 +248,9 @@ CREATE TABLE mnist_prediction (
     label          smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
     confidence     real NOT NULL,
     probabilities  real[] NOT NULL,
-    model_version  int NOT NULL
+    model_version  int NOT NULL,
+    features       real[],
+    pixels_hash    bigint
 );
 ALTER TABLE mnist_prediction ALTER COLUMN image SET STORAGE EXTERNAL;
 ALTER SEQUENCE mnist_prediction_id_seq OWNED BY mnist_prediction.id;
@@ -261,6 +263,9 @@ COMMENT ON COLUMN mnist_prediction.label IS 'the digit read';
 COMMENT ON COLUMN mnist_prediction.confidence IS 'the probability of that digit, 0 .. 1';
 COMMENT ON COLUMN mnist_prediction.probabilities IS 'the probabilities of the digits 0 .. 9; they sum to 1';
 COMMENT ON COLUMN mnist_prediction.model_version IS 'the model that read it';
+COMMENT ON COLUMN mnist_prediction.features IS 'what was measured of it, in the order of mnist_feature.place';
+COMMENT ON COLUMN mnist_prediction.pixels_hash IS
+    'a hash of the image in MNIST''s form, by which to find the same image again; not cryptographic';
 
 CREATE SEQUENCE mnist_feedback_id_seq;
 CREATE TABLE mnist_feedback (

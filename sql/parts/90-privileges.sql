@@ -21,6 +21,7 @@ BEGIN
 END
 $$;
 
-GRANT EXECUTE ON FUNCTION mnist_classify, mnist_probabilities, mnist_preprocess, mnist_png, mnist_ascii, mnist_draw
+GRANT EXECUTE ON FUNCTION mnist_classify, mnist_probabilities, mnist_preprocess, mnist_png, mnist_ascii, mnist_draw,
+        mnist_features
     TO PUBLIC;
-GRANT EXECUTE ON FUNCTION mnist_hil_cache, mnist_hil_process_alive TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_hil_feature_catalog, mnist_hil_cache, mnist_hil_process_alive TO PUBLIC;

@@ -79,6 +79,50 @@ extern ImageStatus image_normalize(const ImageInk *image, const ImageAllocator *
 extern ImageStatus image_to_mnist(const uint8_t *data, size_t size, size_t max_pixels,
 								  const ImageAllocator *allocator, uint8_t pixels[IMAGE_PIXELS], ImageError *error);
 
+/* What a picture was before it was brought to MNIST's form. */
+typedef struct ImageSource
+{
+	int width;
+	int height;
+	bool light; /* its background was light; of raw pixels, which are taken as they are: most of their border is */
+} ImageSource;
+
+/* image_to_mnist, which also says what the picture was.  source is set where IMAGE_OK is returned. */
+extern ImageStatus image_to_mnist_source(const uint8_t *data, size_t size, size_t max_pixels,
+										 const ImageAllocator *allocator, uint8_t pixels[IMAGE_PIXELS],
+										 ImageSource *source, ImageError *error);
+
+/* ---- features.c ---- */
+
+/*
+ * What is measured of an image to watch for drift: of its pixels in MNIST's form, whose side is the unit of lengths, and
+ * of what it was before.  Of an image without ink all but the last three are 0.
+ */
+typedef enum ImageFeature
+{
+	IMAGE_INK_SHARE,		/* share of the pixels that have any ink, 0 .. 1 */
+	IMAGE_INTENSITY_MEAN,	/* mean of these, full ink being 1 */
+	IMAGE_INTENSITY_SPREAD, /* their standard deviation */
+	IMAGE_BOX_WIDTH,		/* of the smallest box around all ink */
+	IMAGE_BOX_HEIGHT,
+	IMAGE_ASPECT,		 /* width to height of that box */
+	IMAGE_OFFSET_X,		 /* of the centre of mass from the picture's centre, to the right */
+	IMAGE_OFFSET_Y,		 /* likewise, downwards */
+	IMAGE_STROKE_WIDTH,	 /* twice the area over the length of the outline */
+	IMAGE_SLANT,		 /* degrees from upright, to the right, by second moments */
+	IMAGE_ORIGINAL_SIDE, /* the longer side of the picture as it came in, in its own pixels */
+	IMAGE_LIGHT,		 /* 1 if its background was light, else 0 */
+	IMAGE_BLANK,		 /* 1 if it has no ink, else 0 */
+	IMAGE_FEATURES
+} ImageFeature;
+
+/* Measure an image.  All values are finite. */
+extern void image_features(const uint8_t pixels[IMAGE_PIXELS], const ImageSource *source,
+						   float features[IMAGE_FEATURES]);
+
+/* A hash of the pixels, for finding the same image again; not for adversaries.  The same on every machine. */
+extern uint64_t image_hash(const uint8_t pixels[IMAGE_PIXELS]);
+
 /* ---- encode.c ---- */
 
 typedef enum ImageColor

@@ -559,9 +559,25 @@ image_normalize(const ImageInk *image, const ImageAllocator *allocator, uint8_t 
 	return IMAGE_OK;
 }
 
+/* Is most of the border of raw pixels bright? */
+static bool
+border_is_light(const uint8_t pixels[IMAGE_PIXELS])
+{
+	int light = 0;
+
+	for (int i = 0; i < IMAGE_SIDE; i++)
+	{
+		light += pixels[i] >= 128;
+		light += pixels[(IMAGE_SIDE - 1) * IMAGE_SIDE + i] >= 128;
+		light += pixels[i * IMAGE_SIDE] >= 128;
+		light += pixels[i * IMAGE_SIDE + IMAGE_SIDE - 1] >= 128;
+	}
+	return light > 2 * IMAGE_SIDE;
+}
+
 ImageStatus
-image_to_mnist(const uint8_t *data, size_t size, size_t max_pixels, const ImageAllocator *allocator,
-			   uint8_t pixels[IMAGE_PIXELS], ImageError *error)
+image_to_mnist_source(const uint8_t *data, size_t size, size_t max_pixels, const ImageAllocator *allocator,
+					  uint8_t pixels[IMAGE_PIXELS], ImageSource *source, ImageError *error)
 {
 	ImageInk image;
 	ImageStatus status;
@@ -569,12 +585,23 @@ image_to_mnist(const uint8_t *data, size_t size, size_t max_pixels, const ImageA
 	if (size == IMAGE_PIXELS && !image_is_png(data, size))
 	{
 		memcpy(pixels, data, IMAGE_PIXELS);
+		*source = (ImageSource){IMAGE_SIDE, IMAGE_SIDE, border_is_light(pixels)};
 		return IMAGE_OK;
 	}
 	status = image_decode(data, size, max_pixels, allocator, &image, error);
 	if (status != IMAGE_OK)
 		return status;
+	*source = (ImageSource){image.width, image.height, image.inverted};
 	status = image_normalize(&image, allocator, pixels, error);
 	allocator->release(allocator->context, image.ink);
 	return status;
+}
+
+ImageStatus
+image_to_mnist(const uint8_t *data, size_t size, size_t max_pixels, const ImageAllocator *allocator,
+			   uint8_t pixels[IMAGE_PIXELS], ImageError *error)
+{
+	ImageSource source;
+
+	return image_to_mnist_source(data, size, max_pixels, allocator, pixels, &source, error);
 }

@@ -212,6 +212,13 @@ softmax(const float *logits, float *probabilities)
 void
 nn_forward(const NnPlan *plan, const uint8_t *pixels, int n, float *probabilities, void *scratch)
 {
+	nn_forward_hidden(plan, pixels, n, probabilities, NULL, scratch);
+}
+
+void
+nn_forward_hidden(const NnPlan *plan, const uint8_t *pixels, int n, float *probabilities, float *hidden,
+				  void *scratch)
+{
 	const int ngroups = (n + NN_GROUP - 1) / NN_GROUP;
 	float *const front = scratch;
 	float *const tail = front + 2 * plan->front_floats + plan->work_floats;
@@ -238,8 +245,14 @@ nn_forward(const NnPlan *plan, const uint8_t *pixels, int n, float *probabilitie
 		}
 		for (int i = 0; i < rows; i++)
 		{
-			softmax(in + (size_t) i * nn_row_floats(&plan->ops[plan->nops - 1].out), probabilities);
+			const float *row = in + (size_t) i * nn_row_floats(&plan->ops[plan->nops - 1].out);
+
+			softmax(row, probabilities);
 			probabilities += NN_CLASSES;
+			if (hidden == NULL)
+				continue;
+			memcpy(hidden, row + NN_CLASSES, NN_HIDDEN * sizeof(float));
+			hidden += NN_HIDDEN;
 		}
 	}
 }

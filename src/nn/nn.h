@@ -24,6 +24,7 @@
 #define NN_SIDE 28
 #define NN_PIXELS (NN_SIDE * NN_SIDE)
 #define NN_CLASSES 10
+#define NN_HIDDEN 4 /* numbers that the last hidden layer is boiled down to */
 
 /* Limits on what is parsed; everything beyond is an error before anything is allocated. */
 #define NN_MAX_TEXT 2048 /* bytes in a network's description */
@@ -182,6 +183,21 @@ extern size_t nn_scratch_size(const NnPlan *plan, int n);
  * on its neighbours nor on n: row by row and batch agree bit for bit.
  */
 extern void nn_forward(const NnPlan *plan, const uint8_t *pixels, int n, float *probabilities, void *scratch);
+
+/*
+ * The same, and of each image a few numbers that stand for what the last hidden layer says of it: hidden (n,
+ * NN_HIDDEN), random projections (Achlioptas 2003) of the input of the last dense layer.  They cost nothing: the
+ * projections are further channels of that layer, in what would else be padding.  A net without a hidden layer
+ * projects the pixels, 0..1.  hidden may be NULL.
+ */
+extern void nn_forward_hidden(const NnPlan *plan, const uint8_t *pixels, int n, float *probabilities, float *hidden,
+							  void *scratch);
+
+/*
+ * The weight of input k, of so many, in projection j: plus or minus one over the root of their number.  It depends on
+ * nothing else, so that the projections of a model are the same whenever and wherever they are computed.
+ */
+extern float nn_projection(int j, size_t k, size_t inputs);
 
 /* ---- training: train.c and the layers' files ---- */
 

@@ -7,10 +7,16 @@
  * what every buffer is padded with, because that depends on who reads it.
  */
 #include "plan.h"
+#include "rng.h"
 #include "winograd.h"
 
 #include <math.h>
 #include <string.h>
+
+/* What the weights of the projections follow from. */
+#define PROJECTION_KEY UINT64_C(0x6d6e697374)
+
+_Static_assert(NN_CLASSES + NN_HIDDEN <= NN_BLOCK, "projections fit into the padding of the last layer");
 
 static size_t
 round_up(size_t n, size_t to)
@@ -203,6 +209,8 @@ lower(NnPlan *plan, const NnNet *net)
 
 		if (op->kind == NN_OP_AFFINE)
 			set_affine(op, &net->layers[op->first_layer]);
+		if (i == plan->nops - 1)
+			op->affine.channels += NN_HIDDEN; /* see nn_forward_hidden */
 		if (op->winograd != 0)
 			plan->work_floats = larger(plan->work_floats, nn_winograd_work(&op->affine, op->winograd));
 		op->weights = plan->size;
@@ -281,6 +289,29 @@ pack_winograd(int m, const NnLayer *layer, const float *values, int channel, dou
 	}
 }
 
+float
+nn_projection(int j, size_t k, size_t inputs)
+{
+	float size = 1.0f / sqrtf((float) inputs);
+
+	return nn_key(PROJECTION_KEY + (uint64_t) j, k) >> 63 ? size : -size;
+}
+
+/* Put the projections behind the classes of the last layer, where the block of channels is padded. */
+static void
+pack_projections(NnPlan *plan)
+{
+	const NnOp *op = &plan->ops[plan->nops - 1];
+	float *weights = nn_plan_at(plan, op->weights);
+	size_t inputs = (size_t) op->affine.len;
+
+	for (size_t k = 0; k < inputs; k++)
+	{
+		for (int j = 0; j < NN_HIDDEN; j++)
+			weights[k * NN_BLOCK + NN_CLASSES + (size_t) j] = nn_projection(j, k, inputs);
+	}
+}
+
 void
 nn_plan_build(NnPlan *plan, const NnNet *net, const float *values)
 {
@@ -316,6 +347,7 @@ nn_plan_build(NnPlan *plan, const NnNet *net, const float *values)
 			}
 		}
 	}
+	pack_projections(plan);
 }
 
 size_t

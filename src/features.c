@@ -1,0 +1,161 @@
+/*
+ * features.c: what is kept of a reading to watch for drift, and the names of it.
+ *
+ * The numbers lie in mnist_prediction.features in the order of ImageFeature and ReadingFeature; what they are called
+ * and how two samples of one are compared (see drift.c) is said here and nowhere else.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "mnist_hil.h"
+
+PG_FUNCTION_INFO_V1(mnist_hil_features);
+PG_FUNCTION_INFO_V1(mnist_hil_feature_catalog);
+PG_FUNCTION_INFO_V1(mnist_features);
+
+static const struct
+{
+	const char *name;
+	const char *kind; /* continuous, category or flag */
+	const char *description;
+} catalog[READING_FEATURES] = {
+	[IMAGE_INK_SHARE] = {"ink_share", "continuous", "share of the 784 pixels that have any ink"},
+	[IMAGE_INTENSITY_MEAN] = {"intensity_mean", "continuous", "mean intensity of these, full ink being 1"},
+	[IMAGE_INTENSITY_SPREAD] = {"intensity_spread", "continuous", "standard deviation of their intensity"},
+	[IMAGE_BOX_WIDTH] = {"box_width", "continuous", "width of the smallest box around all ink, in pixels of 28"},
+	[IMAGE_BOX_HEIGHT] = {"box_height", "continuous", "height of that box"},
+	[IMAGE_ASPECT] = {"aspect", "continuous", "width of that box over its height"},
+	[IMAGE_OFFSET_X] = {"offset_x", "continuous", "centre of mass, in pixels of 28 to the right of the centre"},
+	[IMAGE_OFFSET_Y] = {"offset_y", "continuous", "the same, downwards"},
+	[IMAGE_STROKE_WIDTH] = {"stroke_width", "continuous", "twice the inked area over the length of its outline"},
+	[IMAGE_SLANT] = {"slant", "continuous", "degrees from upright, to the right, by second moments"},
+	[IMAGE_ORIGINAL_SIDE] = {"original_side", "continuous", "longer side of the picture as it came in, in pixels"},
+	[IMAGE_LIGHT] = {"light_background", "flag", "1 if its background was light, else 0"},
+	[IMAGE_BLANK] = {"blank", "flag", "1 if it has no ink, else 0"},
+	[READING_CONFIDENCE] = {"confidence", "continuous", "probability of the digit read"},
+	[READING_ENTROPY] = {"entropy", "continuous", "entropy of the probabilities, in nats"},
+	[READING_LABEL] = {"label", "category", "the digit read"},
+	[READING_HIDDEN + 0] = {"hidden_1", "continuous", "first random projection of the network's last hidden layer"},
+	[READING_HIDDEN + 1] = {"hidden_2", "continuous", "second such projection"},
+	[READING_HIDDEN + 2] = {"hidden_3", "continuous", "third such projection"},
+	[READING_HIDDEN + 3] = {"hidden_4", "continuous", "fourth such projection"},
+};
+
+StaticAssertDecl(NN_HIDDEN == 4, "every projection has a name");
+
+void
+features_measure(const uint8 *pixels, const ImageSource *source, int label, const float *probabilities,
+				 const float *hidden, float features[READING_FEATURES])
+{
+	float entropy = 0;
+
+	image_features(pixels, source, features);
+	for (int digit = 0; digit < NN_CLASSES; digit++)
+	{
+		if (probabilities[digit] > 0)
+			entropy -= probabilities[digit] * logf(probabilities[digit]);
+	}
+	features[READING_CONFIDENCE] = probabilities[label];
+	features[READING_ENTROPY] = entropy;
+	features[READING_LABEL] = (float) label;
+	memcpy(features + READING_HIDDEN, hidden, NN_HIDDEN * sizeof(float));
+}
+
+/* Read an image with a model and measure it. */
+static void
+measure_image(const bytea *image, const NnPlan *plan, float features[READING_FEATURES])
+{
+	uint8 pixels[NN_PIXELS];
+	ImageSource source;
+	float probabilities[NN_CLASSES];
+	float hidden[NN_HIDDEN];
+
+	CHECK_FOR_INTERRUPTS();
+	image_input_source(image, pixels, &source);
+	reading_forward(plan, pixels, 1, probabilities, hidden);
+	features_measure(pixels, &source, reading_label(probabilities), probabilities, hidden, features);
+}
+
+/* mnist_hil_features(image bytea, version int): the features that a model's reading of an image has. */
+Datum
+mnist_hil_features(PG_FUNCTION_ARGS)
+{
+	bytea *image = PG_GETARG_BYTEA_PP(0);
+	float features[READING_FEATURES];
+	Datum elements[READING_FEATURES];
+
+	measure_image(image, model_cache_version(PG_GETARG_INT32(1)), features);
+	for (int i = 0; i < READING_FEATURES; i++)
+		elements[i] = Float4GetDatum(features[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(elements, READING_FEATURES, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
+}
+
+/* Make the function return a tuplestore of rows of so many columns. */
+static Tuplestorestate *
+begin_rows(FunctionCallInfo fcinfo, int ncolumns, TupleDesc *desc)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old;
+
+	if (info == NULL || !IsA(info, ReturnSetInfo) || !(info->allowedModes & SFRM_Materialize))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("set-valued function called in context that cannot accept a set")));
+	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, desc) != TYPEFUNC_COMPOSITE || (*desc)->natts != ncolumns)
+		elog(ERROR, "return type must be a row of %d columns", ncolumns);
+	info->returnMode = SFRM_Materialize;
+	info->setDesc = *desc;
+	info->setResult = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
+	MemoryContextSwitchTo(old);
+	return info->setResult;
+}
+
+/* mnist_hil_feature_catalog(): place, name, kind and description of every feature. */
+Datum
+mnist_hil_feature_catalog(PG_FUNCTION_ARGS)
+{
+	TupleDesc desc;
+	Tuplestorestate *rows = begin_rows(fcinfo, 4, &desc);
+
+	for (int i = 0; i < READING_FEATURES; i++)
+	{
+		Datum values[4];
+		bool nulls[4] = {false, false, false, false};
+
+		values[0] = Int32GetDatum(i + 1);
+		values[1] = CStringGetTextDatum(catalog[i].name);
+		values[2] = CStringGetTextDatum(catalog[i].kind);
+		values[3] = CStringGetTextDatum(catalog[i].description);
+		tuplestore_putvalues(rows, desc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* mnist_features(image bytea): the features of the live model's reading, by name. */
+Datum
+mnist_features(PG_FUNCTION_ARGS)
+{
+	bytea *image = PG_GETARG_BYTEA_PP(0);
+	TupleDesc desc;
+	Tuplestorestate *rows = begin_rows(fcinfo, 2, &desc);
+	float features[READING_FEATURES];
+
+	measure_image(image, model_cache_live(NULL), features);
+	for (int i = 0; i < READING_FEATURES; i++)
+	{
+		Datum values[2];
+		bool nulls[2] = {false, false};
+
+		values[0] = CStringGetTextDatum(catalog[i].name);
+		values[1] = Float4GetDatum(features[i]);
+		tuplestore_putvalues(rows, desc, values, nulls);
+	}
+	return (Datum) 0;
+}
