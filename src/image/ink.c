@@ -20,6 +20,7 @@
 #include <string.h>
 
 #define LEVELS 256
+#define MANY 4096 /* bytes, for which counting in turn is worth setting up */
 
 #define RING_SHARE 28	  /* the border is a ring of 1/28 of the shorter side, at least one pixel */
 #define NOISE_FACTOR 4	  /* median absolute deviations that count as unevenness of the background */
@@ -47,28 +48,44 @@ eight_alike(const uint8_t *bytes)
 	return eight == bytes[0] * UINT64_C(0x0101010101010101);
 }
 
-/*
- * Add the levels of n bytes to counts.  Neighbours are often alike, and a counter cannot be raised before the last
- * time it was is through: four sets of counters take turns.
- */
-static void
-count_levels(Histogram counts, const uint8_t *values, size_t n)
+/* Add the levels of n bytes to counts, neighbours to different ones of them. */
+static inline void
+count_in_turn(Histogram *const counts[4], const uint8_t *values, size_t n)
 {
-	Histogram turns[4] = {{0}};
 	size_t i = 0;
 
 	for (; i + 8 <= n; i += 8)
 	{
 		if (eight_alike(values + i))
-			turns[0][values[i]] += 8;
+			(*counts[0])[values[i]] += 8;
 		else
 			for (int k = 0; k < 8; k++)
-				turns[k % 4][values[i + k]]++;
+				(*counts[k % 4])[values[i + k]]++;
 	}
 	for (; i < n; i++)
-		turns[0][values[i]]++;
+		(*counts[0])[values[i]]++;
+}
+
+/*
+ * Add the levels of n bytes to counts.  Neighbours are often alike, and a counter cannot be raised before the last
+ * time it was is through: where there are many bytes, four sets of counters take turns.
+ */
+static void
+count_levels(Histogram counts, const uint8_t *values, size_t n)
+{
+	Histogram more[3];
+
+	if (n < MANY)
+	{
+		count_in_turn((Histogram *const[]){(Histogram *) counts, (Histogram *) counts, (Histogram *) counts,
+										   (Histogram *) counts},
+					  values, n);
+		return;
+	}
+	memset(more, 0, sizeof(more));
+	count_in_turn((Histogram *const[]){(Histogram *) counts, &more[0], &more[1], &more[2]}, values, n);
 	for (int v = 0; v < LEVELS; v++)
-		counts[v] += turns[0][v] + turns[1][v] + turns[2][v] + turns[3][v];
+		counts[v] += more[0][v] + more[1][v] + more[2][v];
 }
 
 /* Replace the levels of n bytes. */
