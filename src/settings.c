@@ -9,7 +9,10 @@
 
 #include <limits.h>
 
+#include "access/htup_details.h"
+#include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/timestamp.h"
 
 #include "mnist_hil.h"
 
@@ -23,6 +26,36 @@
 #define MAX_IMAGE_PIXELS_MAX (256 * 1024 * 1024)
 
 #define LOG_PREDICTIONS_DEFAULT true
+
+#define FAIL_THRESHOLD_DEFAULT 20 /* readings of one digit */
+#define FAIL_THRESHOLD_MIN 1
+#define FAIL_THRESHOLD_MAX 1000000
+
+#define MIN_NEW_LABELS_DEFAULT 50 /* readings */
+#define MIN_NEW_LABELS_MIN 1
+#define MIN_NEW_LABELS_MAX 1000000
+
+#define ACCURACY_FLOOR_DEFAULT 0.0 /* off */
+#define ACCURACY_FLOOR_MIN 0.0
+#define ACCURACY_FLOOR_MAX 1.0
+
+#define DRIFT_THRESHOLD_DEFAULT 0.3 /* of the features */
+#define DRIFT_THRESHOLD_MIN 0.0
+#define DRIFT_THRESHOLD_MAX 1.0
+
+#define RETRY_DELAY_DEFAULT 300 /* s */
+#define RETRY_DELAY_MIN 1
+#define RETRY_DELAY_MAX (7 * 24 * 60 * 60)
+
+#define RETRIES 3 /* of a run that fails */
+
+#define KEEP_MODELS_DEFAULT 3
+#define KEEP_MODELS_MIN 0
+#define KEEP_MODELS_MAX 10000
+
+#define RETENTION_DEFAULT 0 /* min; off */
+#define RETENTION_MIN 0
+#define RETENTION_MAX (100 * 366 * 24 * 60)
 
 #define NOTIFY_DEFAULT true
 
@@ -41,10 +74,21 @@
 int mnist_hil_shared_memory = SHARED_MEMORY_DEFAULT;
 int mnist_hil_max_image_pixels = MAX_IMAGE_PIXELS_DEFAULT;
 bool mnist_hil_log_predictions = LOG_PREDICTIONS_DEFAULT;
-static bool mnist_hil_notify = NOTIFY_DEFAULT;
 int mnist_hil_training_workers = TRAINING_WORKERS_DEFAULT;
 int mnist_hil_training_memory = TRAINING_MEMORY_DEFAULT;
 int mnist_hil_epochs = EPOCHS_DEFAULT;
+
+/* of the loop; what goes by them reads them through mnist_hil_settings() */
+static int mnist_hil_fail_threshold = FAIL_THRESHOLD_DEFAULT;
+static int mnist_hil_min_new_labels = MIN_NEW_LABELS_DEFAULT;
+static double mnist_hil_accuracy_floor = ACCURACY_FLOOR_DEFAULT;
+static double mnist_hil_drift_threshold = DRIFT_THRESHOLD_DEFAULT;
+static int mnist_hil_retry_delay = RETRY_DELAY_DEFAULT;
+static int mnist_hil_keep_models = KEEP_MODELS_DEFAULT;
+static int mnist_hil_retention = RETENTION_DEFAULT;
+static bool mnist_hil_notify = NOTIFY_DEFAULT;
+
+PG_FUNCTION_INFO_V1(mnist_hil_settings);
 
 static void
 define_serving(void)
@@ -92,13 +136,88 @@ define_training(void)
 }
 
 static void
-define_loop(void)
+define_decision(void)
 {
-	/* read by mnist_hil_event() alone */
+	DefineCustomIntVariable("mnist_hil.fail_threshold", "Misread readings of one digit that call for retraining.",
+							"Those count that were labelled and that no completed run has used, and only together"
+							" with mnist_hil.min_new_labels.",
+							&mnist_hil_fail_threshold, FAIL_THRESHOLD_DEFAULT, FAIL_THRESHOLD_MIN, FAIL_THRESHOLD_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.min_new_labels", "Labelled readings that retraining waits for.",
+							"Those count that no completed run has used. It is also how many of them the accuracy"
+							" must rest on to be held against mnist_hil.accuracy_floor.",
+							&mnist_hil_min_new_labels, MIN_NEW_LABELS_DEFAULT, MIN_NEW_LABELS_MIN, MIN_NEW_LABELS_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomRealVariable("mnist_hil.accuracy_floor", "Share of recent labelled readings that must be right.",
+							 "Less calls for retraining. Zero switches this off.", &mnist_hil_accuracy_floor,
+							 ACCURACY_FLOOR_DEFAULT, ACCURACY_FLOOR_MIN, ACCURACY_FLOOR_MAX, PGC_SUSET, 0, NULL, NULL,
+							 NULL);
+
+	DefineCustomRealVariable("mnist_hil.drift_threshold", "Share of drifted features that calls for retraining.",
+							 "More than this does. One switches this off.", &mnist_hil_drift_threshold,
+							 DRIFT_THRESHOLD_DEFAULT, DRIFT_THRESHOLD_MIN, DRIFT_THRESHOLD_MAX, PGC_SUSET, 0, NULL,
+							 NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.retry_delay", "Time before mnist_check repeats a run that failed.",
+							"Each further repetition waits four times as long.", &mnist_hil_retry_delay,
+							RETRY_DELAY_DEFAULT, RETRY_DELAY_MIN, RETRY_DELAY_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL,
+							NULL);
+}
+
+static void
+define_keeping(void)
+{
+	DefineCustomIntVariable("mnist_hil.keep_models", "Newest model versions whose weights mnist_prune keeps.",
+							"It keeps those that it must besides: the live one, the one before, and others in use.",
+							&mnist_hil_keep_models, KEEP_MODELS_DEFAULT, KEEP_MODELS_MIN, KEEP_MODELS_MAX, PGC_SUSET,
+							0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.retention",
+							"Time that unlabelled readings, events and the trials of runs are kept.",
+							"mnist_check deletes older ones in small batches. Zero keeps everything. Feedback, and"
+							" readings that have any, stay in any case.",
+							&mnist_hil_retention, RETENTION_DEFAULT, RETENTION_MIN, RETENTION_MAX, PGC_SUSET,
+							GUC_UNIT_MIN, NULL, NULL, NULL);
+
 	DefineCustomBoolVariable("mnist_hil.notify", "Send a notification on channel mnist_hil with each event.",
 							 "Every event is a row of mnist_event in any case. A transaction that has sent a"
 							 " notification cannot be prepared for two-phase commit.",
 							 &mnist_hil_notify, NOTIFY_DEFAULT, PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+/*
+ * mnist_hil_settings(OUT fail_threshold int, OUT min_new_labels int, OUT accuracy_floor float8,
+ *					  OUT drift_threshold float8, OUT retry_delay interval, OUT retries int, OUT keep_models int,
+ *					  OUT retention interval)
+ *
+ * The loop's settings as of now, for SQL: that this is in C loads the library, without which they do not exist.
+ * retention: null where it is off.
+ */
+Datum
+mnist_hil_settings(PG_FUNCTION_ARGS)
+{
+	TupleDesc tupdesc;
+	Datum values[8];
+	bool nulls[8] = {false};
+	Interval *retry_delay = palloc0(sizeof(Interval));
+	Interval *retention = palloc0(sizeof(Interval));
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	retry_delay->time = mnist_hil_retry_delay * USECS_PER_SEC;
+	retention->time = mnist_hil_retention * USECS_PER_MINUTE;
+	values[0] = Int32GetDatum(mnist_hil_fail_threshold);
+	values[1] = Int32GetDatum(mnist_hil_min_new_labels);
+	values[2] = Float8GetDatum(mnist_hil_accuracy_floor);
+	values[3] = Float8GetDatum(mnist_hil_drift_threshold);
+	values[4] = IntervalPGetDatum(retry_delay);
+	values[5] = Int32GetDatum(RETRIES);
+	values[6] = Int32GetDatum(mnist_hil_keep_models);
+	values[7] = IntervalPGetDatum(retention);
+	nulls[7] = mnist_hil_retention == 0;
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
 }
 
 void
@@ -106,6 +225,7 @@ settings_define(void)
 {
 	define_serving();
 	define_training();
-	define_loop();
+	define_decision();
+	define_keeping();
 	MarkGUCPrefixReserved("mnist_hil");
 }

@@ -338,6 +338,10 @@ CREATE TABLE mnist_label (
     feedback_ids     bigint[] NOT NULL
 ) WITH (fillfactor = 80);
 
+-- What mnist_check looks at: the newest labels that no run has used, and the failures among them by digit.
+CREATE INDEX mnist_label_new ON mnist_label (prediction_id) WHERE new AND label IS NOT NULL;
+CREATE INDEX mnist_label_new_failures ON mnist_label (label) WHERE new AND label <> predicted_label;
+
 COMMENT ON TABLE mnist_label IS
     'the labelled readings: what mnist_feedback comes to, one row a reading, kept up to date by triggers';
 COMMENT ON COLUMN mnist_label.prediction_id IS 'the reading';

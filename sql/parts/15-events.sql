@@ -65,27 +65,41 @@ COMMENT ON FUNCTION mnist_hil_event(text, text, jsonb) IS
 
 ---------------------------------------------------------------- runs
 
+CREATE FUNCTION mnist_hil_note_run(run mnist_run) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    detail jsonb := jsonb_strip_nulls(jsonb_build_object('run_id', run.id, 'model_version', run.model_version,
+        'requested_by', run.requested_by, 'trigger', run.trigger, 'reasons', run.reasons, 'verdict', run.verdict,
+        'error', run.error, 'sqlstate', run.sqlstate, 'attempt', run.attempt));
+BEGIN
+    IF run.status IN ('failed', 'cancelled') THEN
+        PERFORM mnist_hil_event('run_' || run.status, format('run %s %s: %s', run.id,
+            CASE run.status WHEN 'failed' THEN 'failed' ELSE 'was cancelled' END, run.error), detail);
+        IF run.trigger = 'check' AND run.attempt > (SELECT s.retries FROM mnist_hil_settings() s) THEN
+            PERFORM mnist_hil_event('retraining_given_up', format(
+                'mnist_check gives up after %s tries, the last of which was run %s: new feedback, new data sets or mnist_retrain let it go on',
+                run.attempt, run.id), detail);
+        END IF;
+    ELSIF run.decision = 'awaiting approval' THEN
+        PERFORM mnist_hil_event('approval_awaited', format('model version %s of run %s awaits approval: %s',
+            run.model_version, run.id, run.verdict), detail);
+    ELSIF run.decision = 'rejected' OR (run.decision IS NULL AND NOT run.promoted) THEN
+        PERFORM mnist_hil_event('model_rejected', format('model version %s of run %s did not go live: %s',
+            run.model_version, run.id, run.verdict), detail);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_note_run(mnist_run) IS
+    'note how a run ended; that its model went live is noted with the switch; internal';
+
 CREATE FUNCTION mnist_hil_run_ended() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-DECLARE
-    run jsonb := to_jsonb(NEW);
-    outcome text := coalesce(run ->> 'decision', CASE WHEN NEW.promoted THEN 'promoted' ELSE 'rejected' END);
-    detail jsonb := jsonb_strip_nulls(jsonb_build_object('run_id', NEW.id, 'model_version', NEW.model_version,
-        'requested_by', NEW.requested_by, 'trigger', run -> 'trigger', 'reasons', run -> 'reasons'));
 BEGIN
-    IF NEW.status IN ('failed', 'cancelled') THEN
-        PERFORM mnist_hil_event('run_' || NEW.status, format('run %s %s: %s', NEW.id,
-            CASE NEW.status WHEN 'failed' THEN 'failed' ELSE 'was cancelled' END, NEW.error),
-            detail || jsonb_build_object('error', NEW.error, 'sqlstate', NEW.sqlstate));
-    ELSIF outcome = 'rejected' THEN
-        PERFORM mnist_hil_event('model_rejected', format('model version %s of run %s did not go live: %s',
-            NEW.model_version, NEW.id, NEW.verdict), detail || jsonb_build_object('verdict', NEW.verdict));
-    ELSIF outcome = 'awaiting approval' THEN
-        PERFORM mnist_hil_event('approval_awaited', format('model version %s of run %s awaits approval: %s',
-            NEW.model_version, NEW.id, NEW.verdict), detail || jsonb_build_object('verdict', NEW.verdict));
-    END IF;
+    PERFORM mnist_hil_note_run(NEW);
     RETURN NULL;
 END
 $$;
@@ -114,7 +128,7 @@ BEGIN
             ELSE 'model_activated' END,
         format(
             CASE NEW.action
-                WHEN 'promote' THEN 'model version %s was promoted%s'
+                WHEN 'promote' THEN 'model version %s went live%s'
                 WHEN 'rollback' THEN 'rolled back to model version %s%s'
                 ELSE 'model version %s was activated%s' END,
             NEW.version, ': ' || NEW.reason),

@@ -1,6 +1,20 @@
 /*
  * The loop: what decides when to train, and keeps house.
+ *
+ * mnist_check is called every few minutes and mostly finds nothing to do; then it reads a few rows, writes nothing
+ * and so waits for no disk.  Where it acts, a lock that is tried, not waited for, keeps two checks from doing the same
+ * thing; that there is one run at a time is up to the unique index of mnist_run.  It never waits for a run: the
+ * trainer announces itself and goes on alone.
+ *
+ * It does not close the row of a run that crashed and begin another in the same transaction, because the trainer would
+ * wait for that row while the check waits for the trainer.
  */
+
+CREATE FUNCTION mnist_hil_try_lock() RETURNS boolean
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mnist_hil_try_lock';
+COMMENT ON FUNCTION mnist_hil_try_lock() IS
+    'take the lock of who acts on the loop''s behalf, until the transaction ends; false: another one has it; internal';
 
 CREATE FUNCTION mnist_hil_retrain_by_check(reasons text, attempt int, retry_of bigint) RETURNS bigint
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
@@ -22,3 +36,193 @@ END
 $$;
 COMMENT ON FUNCTION mnist_hil_close_orphan(bigint) IS
     'close the record of a run whose process is gone; whether it was open; internal';
+
+---------------------------------------------------------------- what holds for a while
+
+-- An event when it begins and one when it ends: what was noted last says which of the two is due.  Where the condition
+-- is not known nothing changes.
+CREATE FUNCTION mnist_hil_note_state(now_holds boolean, begun text, ended text, message text, detail jsonb)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    last_begun bigint;
+    last_ended bigint;
+BEGIN
+    FOR attempt IN 1 .. 2 LOOP
+        SELECT max(e.id) INTO last_begun FROM mnist_event e WHERE e.kind = begun;
+        SELECT max(e.id) INTO last_ended FROM mnist_event e WHERE e.kind = ended;
+        IF now_holds = (coalesce(last_begun, 0) > coalesce(last_ended, 0)) THEN
+            RETURN;
+        END IF;
+        -- Once more under the lock: another check may have noted it meanwhile.
+        IF attempt = 1 AND NOT mnist_hil_try_lock() THEN
+            RETURN;
+        END IF;
+    END LOOP;
+    PERFORM mnist_hil_event(CASE WHEN now_holds THEN begun ELSE ended END, message, detail);
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_note_state(boolean, text, text, text, jsonb) IS
+    'note an event if what holds now is not what was noted last; internal';
+
+CREATE FUNCTION mnist_hil_watch() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    c record;
+BEGIN
+    FOR c IN
+        SELECT d.*
+        FROM mnist_retrain_decision d
+        WHERE d.condition IN ('drift', 'accuracy') AND d.value IS NOT NULL AND d.threshold IS NOT NULL
+    LOOP
+        PERFORM mnist_hil_note_state(c.met,
+            CASE c.condition WHEN 'drift' THEN 'drift' ELSE 'accuracy_under_floor' END,
+            CASE c.condition WHEN 'drift' THEN 'drift_ended' ELSE 'accuracy_recovered' END,
+            CASE c.condition WHEN 'drift' THEN 'drift: ' ELSE 'accuracy: ' END || c.explanation,
+            jsonb_build_object('value', c.value, 'threshold', c.threshold,
+                'model_version', (SELECT l.version FROM mnist_live l)));
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_watch() IS 'note where drift or an accuracy under the floor begins or ends; internal';
+
+---------------------------------------------------------------- the check
+
+-- The model, a run for which was rejected or rolled back, drifts on: training again on the same data would come to
+-- the same.  It takes new labels, as many as retraining waits for, or another data set.
+CREATE FUNCTION mnist_hil_same_data() RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    last mnist_run;
+BEGIN
+    SELECT r.* INTO last FROM mnist_run r WHERE r.status = 'succeeded' ORDER BY r.id DESC LIMIT 1;
+    IF last.id IS NULL OR last.model_version = (SELECT l.version FROM mnist_live l)
+        OR EXISTS (
+            SELECT FROM mnist_dataset d WHERE d.created_at > last.started_at OR d.name <> ALL (last.datasets))
+        OR (SELECT d.met FROM mnist_retrain_decision d WHERE d.condition = 'new_labels')
+    THEN
+        RETURN NULL;
+    END IF;
+    RETURN format('not trained again on the data of run %s, whose model is not live', last.id);
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_same_data() IS
+    'why drift alone is no reason to train; NULL: it is one; internal';
+
+CREATE FUNCTION mnist_hil_start_run(reasons text[]) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    retry mnist_hil_retry;
+    last_run bigint := coalesce((SELECT max(r.id) FROM mnist_run r), 0);
+    run mnist_run;
+    failure text;
+    state text;
+BEGIN
+    SELECT h.* INTO retry FROM mnist_hil_retry h;
+    RETURN mnist_hil_retrain_by_check(reasons::text, coalesce(retry.attempt, 0) + 1, coalesce(retry.failed_run, 0));
+EXCEPTION
+    WHEN object_in_use THEN
+        RETURN NULL;
+    WHEN OTHERS THEN
+        -- It counts as a run that failed, to be tried again later, and is on record as one, unless it came far enough
+        -- to write that itself.
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, failure = MESSAGE_TEXT;
+        IF NOT EXISTS (SELECT FROM mnist_run r WHERE r.id > last_run AND r.trigger = 'check') THEN
+            INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, parent_version, requested_by, pid,
+                process_started_at, finished_at, trigger, reasons, attempt, retry_of, error, sqlstate)
+            SELECT 'failed', 'fine_tune', coalesce(l.architecture, 'unknown'), 0, '{}', l.version, mnist_hil_invoker(),
+                pg_backend_pid(), clock_timestamp(), clock_timestamp(), 'check', mnist_hil_start_run.reasons,
+                coalesce(retry.attempt, 0) + 1, retry.failed_run, failure, state
+            FROM (SELECT) AS one LEFT JOIN mnist_live l ON true
+            RETURNING * INTO run;
+            PERFORM mnist_hil_note_run(run);
+        END IF;
+        RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_start_run(text[]) IS
+    'begin a run for these reasons; its id, or NULL if another one is under way or this one failed; internal';
+
+CREATE FUNCTION mnist_check(OUT retrain boolean, OUT reasons text[], OUT run_id bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    running mnist_run;
+    enough boolean;
+    accurate boolean;
+    steady boolean;
+    same_data text;
+    retry mnist_hil_retry;
+BEGIN
+    retrain := false;
+    reasons := '{}';
+    IF current_setting('transaction_read_only')::boolean THEN
+        reasons := ARRAY[CASE WHEN pg_is_in_recovery()
+            THEN 'this server is a standby: its primary decides' ELSE 'the transaction is read-only' END];
+        RETURN;
+    END IF;
+
+    PERFORM mnist_hil_watch();
+
+    SELECT r.* INTO running FROM mnist_run r WHERE r.status = 'running';
+    IF running.id IS NOT NULL THEN
+        IF mnist_hil_close_orphan(running.id) THEN
+            reasons := ARRAY[format('run %s ended without a word', running.id)];
+        ELSE
+            run_id := running.id;
+            reasons := ARRAY[format('run %s is under way', running.id)];
+        END IF;
+        RETURN;
+    END IF;
+
+    enough := mnist_hil_enough_failures();
+    SELECT NOT bool_or(d.met AND d.condition = 'accuracy'), NOT bool_or(d.met AND d.condition = 'drift')
+    INTO accurate, steady
+    FROM mnist_retrain_decision d
+    WHERE d.condition IN ('drift', 'accuracy');
+    IF NOT enough AND accurate AND steady THEN
+        RETURN;
+    END IF;
+
+    SELECT array_agg(d.explanation) INTO reasons
+    FROM mnist_retrain_decision d
+    WHERE d.met AND (enough OR d.condition NOT IN ('new_labels', 'failures'));
+    IF NOT mnist_hil_try_lock() THEN
+        reasons := reasons || 'another check is under way'::text;
+        RETURN;
+    END IF;
+    IF NOT enough AND accurate THEN
+        same_data := mnist_hil_same_data();
+        IF same_data IS NOT NULL THEN
+            reasons := reasons || same_data;
+            RETURN;
+        END IF;
+    END IF;
+    SELECT h.* INTO retry FROM mnist_hil_retry h;
+    IF retry.given_up THEN
+        reasons := reasons || format('given up after run %s failed: %s', retry.failed_run, retry.error);
+        RETURN;
+    ELSIF clock_timestamp() < retry.not_before THEN
+        reasons := reasons || format('run %s failed: %s; not tried again before %s', retry.failed_run, retry.error,
+            date_trunc('second', retry.not_before));
+        RETURN;
+    END IF;
+
+    run_id := mnist_hil_start_run(reasons);
+    retrain := run_id IS NOT NULL;
+    IF NOT retrain THEN
+        reasons := reasons || 'the run could not be started: see mnist_run'::text;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION mnist_check() IS
+    'begin a retraining run if there is reason to, without waiting for it: whether it did, why, or why not, and which; to be called every few minutes';

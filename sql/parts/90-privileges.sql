@@ -2,7 +2,7 @@
  * Who may do what: nobody anything, but for what is said here and what the README has an administrator grant.
  *
  * PUBLIC keeps what neither stores, changes nor reveals anything that is stored: reading an image, and bringing one
- * into another form.  Two internal functions are among it, because the functions of a view run with the rights of
+ * into another form.  A few internal functions are among it, because the functions of a view run with the rights of
  * who reads the view.
  */
 DO $$
@@ -25,3 +25,5 @@ GRANT EXECUTE ON FUNCTION mnist_classify, mnist_probabilities, mnist_preprocess,
         mnist_features
     TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_hil_feature_catalog, mnist_hil_cache, mnist_hil_process_alive TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_hil_settings TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_hil_drift_share TO PUBLIC;
