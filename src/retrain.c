@@ -118,7 +118,16 @@ set_architecture(TrainingOptions *options, ArrayType *architectures)
 	strlcpy(options->architecture, preset != NULL ? text : "custom", sizeof(options->architecture));
 }
 
-/* Look the named data sets up. */
+static int
+compare_ids(const void *a, const void *b)
+{
+	int x = *(const int *) a;
+	int y = *(const int *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* Look the named data sets up; each counts once, and their order makes no difference. */
 static void
 set_datasets(TrainingOptions *options, ArrayType *datasets)
 {
@@ -142,7 +151,11 @@ set_datasets(TrainingOptions *options, ArrayType *datasets)
 		options->dataset_ids[i] =
 			DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	}
-	options->ndatasets = n;
+	qsort(options->dataset_ids, n, sizeof(int), compare_ids);
+	options->ndatasets = 0;
+	for (int i = 0; i < n; i++)
+		if (i == 0 || options->dataset_ids[i] != options->dataset_ids[options->ndatasets - 1])
+			options->dataset_ids[options->ndatasets++] = options->dataset_ids[i];
 }
 
 /* A whole-number argument within bounds, or its default. */
@@ -196,6 +209,10 @@ read_arguments(FunctionCallInfo fcinfo, TrainingOptions *options)
 	options->promote = PG_GETARG_BOOL(ARG_PROMOTE);
 	options->processes = Min(mnist_hil_training_workers, TRAINING_MAX_PROCESSES);
 	options->memory_kb = mnist_hil_training_memory;
+	options->sets = TRAINING_ALL_SETS;
+	options->annotator_share = mnist_hil_annotator_share;
+	options->annotator_labels = mnist_hil_annotator_labels;
+	options->require_approval = mnist_hil_require_approval;
 }
 
 /* Who calls: not the owner, as whom the body of this function runs. */

@@ -71,12 +71,25 @@
 #define EPOCHS_MIN 0
 #define EPOCHS_MAX 1000
 
+#define ANNOTATOR_SHARE_DEFAULT 0.5
+#define ANNOTATOR_SHARE_MIN 0.0
+#define ANNOTATOR_SHARE_MAX 1.0
+
+#define ANNOTATOR_LABELS_DEFAULT 500
+#define ANNOTATOR_LABELS_MIN 0
+#define ANNOTATOR_LABELS_MAX INT_MAX
+
+#define REQUIRE_APPROVAL_DEFAULT false
+
 int mnist_hil_shared_memory = SHARED_MEMORY_DEFAULT;
 int mnist_hil_max_image_pixels = MAX_IMAGE_PIXELS_DEFAULT;
 bool mnist_hil_log_predictions = LOG_PREDICTIONS_DEFAULT;
 int mnist_hil_training_workers = TRAINING_WORKERS_DEFAULT;
 int mnist_hil_training_memory = TRAINING_MEMORY_DEFAULT;
 int mnist_hil_epochs = EPOCHS_DEFAULT;
+double mnist_hil_annotator_share = ANNOTATOR_SHARE_DEFAULT;
+int mnist_hil_annotator_labels = ANNOTATOR_LABELS_DEFAULT;
+bool mnist_hil_require_approval = REQUIRE_APPROVAL_DEFAULT;
 
 /* of the loop; what goes by them reads them through mnist_hil_settings() */
 static int mnist_hil_fail_threshold = FAIL_THRESHOLD_DEFAULT;
@@ -187,6 +200,27 @@ define_keeping(void)
 							 &mnist_hil_notify, NOTIFY_DEFAULT, PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
+static void
+define_judgement(void)
+{
+	DefineCustomRealVariable(
+		"mnist_hil.annotator_share", "Share of a training run's feedback that one annotator alone may have labelled.",
+		"At most; with few annotators each has an equal share. What several annotators agree on is not limited.",
+		&mnist_hil_annotator_share, ANNOTATOR_SHARE_DEFAULT, ANNOTATOR_SHARE_MIN, ANNOTATOR_SHARE_MAX, PGC_SUSET, 0,
+		NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mnist_hil.annotator_labels",
+		"Drawings that each annotator may have labelled alone, whatever mnist_hil.annotator_share says.",
+		"It keeps the work of who does most of it from being cut down to that of who has hardly begun.",
+		&mnist_hil_annotator_labels, ANNOTATOR_LABELS_DEFAULT, ANNOTATOR_LABELS_MIN, ANNOTATOR_LABELS_MAX, PGC_SUSET,
+		0, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("mnist_hil.require_approval", "A new model waits for a person before it goes live.",
+							 "When on, one that passes the gate goes live by mnist_approve, else by itself.",
+							 &mnist_hil_require_approval, REQUIRE_APPROVAL_DEFAULT, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
 /*
  * mnist_hil_settings(OUT fail_threshold int, OUT min_new_labels int, OUT accuracy_floor float8,
  *					  OUT drift_threshold float8, OUT retry_delay interval, OUT retries int, OUT keep_models int,
@@ -225,6 +259,7 @@ settings_define(void)
 {
 	define_serving();
 	define_training();
+	define_judgement();
 	define_decision();
 	define_keeping();
 	MarkGUCPrefixReserved("mnist_hil");

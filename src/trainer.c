@@ -42,7 +42,6 @@ typedef struct Run
 	int64 id; /* 0: no row yet */
 	TrainingOptions options;
 	TrainingParent parent;
-	TrainingFeedback feedback;
 	TrainingCrew *crew;
 	instr_time started;
 
@@ -100,8 +99,9 @@ open_run(Run *run)
 	run->id = record_start(&run->options, &run->parent, NameStr(run->request->requested_by), &run->request->cause);
 	record_commit();
 
-	run->request->run_id = run->id;
+	run->request->run_id = run->options.run_id = run->id;
 	announce(run->request, RETRAIN_RUNNING);
+	record_open_snapshot(&run->options);
 }
 
 /* Load the samples in all processes under one snapshot. */
@@ -110,6 +110,7 @@ load_data(Run *run)
 {
 	int64 totals[TRAINING_NSETS];
 	char *snapshot;
+	char *data;
 
 	StartTransactionCommand();
 	XactIsoLevel = XACT_REPEATABLE_READ;
@@ -119,7 +120,7 @@ load_data(Run *run)
 	training_crew_command(run->crew, TRAINING_LOAD);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	record_read_feedback(&run->feedback, TopMemoryContext);
+	data = record_read_data(&run->options, TopMemoryContext);
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
@@ -133,7 +134,8 @@ load_data(Run *run)
 					   " validate with; at least %d and %d are needed.",
 					   (long long) totals[TRAINING_SET_TRAIN], (long long) totals[TRAINING_SET_VALIDATION],
 					   TRAINING_MIN_TRAIN, TRAINING_MIN_VALIDATION)));
-	record_data(run->id, &run->options, totals, run->crew->shared->nprocesses);
+	record_data(run->id, &run->options, totals, run->crew->shared->nprocesses, data);
+	pfree(data);
 }
 
 /*
@@ -250,8 +252,8 @@ make_run(Run *run)
 	outcome->live = training_gate_read(run->crew, TRAINING_LIVE, JUDGING_SETS);
 	passed = training_gate_judge(&run->options, run->parent.version, outcome);
 	record_success(run->id, &run->options, &run->parent, &run->crew->net,
-				   training_crew_vector(run->crew, TRAINING_VALUES), &run->feedback, passed,
-				   NameStr(run->request->requested_by), outcome);
+				   training_crew_vector(run->crew, TRAINING_VALUES), passed, NameStr(run->request->requested_by),
+				   outcome);
 	training_crew_end(run->crew);
 	outcome->seconds = (float) seconds_since(run->started);
 	announce(run->request, RETRAIN_DONE);

@@ -66,10 +66,17 @@ typedef struct TrainingOptions
 	float feedback_share; /* of each batch that is feedback, at most */
 	int feedback_repeats; /* how often an epoch may show the same feedback image */
 	NnAugment augment;
-	bool promote;  /* go live if the gate lets it pass */
-	int processes; /* asked for, the trainer included */
-	int memory_kb; /* over all processes */
-	int ndatasets; /* 0: all data sets */
+	bool promote;	  /* go live if the gate lets it pass */
+	int processes;	  /* asked for, the trainer included */
+	int memory_kb;	  /* over all processes */
+	uint32 sets;	  /* which sets to load, as TRAINING_SET_BITs */
+	int base_limit;	  /* training images of the base data to load, about; 0: all */
+	int64 run_id;	  /* whose feedback to load; set once the run has its row */
+	int64 reproduces; /* the run to repeat, or 0 */
+	double annotator_share;
+	int annotator_labels;
+	bool require_approval; /* what passes the gate waits for a person */
+	int ndatasets;		   /* 0: all data sets */
 	int dataset_ids[TRAINING_MAX_DATASETS];
 } TrainingOptions;
 
@@ -201,7 +208,7 @@ extern void record_read_parent(TrainingParent *parent, MemoryContext context);
 extern int64 record_start(const TrainingOptions *options, const TrainingParent *parent, const char *requested_by,
 						  const TrainingCause *cause);
 extern void record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRAINING_NSETS],
-						int nprocesses);
+						int nprocesses, const char *data);
 extern void record_phase(int64 run_id, const char *phase);
 extern void record_progress(int64 run_id, int epoch, double progress, double loss, double images_per_second);
 extern void record_epoch(int64 run_id, int epoch, const TrainingScore *train, const TrainingScore *validation,
@@ -209,17 +216,11 @@ extern void record_epoch(int64 run_id, int epoch, const TrainingScore *train, co
 extern bool record_possible(void);
 extern void record_failure(int64 run_id, const ErrorData *edata);
 
-/* Which feedback a run used: ids and splits, in the run's memory. */
-typedef struct TrainingFeedback
-{
-	Datum ids;		/* int8[] */
-	Datum held_out; /* bool[] */
-} TrainingFeedback;
-
-extern void record_read_feedback(TrainingFeedback *feedback, MemoryContext context);
+extern void record_open_snapshot(const TrainingOptions *options);
+extern char *record_read_data(const TrainingOptions *options, MemoryContext context);
 extern void record_success(int64 run_id, const TrainingOptions *options, const TrainingParent *parent,
-						   const NnNet *net, const float *values, const TrainingFeedback *feedback, bool passed,
-						   const char *requested_by, TrainingOutcome *outcome);
+						   const NnNet *net, const float *values, bool passed, const char *requested_by,
+						   TrainingOutcome *outcome);
 
 /* ---- training_data.c ---- */
 
@@ -228,6 +229,9 @@ typedef struct TrainingSet
 	int n;
 	uint8 *pixels; /* (n, 784) */
 	uint8 *labels; /* (n) */
+	/* of feedback to train on, else NULL */
+	float *weights; /* (n): how much each counts, above 0, at most 1 */
+	int64 *ids;		/* (n): a row of mnist_feedback that it rests on */
 } TrainingSet;
 
 /* One process's share of every set. */

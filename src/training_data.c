@@ -7,10 +7,11 @@
  *
  * No image stands on two sides.  Rows go by the SHA-256 of their pixels, and what is read first wins: feedback
  * (its label wins over the base data's), then the base test, validation and training images.  In detail:
- *	- one drawing with several readings counts once, with the newest reading's label;
+ *	- a drawing is what the run's snapshot says (sql/parts/45-snapshot.sql), once, however often it was read;
  *	- a base image that is also feedback is not trained on;
  *	- a base image to judge by that is also feedback to train on judges nothing;
- *	- a base image that occurs several times counts once, on the side that judges if it is on both.
+ *	- a base image that occurs several times counts once, on the side that judges if it is on both;
+ *	- one that occurs with different labels is left out (view mnist_dataset_conflict shows them).
  *
  * 16 bytes of the hash are enough to tell drawings apart (a collision among a billion has a chance of 1 in
  * 10^21).
@@ -21,6 +22,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/shmem.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -37,6 +39,12 @@ typedef struct Seen
 {
 	uint8 digest[DIGEST_BYTES];
 	uint8 where;
+	/* of base images */
+	bool taken;	  /* it is in a set */
+	bool dropped; /* it occurs with another label, too */
+	uint8 label;
+	uint8 set;	 /* TrainingSetKind */
+	int32 place; /* in this process's share; -1: another process has it */
 } Seen;
 
 typedef struct Loader
@@ -45,6 +53,9 @@ typedef struct Loader
 	int rank;
 	int nprocesses;
 	TrainingData *data;
+	int32 *dataset_ids; /* in the order in which they are read */
+	int ndatasets;
+	int64 dropped;
 	HTAB *seen;
 	int64 capacity[TRAINING_NSETS];
 	int64 position[TRAINING_NSETS]; /* images of a set so far, over all processes */
@@ -62,30 +73,79 @@ static const struct
 	{"train", TRAINING_SET_TRAIN},
 };
 
+/* The data sets to read: those that the options name, in their order, or all. */
+static void
+find_datasets(Loader *loader)
+{
+	const TrainingOptions *options = loader->options;
+	bool isnull;
+
+	if (options->ndatasets > 0)
+	{
+		loader->ndatasets = options->ndatasets;
+		loader->dataset_ids = palloc(sizeof(int32) * options->ndatasets);
+		memcpy(loader->dataset_ids, options->dataset_ids, sizeof(int32) * options->ndatasets);
+		return;
+	}
+	SPI_execute(psprintf("SELECT id FROM %s.mnist_dataset ORDER BY id", schema_name()), true, 0);
+	loader->ndatasets = (int) SPI_processed;
+	loader->dataset_ids = palloc(sizeof(int32) * (SPI_processed + 1));
+	for (int i = 0; i < loader->ndatasets; i++)
+		loader->dataset_ids[i] =
+			DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/* Training images taken of each data set. */
+static int64
+base_limit(const Loader *loader)
+{
+	if (loader->options->base_limit == 0)
+		return PG_INT64_MAX;
+	return loader->options->base_limit / Max(loader->ndatasets, 1) + 1;
+}
+
 /* How many rows there are for each set, duplicates included. */
 static void
-count_rows(const TrainingOptions *options, int64 rows[TRAINING_NSETS])
+count_rows(const Loader *loader, int64 rows[TRAINING_NSETS])
 {
 	char *sql = psprintf("SELECT b.train, f.train, b.validation, f.held_out, b.test"
 						 " FROM (SELECT count(*) FILTER (WHERE split = 'train') AS train,"
 						 "              count(*) FILTER (WHERE split = 'validation') AS validation,"
 						 "              count(*) FILTER (WHERE split = 'test') AS test"
-						 "       FROM %s.mnist_sample WHERE $1 IS NULL OR dataset_id = ANY ($1)) b,"
-						 "      (SELECT count(*) FILTER (WHERE NOT held_out) AS train,"
-						 "              count(*) FILTER (WHERE held_out) AS held_out"
-						 "       FROM %s.mnist_label WHERE label IS NOT NULL) f",
+						 "       FROM %s.mnist_sample WHERE dataset_id = ANY ($1)) b,"
+						 "      (SELECT count(*) FILTER (WHERE split = 'train') AS train,"
+						 "              count(*) FILTER (WHERE split = 'held_out') AS held_out"
+						 "       FROM %s.mnist_run_feedback WHERE run_id = $2 AND weight > 0) f",
 						 schema_name(), schema_name());
-	Oid types[] = {INT4ARRAYOID};
-	Datum values[1];
-	char nulls[] = {' '};
+	Oid types[] = {INT4ARRAYOID, INT8OID};
+	Datum *ids = palloc(sizeof(Datum) * (loader->ndatasets + 1));
+	Datum values[2];
 	bool isnull;
 
-	values[0] = training_options_datasets(options, &isnull);
-	if (isnull)
-		nulls[0] = 'n';
-	SPI_execute_with_args(sql, 1, types, values, nulls, true, 1);
+	for (int i = 0; i < loader->ndatasets; i++)
+		ids[i] = Int32GetDatum(loader->dataset_ids[i]);
+	values[0] = PointerGetDatum(construct_array(ids, loader->ndatasets, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	values[1] = Int64GetDatum(loader->options->run_id);
+	SPI_execute_with_args(sql, 2, types, values, NULL, true, 1);
 	for (int i = 0; i < TRAINING_NSETS; i++)
+	{
 		rows[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull));
+		if ((loader->options->sets & TRAINING_SET_BIT(i)) == 0)
+			rows[i] = 0;
+	}
+	if (loader->options->base_limit > 0)
+		rows[TRAINING_SET_TRAIN] = Min(rows[TRAINING_SET_TRAIN], base_limit(loader) * loader->ndatasets);
+}
+
+/* What feedback to train on has besides. */
+static void
+set_up_feedback(Loader *loader, MemoryContext context)
+{
+	TrainingSet *set = &loader->data->sets[TRAINING_SET_FEEDBACK];
+	int64 capacity = loader->capacity[TRAINING_SET_FEEDBACK];
+
+	set->weights = MemoryContextAllocHuge(context, mul_size(sizeof(float), capacity));
+	set->ids = MemoryContextAllocHuge(context, mul_size(sizeof(int64), capacity));
 }
 
 /*
@@ -101,12 +161,13 @@ allocate(Loader *loader, Size other_bytes, MemoryContext context)
 	Size bytes = other_bytes;
 	HASHCTL ctl = {0};
 
-	count_rows(options, rows);
+	count_rows(loader, rows);
 	for (int i = 0; i < TRAINING_NSETS; i++)
 	{
 		all_rows += rows[i];
 		bytes = add_size(bytes, mul_size(NN_PIXELS + 1, rows[i]));
 	}
+	bytes = add_size(bytes, mul_size(sizeof(float) + sizeof(int64), rows[TRAINING_SET_FEEDBACK]));
 	bytes = add_size(bytes, mul_size(hash_estimate_size(all_rows, sizeof(Seen)), loader->nprocesses));
 	if (bytes / 1024 > (Size) options->memory_kb)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
@@ -125,22 +186,23 @@ allocate(Loader *loader, Size other_bytes, MemoryContext context)
 		set->pixels = MemoryContextAllocHuge(context, mul_size(loader->capacity[i], NN_PIXELS));
 		set->labels = MemoryContextAllocHuge(context, loader->capacity[i]);
 	}
+	set_up_feedback(loader, context);
 	ctl.keysize = DIGEST_BYTES;
 	ctl.entrysize = sizeof(Seen);
 	ctl.hcxt = CurrentMemoryContext;
 	loader->seen = hash_create("samples seen", all_rows + 1, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-/* Note that an image was seen in a role; returns the roles it was seen in before. */
-static int
-see(Loader *loader, const bytea *sha256, int where)
+/* Note that an image was seen in a role; returns its entry, and the roles it was seen in before. */
+static Seen *
+see(Loader *loader, const bytea *sha256, int where, int *before)
 {
 	bool found;
 	Seen *seen = hash_search(loader->seen, VARDATA_ANY(sha256), HASH_ENTER, &found);
-	int before = found ? seen->where : 0;
 
-	seen->where = (uint8) (before | where);
-	return before;
+	*before = found ? seen->where : 0;
+	seen->where = (uint8) (*before | where);
+	return seen;
 }
 
 /* Count an image of a set; where it is this process's, the place for its pixels, else NULL. */
@@ -189,82 +251,142 @@ static void
 take_base_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind kind)
 {
 	bool isnull;
-	const bytea *sha256 = DatumGetByteaPP(SPI_getbinval(row, desc, 3, &isnull));
-	int before = see(loader, sha256, SEEN_BASE);
+	uint8 label = (uint8) DatumGetInt16(SPI_getbinval(row, desc, 1, &isnull));
+	TrainingSet *set = &loader->data->sets[kind];
+	int before;
+	Seen *seen = see(loader, DatumGetByteaPP(SPI_getbinval(row, desc, 3, &isnull)), SEEN_BASE, &before);
 	uint8 *place;
 
-	if (before & (SEEN_BASE | SEEN_FEEDBACK) || (before & SEEN_HELD_OUT && kind == TRAINING_SET_TRAIN))
+	if (before & SEEN_BASE)
+	{
+		if (seen->taken && !seen->dropped && seen->label != label)
+		{
+			seen->dropped = true;
+			loader->dropped++;
+		}
+		return;
+	}
+	seen->taken = !(before & SEEN_FEEDBACK) && !(before & SEEN_HELD_OUT && kind == TRAINING_SET_TRAIN);
+	if (!seen->taken)
 		return;
 	place = next_place(loader, kind);
+	seen->dropped = false;
+	seen->label = label;
+	seen->set = (uint8) kind;
+	seen->place = place != NULL ? set->n : -1;
 	if (place != NULL)
 	{
-		const bytea *pixels = DatumGetByteaPP(SPI_getbinval(row, desc, 2, &isnull));
-		TrainingSet *set = &loader->data->sets[kind];
-
-		memcpy(place, VARDATA_ANY(pixels), NN_PIXELS);
-		set->labels[set->n++] = (uint8) DatumGetInt16(SPI_getbinval(row, desc, 1, &isnull));
+		memcpy(place, VARDATA_ANY(DatumGetByteaPP(SPI_getbinval(row, desc, 2, &isnull))), NN_PIXELS);
+		set->labels[set->n++] = label;
 	}
 }
 
 /*
- * A row (label, image, sha256, held_out) of feedback.  The image was readable when it was read; should it have
- * become unreadable, by a lower mnist_hil.max_image_pixels say, it is left out rather than the run given up.
+ * A row (label, image, sha256, held_out, weight, feedback_id) of feedback.  The image was readable when it was read;
+ * should it have become unreadable, by a lower mnist_hil.max_image_pixels say, it is left out rather than the run
+ * given up.
  */
 static void
 take_feedback_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind kind)
 {
 	bool isnull;
-	const bytea *sha256 = DatumGetByteaPP(SPI_getbinval(row, desc, 3, &isnull));
 	bool held_out = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
+	TrainingSet *set;
 	uint8 *place;
+	int before;
 
 	kind = held_out ? TRAINING_SET_HELD_OUT : TRAINING_SET_FEEDBACK;
-	see(loader, sha256, held_out ? SEEN_HELD_OUT : SEEN_FEEDBACK);
+	if ((loader->options->sets & TRAINING_SET_BIT(kind)) == 0)
+		return;
+	set = &loader->data->sets[kind];
+	see(loader, DatumGetByteaPP(SPI_getbinval(row, desc, 3, &isnull)), held_out ? SEEN_HELD_OUT : SEEN_FEEDBACK,
+		&before);
 	place = next_place(loader, kind);
 	if (place != NULL)
 	{
 		const bytea *image = DatumGetByteaPP(SPI_getbinval(row, desc, 2, &isnull));
-		TrainingSet *set = &loader->data->sets[kind];
 		ImageError error;
 
 		if (image_to_mnist((const uint8 *) VARDATA_ANY(image), VARSIZE_ANY_EXHDR(image), mnist_hil_max_image_pixels,
 						   image_input_allocator(), place, &error) != IMAGE_OK)
+		{
 			loader->unreadable++;
-		else
-			set->labels[set->n++] = (uint8) DatumGetInt16(SPI_getbinval(row, desc, 1, &isnull));
+			return;
+		}
+		if (set->weights != NULL)
+		{
+			set->weights[set->n] = DatumGetFloat4(SPI_getbinval(row, desc, 5, &isnull));
+			set->ids[set->n] = DatumGetInt64(SPI_getbinval(row, desc, 6, &isnull));
+		}
+		set->labels[set->n++] = (uint8) DatumGetInt16(SPI_getbinval(row, desc, 1, &isnull));
 	}
 }
 
 static void
 load_feedback(Loader *loader)
 {
-	char *sql = psprintf("SELECT l.label, p.image, l.pixels_sha256, l.held_out"
-						 " FROM (SELECT DISTINCT ON (pixels_sha256) * FROM %s.mnist_label"
-						 "       WHERE label IS NOT NULL ORDER BY pixels_sha256, prediction_id DESC) l"
-						 " JOIN %s.mnist_prediction p ON p.id = l.prediction_id"
-						 " ORDER BY l.pixels_sha256",
+	char *sql = psprintf("SELECT d.label, p.image, d.pixels_sha256, d.held_out, d.weight, d.feedback_id"
+						 " FROM %s.mnist_hil_run_drawings($1) d JOIN %s.mnist_prediction p ON p.id = d.prediction_id"
+						 " ORDER BY d.pixels_sha256",
 						 schema_name(), schema_name());
+	Oid types[] = {INT8OID};
+	Datum values[] = {Int64GetDatum(loader->options->run_id)};
 
-	for_each_row(loader, sql, 0, NULL, NULL, NULL, take_feedback_row, TRAINING_SET_FEEDBACK);
+	for_each_row(loader, sql, 1, types, values, NULL, take_feedback_row, TRAINING_SET_FEEDBACK);
 }
 
 static void
 load_base(Loader *loader, const char *split, TrainingSetKind kind)
 {
 	char *sql = psprintf("SELECT label, pixels, pg_catalog.sha256(pixels) FROM %s.mnist_sample"
-						 " WHERE ($1 IS NULL OR dataset_id = ANY ($1)) AND split = $2"
-						 " ORDER BY dataset_id, ordinal",
+						 " WHERE dataset_id = $1 AND split = $2 ORDER BY ordinal LIMIT $3",
 						 schema_name());
-	Oid types[] = {INT4ARRAYOID, TEXTOID};
-	Datum values[2];
-	char nulls[] = {' ', ' '};
-	bool isnull;
+	Oid types[] = {INT4OID, TEXTOID, INT8OID};
 
-	values[0] = training_options_datasets(loader->options, &isnull);
-	if (isnull)
-		nulls[0] = 'n';
-	values[1] = CStringGetTextDatum(split);
-	for_each_row(loader, sql, 2, types, values, nulls, take_base_row, kind);
+	if ((loader->options->sets & TRAINING_SET_BIT(kind)) == 0)
+		return;
+	for (int i = 0; i < loader->ndatasets; i++)
+	{
+		Datum values[] = {Int32GetDatum(loader->dataset_ids[i]), CStringGetTextDatum(split),
+						  Int64GetDatum(kind == TRAINING_SET_TRAIN ? base_limit(loader) : PG_INT64_MAX)};
+
+		for_each_row(loader, sql, 3, types, values, NULL, take_base_row, kind);
+	}
+}
+
+/* Take out the base images that turned out to occur with different labels. */
+static void
+drop_contradictions(Loader *loader)
+{
+	HASH_SEQ_STATUS status;
+	Seen *seen;
+	bool *drop[TRAINING_NSETS] = {NULL};
+
+	if (loader->dropped == 0)
+		return;
+	for (int i = 0; i < TRAINING_NSETS; i++)
+		drop[i] = MemoryContextAllocExtended(CurrentMemoryContext, loader->data->sets[i].n + 1,
+											 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	hash_seq_init(&status, loader->seen);
+	while ((seen = hash_seq_search(&status)) != NULL)
+		if (seen->where & SEEN_BASE && seen->taken && seen->dropped && seen->place >= 0)
+			drop[seen->set][seen->place] = true;
+	for (int i = 0; i < TRAINING_NSETS; i++)
+	{
+		TrainingSet *set = &loader->data->sets[i];
+		int kept = 0;
+
+		if (set->weights != NULL) /* feedback: not from here */
+			continue;
+		for (int j = 0; j < set->n; j++)
+			if (!drop[i][j])
+			{
+				if (kept < j)
+					memcpy(set->pixels + (Size) kept * NN_PIXELS, set->pixels + (Size) j * NN_PIXELS, NN_PIXELS);
+				set->labels[kept++] = set->labels[j];
+			}
+		set->n = kept;
+	}
 }
 
 TrainingData *
@@ -273,11 +395,17 @@ training_data_load(const TrainingOptions *options, int rank, int nprocesses, Siz
 	Loader loader = {.options = options, .rank = rank, .nprocesses = nprocesses};
 
 	loader.data = MemoryContextAllocZero(context, sizeof(TrainingData));
+	find_datasets(&loader);
 	allocate(&loader, other_bytes, context);
 	load_feedback(&loader);
 	for (int i = 0; i < (int) lengthof(base_splits); i++)
 		load_base(&loader, base_splits[i].split, base_splits[i].set);
+	drop_contradictions(&loader);
 	hash_destroy(loader.seen);
+	if (rank == 0 && loader.dropped > 0)
+		ereport(LOG, (errmsg("%lld images of the data sets occur with different labels and were left out of the"
+							 " retraining run",
+							 (long long) loader.dropped)));
 	if (loader.unreadable > 0)
 		ereport(LOG, (errmsg("%lld feedback images could not be read and were left out of the retraining run",
 							 (long long) loader.unreadable)));

@@ -341,7 +341,8 @@ begin_progress(void)
 
 /* Write down what the run trains on: totals over all processes, after duplicates were taken out. */
 void
-record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRAINING_NSETS], int nprocesses)
+record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRAINING_NSETS], int nprocesses,
+			const char *data)
 {
 	Parameters parameters = {0};
 	bool isnull;
@@ -355,11 +356,13 @@ record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRA
 	for (int i = 0; i < TRAINING_NSETS; i++)
 		add_int8(&parameters, totals[i]);
 	add_int4(&parameters, nprocesses);
+	add_text(&parameters, data);
 	update_run(
 		"UPDATE %s.mnist_run SET phase = 'training', updated_at = clock_timestamp(),"
 		" datasets = (SELECT array_agg(name ORDER BY id) FROM %s.mnist_dataset WHERE $2 IS NULL OR id = ANY ($2)),"
 		" train_images = $3, feedback_train_images = $4, validation_images = $5, feedback_held_out_images = $6,"
-		" test_images = $7, processes = $8 WHERE id = $1",
+		" test_images = $7, processes = $8, data = $9::jsonb, data_sha256 = %s.mnist_hil_data_sha256($9::jsonb)"
+		" WHERE id = $1",
 		&parameters);
 	record_commit();
 }
@@ -423,21 +426,44 @@ record_epoch(int64 run_id, int epoch, const TrainingScore *train, const Training
 }
 
 /*
- * The feedback that this transaction's snapshot shows behind every resolved label, what was outvoted included:
- * all of it has had its say in the run, and none of it is new afterwards.
+ * Write down which feedback the run uses and how each word of it counts: all there is now, or what the run that is
+ * repeated used.
  */
 void
-record_read_feedback(TrainingFeedback *feedback, MemoryContext context)
+record_open_snapshot(const TrainingOptions *options)
 {
-	MemoryContext oldcontext;
+	Parameters parameters = {0};
 
-	execute("SELECT coalesce(array_agg(id), '{}'), coalesce(array_agg(l.held_out), '{}') FROM %s.mnist_label l,"
-			" pg_catalog.unnest(l.feedback_ids) AS id WHERE l.label IS NOT NULL",
-			NULL);
-	oldcontext = MemoryContextSwitchTo(context);
-	feedback->ids = PointerGetDatum(DatumGetArrayTypePCopy(result(1)));
-	feedback->held_out = PointerGetDatum(DatumGetArrayTypePCopy(result(2)));
-	MemoryContextSwitchTo(oldcontext);
+	record_begin();
+	add_int8(&parameters, options->run_id);
+	if (options->reproduces != 0)
+	{
+		add_int8(&parameters, options->reproduces);
+		execute("SELECT %s.mnist_hil_copy_snapshot($1, $2)", &parameters);
+	}
+	else
+	{
+		add(&parameters, FLOAT8OID, Float8GetDatum(options->annotator_share));
+		add_int4(&parameters, options->annotator_labels);
+		execute("SELECT %s.mnist_hil_open_snapshot($1, $2, $3)", &parameters);
+	}
+	record_commit();
+}
+
+/* The run's data by number and hash, as JSON in a memory context, by the snapshot at hand.  SPI is connected. */
+char *
+record_read_data(const TrainingOptions *options, MemoryContext context)
+{
+	Parameters parameters = {0};
+	bool isnull;
+	Datum datasets = training_options_datasets(options, &isnull);
+
+	add_int8(&parameters, options->run_id);
+	add(&parameters, INT4ARRAYOID, datasets);
+	if (isnull)
+		parameters.nulls[1] = 'n';
+	execute("SELECT %s.mnist_hil_data($1, $2)::pg_catalog.text", &parameters);
+	return MemoryContextStrdup(context, TextDatumGetCString(result(1)));
 }
 
 /* Make the new version live; false if another one went live since the run began.  mnist_deployment is locked. */
@@ -458,21 +484,15 @@ promote(int64 run_id, const TrainingParent *parent, const char *requested_by, co
 				   &parameters) > 0;
 }
 
-/* Which feedback had a part in the run, for what is new to be a question of a join. */
+/* The feedback that the run had before it is no longer new; the run's row says by now that it has succeeded. */
 static void
-add_run_feedback(int64 run_id, const TrainingFeedback *feedback)
+note_feedback_used(int64 run_id)
 {
 	Parameters parameters = {0};
 
 	add_int8(&parameters, run_id);
-	add(&parameters, INT8ARRAYOID, feedback->ids);
-	add(&parameters, BOOLARRAYOID, feedback->held_out);
-	/* feedback deleted since, by retention, is left out; what is here stays until commit */
-	execute("INSERT INTO %s.mnist_run_feedback (run_id, feedback_id, split)"
-			" SELECT $1, f.id, CASE WHEN u.held_out THEN 'held_out' ELSE 'train' END"
-			" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) u (id, held_out) JOIN %s.mnist_feedback "
-			"f USING (id)"
-			" FOR KEY SHARE OF f",
+	execute("SELECT %s.mnist_hil_note_used(pg_catalog.array_agg(DISTINCT f.prediction_id))"
+			" FROM %s.mnist_run_feedback u JOIN %s.mnist_feedback f ON f.id = u.feedback_id WHERE u.run_id = $1",
 			&parameters);
 }
 
@@ -506,8 +526,7 @@ finish_run(int64 run_id, const TrainingOutcome *outcome)
  */
 void
 record_success(int64 run_id, const TrainingOptions *options, const TrainingParent *parent, const NnNet *net,
-			   const float *values, const TrainingFeedback *feedback, bool passed, const char *requested_by,
-			   TrainingOutcome *outcome)
+			   const float *values, bool passed, const char *requested_by, TrainingOutcome *outcome)
 {
 	record_begin();
 	LockRelationOid(schema_relation("mnist_deployment"), ShareRowExclusiveLock);
@@ -520,8 +539,8 @@ record_success(int64 run_id, const TrainingOptions *options, const TrainingParen
 	if (passed && options->promote && !outcome->promoted)
 		snprintf(outcome->verdict, sizeof(outcome->verdict),
 				 "rejected: another model went live during the run, which compared with version %d", parent->version);
-	add_run_feedback(run_id, feedback);
 	finish_run(run_id, outcome);
+	note_feedback_used(run_id);
 	record_commit();
 }
 

@@ -113,7 +113,9 @@ AS $$
     WHERE l.prediction_id = free.prediction_id
         AND NOT EXISTS (
             SELECT FROM unnest(l.feedback_ids) AS b (id)
-            WHERE NOT EXISTS (SELECT FROM mnist_run_feedback r WHERE r.feedback_id = b.id))
+            WHERE NOT EXISTS (
+                SELECT FROM mnist_run_feedback u JOIN mnist_run r ON r.id = u.run_id
+                WHERE u.feedback_id = b.id AND r.status = 'succeeded'))
 $$;
 COMMENT ON FUNCTION mnist_hil_note_used(bigint[]) IS
     'note in mnist_label which of these readings rest on feedback that completed runs have used; internal';
@@ -154,11 +156,14 @@ AS $$
 BEGIN
     PERFORM mnist_hil_note_used(array_agg(DISTINCT f.prediction_id))
     FROM used u
-    JOIN mnist_feedback f ON f.id = u.feedback_id;
+    JOIN mnist_feedback f ON f.id = u.feedback_id
+    JOIN mnist_run r ON r.id = u.run_id
+    WHERE r.status = 'succeeded';
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_feedback_used() IS 'trigger that notes in mnist_label what is no longer new; internal';
+COMMENT ON FUNCTION mnist_hil_feedback_used() IS
+    'trigger that notes in mnist_label what is no longer new, where the run has succeeded; internal';
 
 CREATE TRIGGER mnist_run_feedback_added AFTER INSERT ON mnist_run_feedback
     REFERENCING NEW TABLE AS used

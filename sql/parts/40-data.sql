@@ -77,6 +77,34 @@ $$;
 COMMENT ON FUNCTION mnist_hil_split_by_pixels(text, bytea) IS
     'the split an image goes to: of the training images one in twelve to validation; internal';
 
+---------------------------------------------------------------- what a split holds, as a hash
+
+CREATE FUNCTION mnist_hil_split_digest(dataset_id int, split text) RETURNS bytea
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT sha256(string_agg(set_byte('\x00', 0, i.label) || sha256(i.pixels), ''::bytea))
+    FROM (
+        SELECT s.label, s.pixels
+        FROM mnist_sample s
+        WHERE s.dataset_id = mnist_hil_split_digest.dataset_id AND s.split = mnist_hil_split_digest.split
+        ORDER BY s.ordinal) i
+$$;
+COMMENT ON FUNCTION mnist_hil_split_digest(int, text) IS
+    'hash of a split as it is: SHA-256 over each image''s label (a byte) and SHA-256, in order; NULL if it is empty; internal';
+
+CREATE FUNCTION mnist_hil_seal_dataset(dataset_id int) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    UPDATE mnist_dataset d
+    SET train_sha256 = coalesce(d.train_sha256, mnist_hil_split_digest(d.id, 'train')),
+        validation_sha256 = coalesce(d.validation_sha256, mnist_hil_split_digest(d.id, 'validation')),
+        test_sha256 = coalesce(d.test_sha256, mnist_hil_split_digest(d.id, 'test'))
+    WHERE d.id = dataset_id
+$$;
+COMMENT ON FUNCTION mnist_hil_seal_dataset(int) IS 'write down the hashes of the splits just imported; internal';
+
 CREATE FUNCTION mnist_hil_read_idx(
     images bytea, labels bytea, OUT ordinal int, OUT total int, OUT label smallint, OUT pixels bytea)
     RETURNS SETOF record
@@ -107,6 +135,7 @@ BEGIN
         (r.item).ordinal, (r.item).label, (r.item).pixels
     FROM (SELECT mnist_hil_read_idx(images, labels) AS item) r;
     GET DIAGNOSTICS imported = ROW_COUNT;
+    PERFORM mnist_hil_seal_dataset(opened_dataset);
     RETURN imported;
 END
 $$;
@@ -162,6 +191,7 @@ BEGIN
         FROM (SELECT mnist_preprocess(item.image) AS pixels OFFSET 0) p;
         imported := imported + 1;
     END LOOP;
+    PERFORM mnist_hil_seal_dataset(opened_dataset);
     RETURN imported;
 EXCEPTION
     -- What mnist_preprocess reports, with the image that it is about.
@@ -210,6 +240,7 @@ BEGIN
         FROM generate_series(0, n - 1) AS i
         OFFSET 0) d;
     GET DIAGNOSTICS imported = ROW_COUNT;
+    PERFORM mnist_hil_seal_dataset(opened_dataset);
     RETURN imported;
 END
 $$;
