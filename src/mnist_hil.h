@@ -155,4 +155,12 @@ extern int reading_label(const float probabilities[NN_CLASSES]);
 #define READING_BATCH 64
 extern void reading_forward(const NnPlan *plan, const uint8 *pixels, int n, float *probabilities, float *hidden);
 
+/* ---- picture.c: pictures for SQL ---- */
+
+/* A square picture of side x side pixels as a PNG, palloc'd. */
+extern bytea *encode_png(const uint8 *samples, int side, ImageColor color);
+
+/* ERRCODE_INVALID_PARAMETER_VALUE unless it is a digit. */
+extern void check_label(int label);
+
 #endif /* MNIST_HIL_H */

@@ -31,7 +31,7 @@ make_bytea(const uint8 *data, Size size)
 	return result;
 }
 
-static bytea *
+bytea *
 encode_png(const uint8 *samples, int side, ImageColor color)
 {
 	ImageError error;
@@ -46,7 +46,7 @@ encode_png(const uint8 *samples, int side, ImageColor color)
 	return result;
 }
 
-static void
+void
 check_label(int label)
 {
 	if (label < 0 || label > 9)

@@ -199,6 +199,26 @@ extern void nn_forward_hidden(const NnPlan *plan, const uint8_t *pixels, int n, 
  */
 extern float nn_projection(int j, size_t k, size_t inputs);
 
+/* ---- which pixels speak for a digit: occlusion.c ---- */
+
+/* An explanation under way. */
+typedef struct NnOcclusion NnOcclusion;
+
+/* Bytes of memory for one, aligned to NN_ALIGN. */
+extern size_t nn_occlusion_size(const NnPlan *plan);
+
+/* Begin: pixels (28, 28) of 0..255, which are copied; label -1: the digit read.  The plan must stay. */
+extern NnOcclusion *nn_occlusion_init(void *memory, const NnPlan *plan, const uint8_t *pixels, int label);
+
+/* Read some 32 pictures more; false when there is nothing left to do. */
+extern bool nn_occlusion_step(NnOcclusion *o);
+
+/*
+ * (28, 28): by how much erasing the pixel lowers the label's log odds, as its share of what erasing squares around
+ * it does.  Positive: it speaks for the label; 0 where there is no ink.  Zeiler and Fergus 2014, over three sizes.
+ */
+extern const float *nn_occlusion_result(const NnOcclusion *o);
+
 /* ---- training: train.c and the layers' files ---- */
 
 /* Activations, masks and gradients of activations for one mini-batch, in memory the caller gives. */

@@ -26,6 +26,9 @@ $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 my $readings = 'SELECT string_agg(mnist_probabilities(image)::text, \';\') FROM digit';
 is($standby->safe_psql('postgres', $readings), $primary->safe_psql('postgres', $readings), 'a standby reads as its primary does');
 
+my $explanation = 'SELECT md5(string_agg(mnist_explain(image, 3)::text, \';\')) FROM (SELECT image FROM digit LIMIT 3) AS d';
+is($standby->safe_psql('postgres', $explanation), $primary->safe_psql('postgres', $explanation), 'and explains as it does');
+
 my ($result, $out, $err) = $standby->psql('postgres', 'SELECT * FROM mnist_predict(mnist_draw(1))', extra_params => ['-v', 'VERBOSITY=verbose']);
 isnt($result, 0, 'it cannot store a reading');
 like($err, qr/25006: cannot store a reading during recovery/, 'and says so');
