@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# bench_report.sh: what looking costs: mnist_metrics over 1,000,000 readings and 100,000 labels.
+. "$(dirname "$0")/server.sh"
+
+readings=$(smoke 2000 1000000)
+bench_psql -o /dev/null <<-SQL
+	CREATE TEMP TABLE digit AS
+	SELECT i, mnist_hil_synthetic(i % 10, i) AS image FROM generate_series(0, 999) AS i;
+	INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version)
+	SELECT now() - ($readings - n) * interval '1 second', d.image, n % 10, 0.3 + 0.7 * random(), array_fill(0.1::real, ARRAY[10]), 1
+	FROM generate_series(1, $readings) AS n JOIN digit d ON d.i = n % 1000;
+	-- Labels as corrections would leave them, made at once.
+	SET session_replication_role = replica;
+	INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
+	SELECT p.id, CASE WHEN p.id % 30 = 0 THEN (p.label + 1) % 10 ELSE p.label END, p.label, 1, 'somebody', sha256(p.image)
+	FROM mnist_prediction p WHERE p.id % 10 = 0;
+	RESET session_replication_role;
+	INSERT INTO mnist_label (prediction_id, label, predicted_label, model_version, votes, annotators, new, pixels_sha256,
+		held_out, feedback_ids)
+	SELECT f.prediction_id, f.label, f.predicted_label, 1, 1, 1, true, f.pixels_sha256, f.held_out, ARRAY[f.id]
+	FROM mnist_feedback f;
+	VACUUM ANALYZE;
+SQL
+
+# milliseconds STATEMENT: of ten runs, the median and the most, in one session.
+milliseconds()
+{
+	local times
+
+	times=$({ echo '\o /dev/null'; echo "$1;"; echo '\timing on'; for _ in 1 2 3 4 5 6 7 8 9 10; do echo "$1;"; done; } |
+		bench_psql | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | sort -n)
+	echo "$times" | awk -v statement="$1" '{ t[NR] = $1 }
+		END { printf "%-50s %8.1f %8.1f\n", statement, t[int((NR + 1) / 2)], t[NR] }'
+}
+
+echo "milliseconds over $readings readings, a tenth of them labelled, median and most of ten"
+milliseconds 'SELECT * FROM mnist_metrics'
+milliseconds 'SELECT mnist_metrics_text()'
