@@ -46,11 +46,13 @@ WHERE EXISTS (
     AND proname NOT IN ('mnist_hil_cache', 'mnist_hil_process_alive')       -- they look, for views
 ORDER BY 1;
 -- This is all of it.
+\pset footer off
 SELECT proname AS open_to_public
 FROM routine r
 WHERE EXISTS (
     SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a WHERE a.grantee = 0)
 ORDER BY proname COLLATE "C";
+\pset footer on
 
 -- Tables, views and sequences are open to nobody.
 SELECT oid::regclass AS open_to_somebody
