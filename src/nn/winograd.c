@@ -6,10 +6,15 @@
  * plan is made; each of the n * n elements then is a product of matrices, tiles by channels in times channels out, which
  * is what nn_affine computes; and the sums are transformed back.  The tiles' edges are also edges of pooling windows of 2.
  *
- * The transforms evaluate polynomials at 0, infinity and, in pairs, at the points -1 and 1 (m = 2) or -a, a, -b, b
- * (m = 4).  With a * b = 1 the powers stay near 1 on both sides, and with them the rounding: a = 1/sqrt(2), b = sqrt(2)
- * has the smaller error than the usual 1 and 2 (Barabasz et al. 2020, "Error analysis and improving the accuracy of
- * Winograd convolution", say why), a few times that of the direct sum.
+ * The transforms evaluate polynomials at the points 0, -a, a and infinity for m = 2, and also at -b and b for m = 4.
+ * That m = 2 has four of the six points of m = 4, and that the interpolation's divisors are part of the output's
+ * transform alone, lets tiles of different m share transformed kernels.  So rows and columns are divided into fours, and
+ * what is left over into a two where that suffices; tiles are then 4 x 4, 4 x 2, 2 x 4 or 2 x 2, and an element's product
+ * has as many rows as there are tiles with its two points.
+ *
+ * With a * b = 1 powers stay near 1 on both sides, and with them the rounding: a = 1/sqrt(2), b = sqrt(2) has a smaller
+ * error than the usual 1 and 2 (Barabasz et al. 2020, "Error analysis and improving the accuracy of Winograd convolution",
+ * discuss the choice), a few times that of the direct sum.
  */
 #include "winograd.h"
 
@@ -17,7 +22,7 @@
 
 #define POINT_A M_SQRT1_2
 #define POINT_B M_SQRT2
-#define MAX_TILE 6 /* n of the larger one */
+#define MAX_POINTS 6
 
 /* Multiply-adds that an element's share of the transforms is worth, loads and stores included; measured. */
 #define TRANSFORM_COST 6
@@ -25,30 +30,111 @@
 /* Where an edge tile reaches over the input; also the bias of the products. */
 static const float zeros[NN_MAX_CHANNELS];
 
-/* Tiles in a row and rows of tiles: the last ones may stick out. */
-static int
-tiles_w(const NnAffine *op, int m)
+/* How one dimension of the outputs is divided: fours first, then twos. */
+typedef struct Division
 {
-	return (op->width + m - 1) / m;
+	int fours;
+	int all;
+} Division;
+
+/* How all of them are, and where an element's rows begin among those of all elements: each has a row a tile. */
+typedef struct Tiling
+{
+	Division rows;
+	Division columns;
+	int stride[MAX_POINTS]; /* from row of tiles to row of tiles, for the points of the columns */
+	int start[MAX_POINTS][MAX_POINTS];
+	int total;
+} Tiling;
+
+/* A tile: its row and column among tiles, and its first output's among outputs. */
+typedef struct Place
+{
+	int row;
+	int column;
+	int y;
+	int x;
+} Place;
+
+static Place
+first_place(void)
+{
+	return (Place){0, 0, 0, 0};
 }
 
-static int
-tiles_h(const NnAffine *op, int m)
+static inline bool
+is_four(const Division *division, int i)
 {
-	return (op->height + m - 1) / m;
+	return i < division->fours;
+}
+
+static inline void
+next_place(const Tiling *tiling, Place *place)
+{
+	place->x += is_four(&tiling->columns, place->column) ? 4 : 2;
+	place->column++;
+	if (place->column < tiling->columns.all)
+		return;
+	place->y += is_four(&tiling->rows, place->row) ? 4 : 2;
+	place->row++;
+	place->column = place->x = 0;
+}
+
+/* The row of a tile in the product of element (i, j). */
+static inline size_t
+row_of(const Tiling *tiling, const Place *place, int i, int j)
+{
+	return (size_t) (tiling->start[i][j] + place->row * tiling->stride[j] + place->column);
 }
 
 #define NN_KERNELS "winograd_kernels.h"
 #include "each_isa.h"
 
-/* What tiles of m x m cost, in multiply-adds. */
+/* Divide n outputs: into twos alone if m is 2. */
+static Division
+divide(int n, int m)
+{
+	Division division = {0, (n + 1) / 2};
+
+	if (m == 4)
+	{
+		division.fours = (n + 1) / 4; /* three left over are as good as four */
+		division.all = division.fours + (n - 4 * division.fours > 0 ? 1 : 0);
+	}
+	return division;
+}
+
+/* How many of a division have point i, of those in the order of the transforms: all have the first four. */
+static int
+having(const Division *division, int i)
+{
+	return i < 4 ? division->all : division->fours;
+}
+
+static Tiling
+tile(const NnAffine *op, int m)
+{
+	Tiling tiling = {.rows = divide(op->height, m), .columns = divide(op->width, m)};
+
+	for (int i = 0; i < m + 2; i++)
+	{
+		for (int j = 0; j < m + 2; j++)
+		{
+			tiling.stride[j] = having(&tiling.columns, j);
+			tiling.start[i][j] = tiling.total;
+			tiling.total += having(&tiling.rows, i) * tiling.stride[j];
+		}
+	}
+	return tiling;
+}
+
+/* What tiles of at most m x m cost, in multiply-adds. */
 static double
 cost(const NnAffine *op, int m)
 {
-	double elements = (double) tiles_h(op, m) * tiles_w(op, m) * (m + 2) * (m + 2);
 	double cin = (double) op->in_pixel;
 
-	return elements * (cin * op->channels + TRANSFORM_COST * (cin + op->channels));
+	return tile(op, m).total * (cin * op->channels + TRANSFORM_COST * (cin + op->channels));
 }
 
 int
@@ -67,47 +153,18 @@ nn_winograd_tile(const NnAffine *op, int kernel_w)
 size_t
 nn_winograd_work(const NnAffine *op, int m)
 {
-	return nn_winograd_elements(m) * (size_t) tiles_h(op, m) * (size_t) tiles_w(op, m) *
-		   (op->in_pixel + (size_t) op->channels);
-}
-
-/* The rows of G for tiles of m: a kernel's value at each point, divided by the point's distances to the others. */
-static void
-kernel_transform(int m, double g[MAX_TILE][3])
-{
-	static const double points[2][2] = {{1.0, 0.0}, {POINT_A, POINT_B}};
-	const double *at = points[m == 4];
-	const int pairs = m / 2;
-	double all = 1.0; /* distances of 0 to the others */
-
-	for (int i = 0; i < pairs; i++)
-	{
-		double p = at[i];
-		double distances = 2.0 * p * p;
-
-		for (int j = 0; j < pairs; j++)
-			if (j != i)
-				distances *= p * p - at[j] * at[j];
-		all *= -p * p;
-		for (int k = 0; k < 3; k++)
-		{
-			g[2 * i + 1][k] = pow(p, k) / distances;
-			g[2 * i + 2][k] = pow(-p, k) / distances;
-		}
-	}
-	g[0][0] = 1.0 / all;
-	g[0][1] = g[0][2] = 0.0;
-	g[m + 1][0] = g[m + 1][1] = 0.0;
-	g[m + 1][2] = 1.0;
+	return (size_t) tile(op, m).total * (op->in_pixel + (size_t) op->channels);
 }
 
 void
 nn_winograd_kernel(int m, const double *kernel, double *u)
 {
+	static const double a = POINT_A;
+	static const double b = POINT_B;
+	const double powers[MAX_POINTS][3] = {{1, 0, 0}, {1, a, a * a}, {1, -a, a * a},
+										  {0, 0, 1}, {1, b, b * b}, {1, -b, b * b}};
 	const int n = m + 2;
-	double g[MAX_TILE][3];
 
-	kernel_transform(m, g);
 	for (int i = 0; i < n; i++)
 	{
 		for (int j = 0; j < n; j++)
@@ -117,7 +174,7 @@ nn_winograd_kernel(int m, const double *kernel, double *u)
 			for (int y = 0; y < 3; y++)
 			{
 				for (int x = 0; x < 3; x++)
-					sum += g[i][y] * kernel[y * 3 + x] * g[j][x];
+					sum += powers[i][y] * kernel[y * 3 + x] * powers[j][x];
 			}
 			u[i * n + j] = sum;
 		}
@@ -128,32 +185,31 @@ void
 nn_winograd(const NnAffine *op, int m, const float *in, const float *weights, const float *bias, float *out,
 			float *work)
 {
-	const int tiles = tiles_h(op, m) * tiles_w(op, m);
-	const size_t elements = nn_winograd_elements(m);
+	const Tiling tiling = tile(op, m);
 	const size_t cin = op->in_pixel;
-	const size_t in_plane = (size_t) tiles * cin;
-	const size_t out_plane = (size_t) tiles * (size_t) op->channels;
-	const NnAffine product = {
+	const size_t cout = (size_t) op->channels;
+	float *sums = work + (size_t) tiling.total * cin;
+	NnAffine product = {
 		.rows = 1,
 		.len = (int) cin,
 		.height = 1,
-		.width = tiles,
 		.channels = op->channels,
 		.pool = 1,
 		.in_pixel = cin,
-		.out_pixel = (size_t) op->channels,
+		.out_pixel = cout,
 	};
-	float *sums = work + elements * in_plane;
 
-	if (m == 2)
-		NN_DISPATCH(winograd_in_2)(op, in, work);
-	else
-		NN_DISPATCH(winograd_in_4)(op, in, work);
-	for (size_t i = 0; i < elements; i++)
-		nn_affine(&product, work + i * in_plane, weights + i * cin * (size_t) op->channels, zeros,
-				  sums + i * out_plane);
-	if (m == 2)
-		NN_DISPATCH(winograd_out_2)(op, sums, bias, out);
-	else
-		NN_DISPATCH(winograd_out_4)(op, sums, bias, out);
+	NN_DISPATCH(winograd_in)(op, &tiling, in, work);
+	for (int i = 0; i < m + 2; i++)
+	{
+		for (int j = 0; j < m + 2; j++, weights += cin * cout)
+		{
+			const size_t start = (size_t) tiling.start[i][j];
+
+			product.width = having(&tiling.rows, i) * having(&tiling.columns, j);
+			if (product.width > 0)
+				nn_affine(&product, work + start * cin, weights, zeros, sums + start * cout);
+		}
+	}
+	NN_DISPATCH(winograd_out)(op, &tiling, sums, bias, out);
 }

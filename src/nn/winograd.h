@@ -16,8 +16,8 @@ nn_winograd_elements(int m)
 }
 
 /*
- * The tiles of m x m outputs, m = 2 or 4, that this convolution, of a kernel so wide, is best computed by; 0 if it cannot
- * be, or had better be computed directly.
+ * The tiles of at most m x m outputs, m = 2 or 4, that this convolution, of a kernel so wide, is best computed by; 0 if it
+ * cannot be, or had better be computed directly.
  */
 extern int nn_winograd_tile(const NnAffine *op, int kernel_w);
 
