@@ -281,27 +281,27 @@ count_border(Histogram counts, const uint8_t *gray, int width, int height)
 }
 
 /* Sum of count times squared deviation, of deviations above noise, up to most. */
-static double
+static uint64_t
 power(const Histogram deviations, int noise, int most)
 {
-	double sum = 0;
+	uint64_t sum = 0;
 
 	for (int d = noise + 1; d <= most; d++)
-		sum += (double) deviations[d] * (d * d);
+		sum += (uint64_t) deviations[d] * (uint32_t) (d * d);
 	return sum;
 }
 
 /* The deviation that counts as full ink, given the power of all. */
 static int
-full_ink(const Histogram deviations, int noise, double all)
+full_ink(const Histogram deviations, int noise, uint64_t all)
 {
-	double limit = INK_QUANTILE * all;
-	double sum = 0;
+	uint64_t limit = (uint64_t) (INK_QUANTILE * (double) all);
+	uint64_t sum = 0;
 	int d;
 
 	for (d = noise + 1; d < LEVELS - 1; d++)
 	{
-		sum += (double) deviations[d] * (d * d);
+		sum += (uint64_t) deviations[d] * (uint32_t) (d * d);
 		if (sum >= limit)
 			break;
 	}
@@ -345,8 +345,8 @@ find_contrast(const Histogram levels, const Histogram border)
 	const uint32_t *deviations;
 	int noise;
 	int strongest;
-	double dark;
-	double light;
+	uint64_t dark;
+	uint64_t light;
 
 	contrast.background = median(border);
 	noise = NOISE_FACTOR * median_deviation(border, contrast.background);
