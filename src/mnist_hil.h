@@ -26,6 +26,14 @@ extern double mnist_hil_annotator_share; /* of a run's feedback, at most */
 extern int mnist_hil_annotator_labels;	 /* drawings that an annotator may always label */
 extern bool mnist_hil_require_approval;
 
+extern int mnist_hil_drift_window;	   /* readings */
+extern int mnist_hil_drift_window_age; /* s; 0: any */
+extern int mnist_hil_drift_min_window; /* readings */
+extern double mnist_hil_drift_effect;
+extern double mnist_hil_drift_significance;
+extern int mnist_hil_drift_breaches;
+extern int mnist_hil_drift_cooldown; /* s */
+
 extern void settings_define(void);
 
 /* ---- schema.c: where the extension lives in this database ---- */

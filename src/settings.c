@@ -80,6 +80,33 @@
 #define ANNOTATOR_LABELS_MAX INT_MAX
 
 #define REQUIRE_APPROVAL_DEFAULT false
+#define DRIFT_WINDOW_DEFAULT 2000
+#define DRIFT_WINDOW_MIN 10
+#define DRIFT_WINDOW_MAX 100000
+
+#define DRIFT_WINDOW_AGE_DEFAULT 0 /* any */
+#define DRIFT_WINDOW_AGE_MIN 0
+#define DRIFT_WINDOW_AGE_MAX (10 * 366 * SECS_PER_DAY)
+
+#define DRIFT_MIN_WINDOW_DEFAULT 100
+#define DRIFT_MIN_WINDOW_MIN 10
+#define DRIFT_MIN_WINDOW_MAX 100000
+
+#define DRIFT_EFFECT_DEFAULT 0.2 /* of the population stability index: a shift to act upon */
+#define DRIFT_EFFECT_MIN 0.0
+#define DRIFT_EFFECT_MAX 10.0
+
+#define DRIFT_SIGNIFICANCE_DEFAULT 0.01
+#define DRIFT_SIGNIFICANCE_MIN 1e-12
+#define DRIFT_SIGNIFICANCE_MAX 0.5
+
+#define DRIFT_BREACHES_DEFAULT 3
+#define DRIFT_BREACHES_MIN 1
+#define DRIFT_BREACHES_MAX 1000
+
+#define DRIFT_COOLDOWN_DEFAULT (60 * 60) /* s */
+#define DRIFT_COOLDOWN_MIN 0
+#define DRIFT_COOLDOWN_MAX (366 * SECS_PER_DAY)
 
 int mnist_hil_shared_memory = SHARED_MEMORY_DEFAULT;
 int mnist_hil_max_image_pixels = MAX_IMAGE_PIXELS_DEFAULT;
@@ -102,6 +129,13 @@ static int mnist_hil_retention = RETENTION_DEFAULT;
 static bool mnist_hil_notify = NOTIFY_DEFAULT;
 
 PG_FUNCTION_INFO_V1(mnist_hil_settings);
+int mnist_hil_drift_window = DRIFT_WINDOW_DEFAULT;
+int mnist_hil_drift_window_age = DRIFT_WINDOW_AGE_DEFAULT;
+int mnist_hil_drift_min_window = DRIFT_MIN_WINDOW_DEFAULT;
+double mnist_hil_drift_effect = DRIFT_EFFECT_DEFAULT;
+double mnist_hil_drift_significance = DRIFT_SIGNIFICANCE_DEFAULT;
+int mnist_hil_drift_breaches = DRIFT_BREACHES_DEFAULT;
+int mnist_hil_drift_cooldown = DRIFT_COOLDOWN_DEFAULT;
 
 static void
 define_serving(void)
@@ -254,6 +288,45 @@ mnist_hil_settings(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
 }
 
+static void
+define_drift(void)
+{
+	DefineCustomIntVariable("mnist_hil.drift_window",
+							"Readings that are compared with the reference, the newest ones.",
+							"Those by other models than the live one are left out.", &mnist_hil_drift_window,
+							DRIFT_WINDOW_DEFAULT, DRIFT_WINDOW_MIN, DRIFT_WINDOW_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.drift_window_age", "Age beyond which a reading is not among them.",
+							"Zero stands for any age.", &mnist_hil_drift_window_age, DRIFT_WINDOW_AGE_DEFAULT,
+							DRIFT_WINDOW_AGE_MIN, DRIFT_WINDOW_AGE_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.drift_min_window", "Readings without which nothing is said about drift.",
+							"With fewer in the window no feature counts as drifted, or as not drifted.",
+							&mnist_hil_drift_min_window, DRIFT_MIN_WINDOW_DEFAULT, DRIFT_MIN_WINDOW_MIN,
+							DRIFT_MIN_WINDOW_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomRealVariable(
+		"mnist_hil.drift_effect", "Population stability index from which on a feature may have drifted.",
+		"It has drifted where the test of mnist_hil.drift_significance says so, too.", &mnist_hil_drift_effect,
+		DRIFT_EFFECT_DEFAULT, DRIFT_EFFECT_MIN, DRIFT_EFFECT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomRealVariable("mnist_hil.drift_significance",
+							 "Probability that readings from the reference's distribution pass for drifted.",
+							 "It is divided by the number of features (Bonferroni).", &mnist_hil_drift_significance,
+							 DRIFT_SIGNIFICANCE_DEFAULT, DRIFT_SIGNIFICANCE_MIN, DRIFT_SIGNIFICANCE_MAX, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mnist_hil.drift_breaches", "Checks in a row that must find mnist_hil.drift_threshold exceeded.",
+		"Only then is drift a reason to train. A check counts if there are new readings.", &mnist_hil_drift_breaches,
+		DRIFT_BREACHES_DEFAULT, DRIFT_BREACHES_MIN, DRIFT_BREACHES_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mnist_hil.drift_cooldown", "Time after the start of a training run in which drift is no reason for another.",
+		"Runs that failed or were cancelled do not count.", &mnist_hil_drift_cooldown, DRIFT_COOLDOWN_DEFAULT,
+		DRIFT_COOLDOWN_MIN, DRIFT_COOLDOWN_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
 void
 settings_define(void)
 {
@@ -262,5 +335,6 @@ settings_define(void)
 	define_judgement();
 	define_decision();
 	define_keeping();
+	define_drift();
 	MarkGUCPrefixReserved("mnist_hil");
 }

@@ -471,17 +471,22 @@ static bool
 promote(int64 run_id, const TrainingParent *parent, const char *requested_by, const TrainingOutcome *outcome)
 {
 	Parameters parameters = {0};
+	Parameters version = {0};
 
 	add_int4(&parameters, outcome->model_version);
 	add_int8(&parameters, run_id);
 	add_text(&parameters, outcome->verdict);
 	add_text(&parameters, requested_by);
 	add_int4(&parameters, parent->version);
-	return execute("INSERT INTO %s.mnist_deployment (version, action, rollback_to, run_id, reason, deployed_by)"
-				   " SELECT $1, 'promote', d.id, $2, $3, $4"
-				   " FROM (SELECT id, version FROM %s.mnist_deployment ORDER BY id DESC LIMIT 1) d"
-				   " WHERE d.version = $5",
-				   &parameters) > 0;
+	if (execute("INSERT INTO %s.mnist_deployment (version, action, rollback_to, run_id, reason, deployed_by)"
+				" SELECT $1, 'promote', d.id, $2, $3, $4"
+				" FROM (SELECT id, version FROM %s.mnist_deployment ORDER BY id DESC LIMIT 1) d"
+				" WHERE d.version = $5",
+				&parameters) == 0)
+		return false;
+	add_int4(&version, outcome->model_version);
+	execute("SELECT %s.mnist_hil_drift_bind($1)", &version);
+	return true;
 }
 
 /* The feedback that the run had before it is no longer new; the run's row says by now that it has succeeded. */

@@ -48,6 +48,7 @@ BEGIN
     PERFORM mnist_hil_load(new_version);
     INSERT INTO mnist_deployment (version, action, rollback_to, reason, deployed_by)
     VALUES (new_version, new_action, new_rollback_to, new_reason, mnist_hil_invoker());
+    PERFORM mnist_hil_drift_bind(new_version);
     RETURN new_version;
 EXCEPTION
     WHEN unique_violation THEN

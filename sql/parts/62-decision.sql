@@ -13,15 +13,6 @@ CREATE FUNCTION mnist_hil_settings(
 COMMENT ON FUNCTION mnist_hil_settings() IS
     'the settings that the loop goes by, as of now; internal, but open to readers of views';
 
-CREATE FUNCTION mnist_hil_drift_share() RETURNS real
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-    SELECT NULL::real
-$$;
-COMMENT ON FUNCTION mnist_hil_drift_share() IS
-    'share of drifted features, 0 .. 1; NULL: not known; internal, but open to readers of mnist_retrain_decision';
-
 -- Each condition is a branch of its own, so that asking for one does not work out the others.
 CREATE VIEW mnist_retrain_decision AS
     SELECT 'new_labels'::text AS condition,
@@ -52,12 +43,19 @@ UNION ALL
     SELECT 'drift',
         d.share,
         s.drift_threshold,
-        coalesce(d.share > s.drift_threshold, false),
-        CASE WHEN d.share IS NULL THEN 'drift is not known'
+        coalesce(d.alarm AND d.share > s.drift_threshold, false),
+        CASE
+            WHEN d.share IS NULL THEN 'drift is not known'
             ELSE format('%s %% of the features have drifted, more than %s %% are a reason',
-                round((100 * d.share)::numeric, 1), round((100 * s.drift_threshold)::numeric, 1)) END
+                    round((100 * d.share)::numeric, 1), round((100 * s.drift_threshold)::numeric, 1))
+                || CASE
+                    WHEN d.share <= s.drift_threshold OR d.alarm THEN ''
+                    WHEN d.breaches < d.breaches_needed
+                        THEN format(', in %s looks in a row; this was one of %s', d.breaches_needed, d.breaches)
+                    ELSE format(', but not before %s, because of the last run', d.cooling_until::timestamp(0)) END
+        END
     FROM mnist_hil_settings() s
-    CROSS JOIN (SELECT mnist_hil_drift_share()::float8 AS share) d
+    LEFT JOIN mnist_drift_share d ON true
 UNION ALL
     SELECT 'accuracy',
         a.value,

@@ -171,6 +171,7 @@ BEGIN
         RETURN;
     END IF;
 
+    PERFORM mnist_hil_drift_update();
     PERFORM mnist_hil_watch();
 
     SELECT r.* INTO running FROM mnist_run r WHERE r.status = 'running';

@@ -143,7 +143,7 @@ UNION ALL
         ('mnist_hil_drift_threshold_ratio', s.drift_threshold)
     ) AS v (name, value)
 UNION ALL
-    SELECT 'mnist_hil_drift_ratio', '{}', mnist_hil_drift_share()
+    SELECT 'mnist_hil_drift_ratio', '{}', d.share FROM mnist_drift_share d
 UNION ALL
     SELECT 'mnist_hil_runs_total', jsonb_build_object('status', s.status), count(r.id)
     FROM unnest('{succeeded,failed,cancelled}'::text[]) AS s (status)

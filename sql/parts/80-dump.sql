@@ -19,3 +19,8 @@ SELECT pg_catalog.pg_extension_config_dump('mnist_dataset_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mnist_sample', '');
 SELECT pg_catalog.pg_extension_config_dump('mnist_event', '');
 SELECT pg_catalog.pg_extension_config_dump('mnist_event_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_drift_reference', 'WHERE id > 1');
+SELECT pg_catalog.pg_extension_config_dump('mnist_drift_reference_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_drift_histogram', 'WHERE reference_id > 1');
+SELECT pg_catalog.pg_extension_config_dump('mnist_drift_check', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_drift_check_id_seq', '');

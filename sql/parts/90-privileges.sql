@@ -24,6 +24,5 @@ $$;
 GRANT EXECUTE ON FUNCTION mnist_classify, mnist_probabilities, mnist_preprocess, mnist_png, mnist_ascii, mnist_draw,
     mnist_features, mnist_explain, mnist_explanation
     TO PUBLIC;
-GRANT EXECUTE ON FUNCTION mnist_hil_feature_catalog, mnist_hil_cache, mnist_hil_process_alive TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_hil_cache, mnist_hil_process_alive TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_hil_settings TO PUBLIC;
-GRANT EXECUTE ON FUNCTION mnist_hil_drift_share TO PUBLIC;

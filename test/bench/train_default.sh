@@ -44,3 +44,5 @@ psql -At -c "SELECT encode(weights, 'base64') FROM mnist_model ORDER BY version 
 	base64 -d >"$repo/sql/default.weights.new"
 mv "$repo/sql/default.weights.new" "$repo/sql/default.weights"
 ls -l "$repo/sql/default.weights"
+
+"$repo/test/bench/bundled_reference.sh"

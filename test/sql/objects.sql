@@ -34,6 +34,7 @@ ORDER BY a.attrelid::regclass::text, a.attnum;
 SELECT oid::regprocedure AS search_path_not_pinned, prosecdef, proconfig
 FROM routine r
 WHERE (prosecdef OR prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c'))
+    AND prokind <> 'a'
     AND 'search_path=pg_catalog, "My Schema", pg_temp' <> ALL (coalesce(proconfig, '{}'));
 
 -- What PUBLIC may call writes nothing, and does not run as the owner.
