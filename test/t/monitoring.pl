@@ -1,0 +1,185 @@
+# Monitoring as docker/ sets it up: Debian's prometheus-postgres-exporter asks a live cluster, Debian's Prometheus asks
+# the exporter, and whatever the dashboard wants to show is found.  All of it on the loopback interface, unprivileged.
+use strict;
+use warnings;
+
+use File::Copy;
+use HTTP::Tiny;
+use IPC::Run;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+for my $program (qw(prometheus promtool prometheus-postgres-exporter))
+{
+	plan skip_all => "$program is not installed (test/packages.sh install monitoring)"
+		unless grep { -x "$_/$program" } split /:/, $ENV{PATH};
+}
+
+my $home = PostgreSQL::Test::Utils::tempdir();
+my $http = HTTP::Tiny->new(timeout => 10);
+my @daemons;
+
+sub get
+{
+	my ($url) = @_;
+	my $answer = $http->get($url);
+
+	return $answer->{success} ? $answer->{content} : undef;
+}
+
+# What a PromQL expression comes to now: a list of samples.
+my $prometheus;
+sub query
+{
+	my ($expr) = @_;
+	my $answer = get("http://$prometheus/api/v1/query?" . $http->www_form_urlencode({ query => $expr }));
+
+	return defined $answer ? @{ decode_json($answer)->{data}{result} } : ();
+}
+
+# Wait until a piece of code gives something true.
+sub wait_for
+{
+	my ($code) = @_;
+
+	for (1 .. 300)
+	{
+		my $result = $code->();
+
+		return $result if $result;
+		sleep 0.1;
+	}
+	return;
+}
+
+sub start_daemon
+{
+	my ($name, @command) = @_;
+
+	push @daemons, IPC::Run::start(\@command, '<', '/dev/null', '&>', "$home/$name.log");
+	return;
+}
+
+END
+{
+	my $status = $?;
+
+	$_->kill_kill(grace => 5) for @daemons;
+	$? = $status;
+}
+
+# The rules, as they stand.
+my ($out, $err);
+ok(IPC::Run::run([ 'promtool', 'check', 'rules', 'docker/prometheus/alerts.yml' ], '&>', \$out), 'promtool finds nothing wrong with the rules')
+	or diag($out);
+ok(IPC::Run::run([ 'promtool', 'test', 'rules', 'test/prometheus/alerts_test.yml' ], '&>', \$out), 'each alert fires when it should')
+	or diag($out);
+
+# A cluster in which things have happened.
+my $node = PostgreSQL::Test::Cluster->new('monitoring');
+$node->init;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nmax_worker_processes = 16");
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION mnist_hil;
+	CREATE ROLE mnist_exporter LOGIN;
+	GRANT SELECT ON mnist_metrics TO mnist_exporter;
+	GRANT EXECUTE ON FUNCTION mnist_metrics_text TO mnist_exporter;
+	SELECT mnist_import_synthetic('base', 1200);
+	SELECT count(id) FROM mnist_predict_batch((SELECT array_agg(mnist_draw(i % 10, i, 56)) FROM generate_series(1, 100) AS i));
+	SELECT count(mnist_correct(id, (label + (id % 5 = 0)::int) % 10)) FROM mnist_prediction;
+	SELECT mnist_retrain(architectures => '{softmax}', strategy => 'from_scratch', epochs => 1, seed => 1);
+	SELECT mnist_retrain(learning_rate => 1e-9, epochs => 1, seed => 1);
+	SELECT mnist_activate(max(version)) FROM mnist_model;
+	SELECT mnist_rollback('only a test');
+});
+
+# The format, as Prometheus reads it.
+my $text = $node->safe_psql('postgres', 'SET ROLE mnist_exporter; SELECT mnist_metrics_text()');
+ok(IPC::Run::run([ 'promtool', 'check', 'metrics' ], '<', \"$text\n", '&>', \$out), 'promtool finds nothing wrong with mnist_metrics_text')
+	or diag($out);
+
+# The exporter and Prometheus, configured as in docker/ but for addresses and intervals.
+my $exporter = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
+$ENV{DATA_SOURCE_NAME} = 'host=' . $node->host . ' port=' . $node->port . ' user=mnist_exporter dbname=postgres sslmode=disable';
+start_daemon('exporter', 'prometheus-postgres-exporter', '--extend.query-path=docker/prometheus/queries.yaml',
+	'--disable-default-metrics', '--disable-settings-metrics', "--web.listen-address=$exporter");
+my $scraped = wait_for(sub { my $page = get("http://$exporter/metrics"); $page && $page =~ /^mnist_hil_model_version/m ? $page : undef });
+ok($scraped, 'the exporter answers') or diag(slurp_file("$home/exporter.log"));
+like($scraped, qr/^pg_exporter_last_scrape_error 0$/m, 'its queries have no error');
+
+$prometheus = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
+my $config = slurp_file('docker/prometheus/prometheus.yml');
+is($config =~ s/exporter:9187/$exporter/g, 1, 'Prometheus is told where the exporter is');
+$config =~ s/15s/1s/g;
+append_to_file("$home/prometheus.yml", $config);
+copy('docker/prometheus/alerts.yml', "$home/alerts.yml") or die;
+start_daemon('prometheus', 'prometheus', "--config.file=$home/prometheus.yml", "--storage.tsdb.path=$home/tsdb",
+	"--web.listen-address=$prometheus");
+ok(wait_for(sub { query('rate(mnist_hil_predictions_total[30s])') }), 'Prometheus has scraped it more than once')
+	or diag(slurp_file("$home/prometheus.log"));
+
+# Every figure arrives, under its name, with its labels.
+my $figures = decode_json($node->safe_psql('postgres', 'SELECT json_agg(m) FROM mnist_metrics m'));
+cmp_ok(scalar @$figures, '>', 50, 'there are figures');
+my @lost;
+for my $figure (@$figures)
+{
+	my $labels = join ',', map { "$_=\"$figure->{labels}{$_}\"" } sort keys %{ $figure->{labels} };
+	my @found = query("$figure->{name}\{$labels\}");
+	my $changes = $figure->{name} =~ /table_bytes|cache/;
+
+	push @lost, "$figure->{name}\{$labels\} $figure->{value}: " . encode_json(\@found)
+		unless @found == 1 && ($changes || abs($found[0]{value}[1] - $figure->{value}) <= 1e-6 * abs $figure->{value});
+}
+is(join("\n", @lost), '', 'every figure of mnist_metrics is found in Prometheus');
+
+# Everything that the dashboard shows, and that the alerts watch.
+my $dashboard = decode_json(slurp_file('docker/grafana/dashboards/mnist_hil.json'));
+my @expressions = map { map { $_->{expr} } @{ $_->{targets} || [] } } @{ $dashboard->{panels} };
+push @expressions, map { $_->{expr} =~ s/ > 0$//r } @{ $dashboard->{annotations}{list} };
+cmp_ok(scalar @expressions, '>', 25, 'the dashboard has expressions');
+for my $expression (@expressions)
+{
+	(my $now = $expression) =~ s/\$__rate_interval|2m/30s/g;
+	ok(scalar query($now), "found: $expression");
+}
+my %known = map { $_->{name} => 1 } @$figures;
+my $never_here = 'mnist_hil_(drift_ratio|run_(progress_ratio|images_per_second|loss))';
+for my $file (qw(docker/prometheus/alerts.yml docker/grafana/dashboards/mnist_hil.json))
+{
+	my @unknown = grep { !$known{$_} && !/^$never_here$/ } slurp_file($file) =~ /\b(mnist_hil_[a-z_]+)/g;
+
+	is(join(' ', @unknown), '', "$file names metrics that there are");
+}
+my $rules = decode_json(get("http://$prometheus/api/v1/rules"))->{data}{groups}[0]{rules};
+wait_for(sub { $rules = decode_json(get("http://$prometheus/api/v1/rules"))->{data}{groups}[0]{rules}; !grep { $_->{health} eq 'unknown' } @$rules });
+is(join(' ', map { "$_->{name}: $_->{lastError}" } grep { $_->{health} ne 'ok' } @$rules), '', 'Prometheus can evaluate every rule');
+is_deeply([ sort map { $_->{name} } grep { $_->{state} eq 'firing' && $_->{name} =~ /Down|Stuck/ } @$rules ], [], 'nothing is reported down');
+
+# During a retraining.
+$node->safe_psql('postgres', "SELECT mnist_retrain(wait => false, epochs => 60, seed => 1)");
+ok(wait_for(sub { query('mnist_hil_run_in_progress == 1') }), 'a run under way is seen');
+ok(wait_for(sub { query('mnist_hil_run_progress_ratio > 0') }), 'and how far it is');
+my $begun = time;
+is($node->safe_psql('postgres', "SELECT value FROM mnist_metrics WHERE name = 'mnist_hil_run_in_progress'"), '1', 'mnist_metrics answers meanwhile');
+cmp_ok(time - $begun, '<', 2, 'at once');
+
+# A look and a reading do not wait for each other.
+my $looking = $node->background_psql('postgres');
+$looking->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM mnist_metrics');
+is($node->safe_psql('postgres', "SET lock_timeout = '1s'; SELECT label IS NOT NULL FROM mnist_predict(mnist_draw(3))"), 't',
+	'a reading does not wait for a transaction that has looked');
+$looking->query_safe('COMMIT; BEGIN; SELECT mnist_predict(mnist_draw(4)); SELECT mnist_correct(max(id), 4) FROM mnist_prediction');
+is($node->safe_psql('postgres', "SET lock_timeout = '1s'; SELECT count(*) > 50 FROM mnist_metrics"), 't', 'nor a look for a reading');
+$looking->quit;
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM mnist_run WHERE status = 'running'");
+
+# It is found out when the database is gone.
+$node->stop('fast');
+ok(wait_for(sub { !query('mnist_hil_model_version') }), 'without the database there are no figures');
+
+done_testing();
