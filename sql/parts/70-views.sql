@@ -63,8 +63,24 @@ CREATE VIEW mnist_status AS
         last.id AS last_run,
         last.status AS last_run_status,
         last.verdict AS last_run_verdict,
-        last.finished_at AS last_run_finished_at
+        last.finished_at AS last_run_finished_at,
+        (SELECT r.id FROM mnist_run r WHERE r.decision = 'awaiting approval' ORDER BY r.id DESC LIMIT 1)
+            AS awaiting_approval,
+        decision.retrain_due,
+        decision.retrain_reasons,
+        retry.not_before AS retry_not_before,
+        coalesce(retry.given_up, false) AS given_up,
+        checks.schedule AS check_schedule,
+        checks.next_check
     FROM mnist_hil_cache() AS cache
+    CROSS JOIN (
+        SELECT count(*) FILTER (WHERE d.condition IN ('new_labels', 'failures')) = 2
+                OR bool_or(d.condition IN ('drift', 'accuracy')) IS TRUE AS retrain_due,
+            array_agg(d.explanation) AS retrain_reasons
+        FROM mnist_retrain_decision d
+        WHERE d.met) decision
+    LEFT JOIN mnist_hil_retry retry ON true
+    CROSS JOIN mnist_hil_check_job() AS checks
     LEFT JOIN mnist_live live ON true
     CROSS JOIN (
         SELECT count(*) AS labels, count(*) FILTER (WHERE l.new) AS new_labels
@@ -93,3 +109,11 @@ COMMENT ON COLUMN mnist_status.last_run IS 'the newest run that has ended';
 COMMENT ON COLUMN mnist_status.last_run_status IS 'succeeded, failed or cancelled';
 COMMENT ON COLUMN mnist_status.last_run_verdict IS 'why its model went live, or not';
 COMMENT ON COLUMN mnist_status.last_run_finished_at IS 'when it ended';
+COMMENT ON COLUMN mnist_status.awaiting_approval IS 'the newest run whose model waits for a person to let it go live';
+COMMENT ON COLUMN mnist_status.retrain_due IS 'whether there is a reason to retrain: see mnist_retrain_decision';
+COMMENT ON COLUMN mnist_status.retrain_reasons IS 'the conditions that are met';
+COMMENT ON COLUMN mnist_status.retry_not_before IS 'when mnist_check repeats a run that failed, at the earliest';
+COMMENT ON COLUMN mnist_status.given_up IS 'whether mnist_check repeats it no more until there are new data';
+COMMENT ON COLUMN mnist_status.check_schedule IS
+    'when mnist_check is called, as pg_cron has it; NULL: not scheduled, or in the pg_cron of another database';
+COMMENT ON COLUMN mnist_status.next_check IS 'when it is called next';

@@ -44,7 +44,7 @@ WHERE EXISTS (
         SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a
         WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')
     AND (provolatile = 'v' OR prosecdef OR proparallel = 'u')
-    AND proname NOT IN ('mnist_hil_cache', 'mnist_hil_process_alive')       -- they look, for views
+    AND proname NOT IN ('mnist_hil_cache', 'mnist_hil_process_alive', 'mnist_hil_check_job')    -- they look, for views
 ORDER BY 1;
 -- This is all of it.
 \pset footer off
