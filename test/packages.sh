@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # packages.sh: the Debian packages that this project needs; no other file lists them.
 #
-#   packages.sh list serve|run|test|monitoring|lint|coverage       print them
-#   packages.sh install serve|run|test|monitoring|lint|coverage    install those that are missing (root or sudo)
+#   packages.sh list serve|run|test|monitoring|bench|lint|coverage       print them
+#   packages.sh install serve|run|test|monitoring|bench|lint|coverage    install those that are missing (root or sudo)
 #
 # serve: a server that has it.  run: to build, install and use it, and for the demo.  test: what make test needs.
-# monitoring: what test/t/monitoring.pl needs besides, which is skipped without.  lint, coverage: what make lint and make
-# coverage need besides.
+# monitoring: what test/t/monitoring.pl needs besides, which is skipped without.  bench: what make bench compares
+# with.  lint, coverage: what make lint and make coverage need besides.
 set -euo pipefail
 
 # The major version of the server that pg_config stands for, else of the one that this distribution has.
@@ -64,6 +64,9 @@ packages()
 		monitoring)
 			echo prometheus prometheus-postgres-exporter
 			;;
+		bench)
+			echo python3-torch python3-numpy python3-pil python3-fastapi uvicorn wrk "postgresql-plpython3-$(server_version)"
+			;;
 		lint)
 			echo clang-format cppcheck
 			;;
@@ -71,7 +74,7 @@ packages()
 			echo lcov
 			;;
 		*)
-			echo "usage: $0 list|install serve|run|test|monitoring|lint|coverage" >&2
+			echo "usage: $0 list|install serve|run|test|monitoring|bench|lint|coverage" >&2
 			return 2
 			;;
 	esac
@@ -107,7 +110,7 @@ case ${1:-} in
 		fi
 		;;
 	*)
-		echo "usage: $0 list|install serve|run|test|monitoring|lint|coverage" >&2
+		echo "usage: $0 list|install serve|run|test|monitoring|bench|lint|coverage" >&2
 		exit 2
 		;;
 esac

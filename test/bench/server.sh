@@ -7,13 +7,24 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 bench_port=${BENCH_PORT:-54322}
+bench_bindir=$("$PG_CONFIG" --bindir)
+# Debian's own, which sees Debian's packages.
+bench_python=/usr/bin/python3
 bench_directory=$(mktemp -d "${TMPDIR:-/tmp}/mnist_hil_bench.XXXXXX")
-trap 'stop_private_server "$bench_directory" || true; rm -rf "$bench_directory"' EXIT
+# The process group of a service that is compared with, while it runs.
+bench_service=
+
+stop_service()
+{
+	[ -z "$bench_service" ] || kill -- "-$bench_service" 2>/dev/null || true
+	bench_service=
+}
+trap 'stop_service; stop_private_server "$bench_directory" || true; rm -rf "$bench_directory"' EXIT
 
 # psql as the server's superuser.
 bench_psql()
 {
-	as_server_user "$("$PG_CONFIG" --bindir)/psql" -X -q -v ON_ERROR_STOP=1 -h "$bench_directory" -p "$bench_port" \
+	as_server_user "$bench_bindir/psql" -X -q -v ON_ERROR_STOP=1 -h "$bench_directory" -p "$bench_port" \
 		-U bench -d bench "$@"
 }
 
@@ -23,9 +34,78 @@ smoke()
 	if [ -n "${BENCH_SMOKE:-}" ]; then echo "$1"; else echo "$2"; fi
 }
 
+# pgbench as the same, prepared statements, over the socket.
+bench_pgbench()
+{
+	as_server_user "$bench_bindir/pgbench" -n -M prepared -h "$bench_directory" -p "$bench_port" -U bench "$@" bench
+}
+
+# The middle one of the numbers on standard input.
+median()
+{
+	sort -n | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'
+}
+
+# calculate FORMAT EXPRESSION: of awk's.
+calculate()
+{
+	awk "BEGIN { printf \"$1\", ($2) }"
+}
+
+# milliseconds REPETITIONS SETTINGS STATEMENT: the median, in one session, after a first that does not count.
+milliseconds()
+{
+	{
+		echo "$2"
+		echo '\o /dev/null'
+		echo "$3;"
+		echo '\timing on'
+		for _ in $(seq "$1"); do echo "$3;"; done
+	} | bench_psql | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | median
+}
+
+# result ROW WHAT OURS THEIRS RATIO BAR AIM: a line of the table that every benchmark adds to; - where there is none.
+result()
+{
+	printf 'row %-3s | %-64s | %-16s | %-22s | %-14s | %-22s | %s\n' "$@"
+}
+
+# Is a module of Python here?  What is compared with must not be missing in a full run, which installs it.
+alternative()
+{
+	"$bench_python" -c "import $1" 2>/dev/null && return
+	echo "not compared with $1, which is not installed"
+	return 1
+}
+
+# The data set's test images as PNGs, in a table "png"; and keras_cnn, trained for a little while, live.
+keras_cnn_live()
+{
+	bench_psql -o /dev/null <<-SQL
+		CREATE TABLE png AS
+		SELECT row_number() OVER (ORDER BY ordinal) AS id, mnist_png(pixels) AS png, pixels
+		FROM mnist_sample WHERE split = 'test';
+		VACUUM ANALYZE png;
+		SELECT mnist_activate(model_version) FROM mnist_retrain(strategy => 'from_scratch', architectures => '{keras_cnn}',
+			epochs => 1, seed => 1, promote => false);
+	SQL
+}
+
+# The PNG of row N of that table, or of file F, as pgbench takes bytes.
+png_of_row()
+{
+	bench_psql -At -c "SELECT png FROM png WHERE id = $1"
+}
+
+png_of_file()
+{
+	printf '\\x%s' "$(od -An -v -tx1 "$1" | tr -d ' \n')"
+}
+
 [ -n "${BENCH_SMOKE:-}" ] || echo "machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores"
 if [ "$(id -u)" = 0 ]; then
 	build_and_install
+	[ -n "${BENCH_SMOKE:-}" ] || "$repo/test/packages.sh" install bench
 	chown "$(server_user)" "$bench_directory"
 fi
 start_private_server "$bench_directory" "$bench_directory" "$bench_port" bench

@@ -18,6 +18,11 @@ const ROUNDS = SMOKE ? 1 : 5;
 const REPETITIONS = SMOKE ? 1 : 15;
 const MICROSECONDS_A_REPETITION = SMOKE ? 1000 : 20000;
 const BATCHES = [1, 64];
+// Rows, bars and aims of the comparison, by architecture and batch; for the lines "row ..." that all benchmarks print.
+const ROWS = {
+	keras_cnn: { 1: [1, 1.6, 2.5], 64: [2, 1.3, 2.5] },
+	default: { 1: [3, 1.3, 2.5], 64: [3, 1.3, 2.5] },
+};
 const ARCHITECTURES = ['softmax', 'mlp', 'lenet5', 'keras_cnn', 'default'];
 
 function median(numbers) {
@@ -65,6 +70,7 @@ async function main() {
 	const [directory, program, ...names] = process.argv.slice(2);
 	if (program === undefined) throw new Error('usage: node bench.js DIRECTORY BENCH_FORWARD [ARCHITECTURE...]');
 	const overhead = {};
+	const results = [];
 	console.log(`${os.cpus()[0].model}, ONNX Runtime ${ort.env.versions.node}, one thread, microseconds an image`);
 	console.log('architecture  batch      ours    kernels   ONNX Runtime       net     ratio (net / ours)');
 	for (const name of ['softmax', ...(names.length > 0 ? names : ARCHITECTURES).filter((n) => n !== 'softmax')]) {
@@ -93,8 +99,16 @@ async function main() {
 				`${name.padEnd(12)} ${String(batch).padStart(6)} ${our.toFixed(2).padStart(9)} ${isa.padStart(10)} ` +
 					`${their.toFixed(2).padStart(14)} ${net.toFixed(2).padStart(9)} ` +
 					(name === 'softmax' ? '    (the cost of a call)' : `${(net / our).toFixed(2).padStart(9)}`));
+			if (name in ROWS) {
+				const [row, bar, aim] = ROWS[name][batch];
+				results.push(
+					[`row ${String(row).padEnd(3)}`, `${name} forward, batch ${batch}, against ONNX Runtime`.padEnd(64),
+						`${our.toFixed(2)} us`.padEnd(16), `${net.toFixed(2)} us`.padEnd(22), (net / our).toFixed(2).padEnd(14),
+						String(bar).padEnd(22), aim].join(' | '));
+			}
 		}
 	}
+	for (const result of results) console.log(result);
 }
 
 main().catch((error) => {

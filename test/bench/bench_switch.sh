@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# bench_switch.sh: switching the live model under load: 8 clients read all the time while another session switches
+# between three models.  Row 11.
+#
+# Each reading is stored with its model's version and the moment its transaction began, so the readings themselves
+# tell: none failed; each has exactly the probabilities that its version gives; and none that
+# began after a switch had been committed is of the version before it.
+. "$(dirname "$0")/server.sh"
+
+seconds=$(smoke 1 10)
+keras_cnn_live
+bench_psql -o /dev/null -c "SELECT mnist_retrain(strategy => 'from_scratch', architectures => '{mlp}', epochs => 1, promote => false)"
+arguments=()
+for i in 1 2 3 4 5 6 7 8; do
+	echo "SELECT * FROM mnist_predict(:png$i);" >"$bench_directory/predict-$i.sql"
+	arguments+=(-D "png$i=$(png_of_row "$i")" -f "$bench_directory/predict-$i.sql")
+done
+bench_psql -c 'CREATE TABLE switched (version int, begun timestamptz, committed timestamptz)'
+
+# load NAME SECONDS CLIENTS: pgbench's log to NAME.*, its report to NAME.
+load()
+{
+	bench_pgbench -c "$3" -T "$2" -l --log-prefix="$bench_directory/$1.log" "${arguments[@]}" >"$bench_directory/$1" 2>&1
+}
+
+# switches SECONDS: ten a second.
+switches()
+{
+	for ((i = 0; i < 10 * $1; i++)); do
+		echo 'SELECT clock_timestamp() AS begun \gset'
+		echo "SELECT mnist_activate($((i % 3 + 1))) AS version \gset"
+		echo "INSERT INTO switched VALUES (:version, :'begun', clock_timestamp());"
+		echo 'SELECT pg_sleep(0.1) \g /dev/null'
+	done | bench_psql
+}
+
+# The mean latency in a report, in milliseconds.
+latency()
+{
+	sed -n 's/^latency average = \([0-9.]*\) ms.*/\1/p' "$bench_directory/$1"
+}
+
+for round in $(seq "$(smoke 1 3)"); do
+	load steady "$seconds" 8
+	steady+=("$(latency steady)")
+	load switching "$seconds" 8 &
+	switches "$seconds"
+	wait $!
+	switching+=("$(latency switching)")
+	failed+=("$(sed -n 's/^number of failed transactions: \([0-9]*\).*/\1/p' "$bench_directory/switching")")
+done
+steady=$(printf '%s\n' "${steady[@]}" | median)
+switching=$(printf '%s\n' "${switching[@]}" | median)
+
+# What each version says of the images that were read.
+bench_psql -c 'CREATE TABLE truth (model_version int, image bytea, probabilities real[])'
+for version in 1 3 2; do
+	bench_psql -o /dev/null -c "SELECT mnist_activate($version)" -c "INSERT INTO truth SELECT $version, png, mnist_probabilities(png) FROM png WHERE id <= 8"
+done
+read -r readings mixed late <<<"$(bench_psql -At -F ' ' -c "
+	SELECT count(*), count(*) FILTER (WHERE t.probabilities IS DISTINCT FROM p.probabilities),
+		count(*) FILTER (WHERE p.model_version = s.previous)
+	FROM mnist_prediction p LEFT JOIN truth t USING (model_version, image)
+		LEFT JOIN (SELECT lag(version) OVER w AS previous, committed, lead(committed, 1, 'infinity') OVER w AS next
+			FROM switched WINDOW w AS (ORDER BY begun)) s ON p.created_at > s.committed AND p.created_at < s.next")"
+switches=$(bench_psql -At -c 'SELECT count(*) FROM switched')
+what="$switches switches, $readings readings by 8 clients:"
+result 11 "$what failed" "$(printf '%s\n' "${failed[@]}" | awk '{ sum += $1 } END { print sum }')" - - 0 -
+result 11 "$what not exactly what their version gives" "$mixed" - - 0 -
+result 11 "$what begun after the commit, yet of the old version" "$late" - - 0 -
+result 11 'mean latency of 8 clients, 10 switches a second, over none' "$switching ms" "$steady ms" \
+	"+ $(calculate %.3f "$switching - $steady") ms" '+ 1 ms' -
+
+# first STATEMENT: milliseconds of the first reading of an open session after another session has executed that.
+first()
+{
+	{
+		echo '\o /dev/null'
+		echo '\timing on'
+		for ((i = 0; i < $(smoke 3 25); i++)); do
+			echo "\\! '$bench_bindir/psql' -X -q -o /dev/null -h '$bench_directory' -p $bench_port -U bench -c 'SELECT $1' bench"
+			for _ in 1 2; do echo 'SELECT mnist_classify(png) FROM png WHERE id = 1;'; done
+		done
+	} | bench_psql |
+		sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | awk 'NR > 2 && NR % 2 == 1' | median
+}
+
+switched=$(first 'mnist_activate(3 - version) FROM mnist_live')
+other=$(first 'version FROM mnist_live')
+result 11 "a session's first reading after a switch elsewhere, over one after a query elsewhere" "$switched ms" "$other ms" \
+	"+ $(calculate %.3f "$switched - $other") ms" '+ 1 ms' -
