@@ -334,7 +334,7 @@ result_row(FunctionCallInfo fcinfo, const RetrainRequest *request, bool finished
 	if (finished)
 	{
 		values[1] = Int32GetDatum(outcome->model_version);
-		values[2] = BoolGetDatum(outcome->promoted);
+		values[2] = BoolGetDatum(outcome->decision == TRAINING_PROMOTED);
 		values[3] = CStringGetTextDatum(outcome->verdict);
 		nulls[1] = nulls[2] = nulls[3] = false;
 		put_float(values, nulls, 4, training_accuracy(&outcome->candidate.sets[TRAINING_SET_TEST]));
@@ -347,33 +347,18 @@ result_row(FunctionCallInfo fcinfo, const RetrainRequest *request, bool finished
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls));
 }
 
-/*
- * mnist_retrain(strategy text, architectures text[], epochs int, seed bigint, wait boolean, datasets text[],
- *				 learning_rate real, batch_size int, promote boolean)
- *
- * Train a model on base data and feedback, and let it go live if the gate passes it.  Returns one row: the run and,
- * unless wait is false, what came of it.  The errors are those of the checks above, or the run's own.
- */
 Datum
-mnist_retrain(PG_FUNCTION_ARGS)
+retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, bool wait)
 {
-	TrainingOptions *options = palloc0(sizeof(TrainingOptions));
 	NameData invoker;
-	bool wait;
 	dsm_segment *segment;
 	RetrainRequest *request;
 	BackgroundWorkerHandle *handle;
 	RetrainState state;
 	Datum row;
 
-	PreventCommandIfReadOnly("mnist_retrain()");
-	PreventCommandDuringRecovery("mnist_retrain()");
-	read_arguments(fcinfo, options);
-	wait = PG_GETARG_BOOL(ARG_WAIT);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (!PG_ARGISNULL(ARG_DATASETS))
-		set_datasets(options, PG_GETARG_ARRAYTYPE_P(ARG_DATASETS));
 	check_ready(options, wait);
 	read_invoker(&invoker);
 	SPI_finish();
@@ -405,7 +390,30 @@ mnist_retrain(PG_FUNCTION_ARGS)
 	cancel_on_dsm_detach(segment, terminate_trainer, PointerGetDatum(handle));
 	dsm_detach(segment);
 	pfree(handle);
-	PG_RETURN_DATUM(row);
+	return row;
+}
+
+/*
+ * mnist_retrain(strategy text, architectures text[], epochs int, seed bigint, wait boolean, datasets text[],
+ *				 learning_rate real, batch_size int, promote boolean)
+ *
+ * Train a model on base data and feedback, and let it go live if the gate passes it.  Returns one row: the run and,
+ * unless wait is false, what came of it.  The errors are those of the checks above, or the run's own.
+ */
+Datum
+mnist_retrain(PG_FUNCTION_ARGS)
+{
+	TrainingOptions *options = palloc0(sizeof(TrainingOptions));
+
+	PreventCommandIfReadOnly("mnist_retrain()");
+	PreventCommandDuringRecovery("mnist_retrain()");
+	read_arguments(fcinfo, options);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (!PG_ARGISNULL(ARG_DATASETS))
+		set_datasets(options, PG_GETARG_ARRAYTYPE_P(ARG_DATASETS));
+	SPI_finish();
+	PG_RETURN_DATUM(retrain_request(fcinfo, options, PG_GETARG_BOOL(ARG_WAIT)));
 }
 
 /*

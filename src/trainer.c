@@ -90,7 +90,9 @@ open_run(Run *run)
 {
 	record_begin();
 	record_check_data(&run->options);
-	record_read_parent(&run->parent, TopMemoryContext);
+	if (run->options.reproduces != 0)
+		record_check_software(&run->options);
+	record_read_parent(&run->parent, run->options.parent_version, TopMemoryContext);
 	if (run->options.strategy == TRAINING_FINE_TUNE)
 	{
 		nn_net_format(&run->parent.net, run->options.network, sizeof(run->options.network));
@@ -102,6 +104,18 @@ open_run(Run *run)
 	run->request->run_id = run->options.run_id = run->id;
 	announce(run->request, RETRAIN_RUNNING);
 	record_open_snapshot(&run->options);
+}
+
+/* A run that is repeated needs as many processes as it had, for its sums depend on them. */
+static void
+check_processes(const Run *run)
+{
+	if (run->options.reproduces != 0 && run->crew->shared->nprocesses != run->options.processes)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("run %lld cannot be reproduced", (long long) run->options.reproduces),
+						errdetail("It was trained by %d processes; now there are %d.", run->options.processes,
+								  run->crew->shared->nprocesses),
+						errhint("Increase max_worker_processes.")));
 }
 
 /* Load the samples in all processes under one snapshot. */
@@ -232,12 +246,14 @@ static void
 make_run(Run *run)
 {
 	TrainingOutcome *outcome = &run->request->outcome;
-	bool passed;
+	TrainingComparison comparison[TRAINING_NSETS];
+	char *gate;
 
 	open_run(run);
 	run->crew = training_crew_create(&run->options, &run->parent, run->request->database, run->request->owner);
 	run->crew->hook = after_step;
 	run->crew->hook_context = run;
+	check_processes(run);
 	load_data(run);
 	plan_steps(run);
 	init_values(run);
@@ -248,11 +264,10 @@ make_run(Run *run)
 	if (!run->options.frozen_stats)
 		training_crew_command(run->crew, TRAINING_CALIBRATE);
 	training_gate_choose(run->crew);
-	outcome->candidate = training_gate_read(run->crew, TRAINING_VALUES, JUDGING_SETS);
-	outcome->live = training_gate_read(run->crew, TRAINING_LIVE, JUDGING_SETS);
-	passed = training_gate_judge(&run->options, run->parent.version, outcome);
+	training_gate_compare(run->crew, JUDGING_SETS, comparison, outcome);
+	gate = training_gate_judge(&run->options, run->parent.version, comparison, outcome);
 	record_success(run->id, &run->options, &run->parent, &run->crew->net,
-				   training_crew_vector(run->crew, TRAINING_VALUES), passed, NameStr(run->request->requested_by),
+				   training_crew_vector(run->crew, TRAINING_VALUES), gate, NameStr(run->request->requested_by),
 				   outcome);
 	training_crew_end(run->crew);
 	outcome->seconds = (float) seconds_since(run->started);

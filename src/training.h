@@ -5,6 +5,7 @@
  *
  *	retrain.c			the SQL function: checks its arguments, starts the trainer, waits for its reply
  *	trainer.c			the trainer: the run from its row to its verdict
+ *	reproduce.c			the SQL function that has a run done again from its record
  *	training_options.c	every hyperparameter, per strategy
  *	training_process.c	what starting a process takes, and errors that cross from one to another
  *	training_record.c	what a run writes into the tables
@@ -66,13 +67,14 @@ typedef struct TrainingOptions
 	float feedback_share; /* of each batch that is feedback, at most */
 	int feedback_repeats; /* how often an epoch may show the same feedback image */
 	NnAugment augment;
-	bool promote;	  /* go live if the gate lets it pass */
-	int processes;	  /* asked for, the trainer included */
-	int memory_kb;	  /* over all processes */
-	uint32 sets;	  /* which sets to load, as TRAINING_SET_BITs */
-	int base_limit;	  /* training images of the base data to load, about; 0: all */
-	int64 run_id;	  /* whose feedback to load; set once the run has its row */
-	int64 reproduces; /* the run to repeat, or 0 */
+	bool promote;		/* go live if the gate lets it pass */
+	int processes;		/* asked for, the trainer included */
+	int memory_kb;		/* over all processes */
+	uint32 sets;		/* which sets to load, as TRAINING_SET_BITs */
+	int base_limit;		/* training images of the base data to load, about; 0: all */
+	int64 run_id;		/* whose feedback to load; set once the run has its row */
+	int64 reproduces;	/* the run to repeat, or 0 */
+	int parent_version; /* where to start from, and what to compare with; 0: the live model */
 	double annotator_share;
 	int annotator_labels;
 	bool require_approval; /* what passes the gate waits for a person */
@@ -124,6 +126,16 @@ typedef struct TrainingScores
 	TrainingScore sets[TRAINING_NSETS];
 } TrainingScores;
 
+/* Two models on the same images of a set, by the digit that each shows. */
+typedef struct TrainingComparison
+{
+	int64 images[NN_CLASSES];
+	int64 candidate[NN_CLASSES];	  /* that the candidate reads correctly */
+	int64 live[NN_CLASSES];			  /* that the live model does */
+	int64 candidate_only[NN_CLASSES]; /* that only the candidate does */
+	int64 live_only[NN_CLASSES];	  /* that only the live model does */
+} TrainingComparison;
+
 /* Share of images read correctly; NaN if there are none. */
 static inline float
 training_accuracy(const TrainingScore *score)
@@ -149,11 +161,20 @@ typedef struct TrainingError
 	char hint[TRAINING_MAX_MESSAGE];
 } TrainingError;
 
+/* What becomes of a run's model. */
+typedef enum TrainingDecision
+{
+	TRAINING_REJECTED,
+	TRAINING_NOT_PROMOTED, /* nobody wants it live */
+	TRAINING_AWAITING_APPROVAL,
+	TRAINING_PROMOTED
+} TrainingDecision;
+
 /* What a run came to; NaN stands for a figure that there is none of. */
 typedef struct TrainingOutcome
 {
 	int model_version;
-	bool promoted;
+	TrainingDecision decision;
 	char verdict[TRAINING_MAX_MESSAGE];
 	TrainingScores candidate;
 	TrainingScores live;
@@ -188,9 +209,22 @@ typedef struct RetrainRequest
 	TrainingError error;
 } RetrainRequest;
 
+/* ---- retrain.c ---- */
+
+/*
+ * Have a trainer do a run, as the SQL function at hand was called to, and return its row.  Without wait it holds only
+ * the run.  Throws what is in the way, and the run's own errors.
+ */
+extern Datum retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, bool wait);
+
+/* ---- reproduce.c ---- */
+
+/* ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE with what is missing for a run to be repeated, unless that is empty. */
+extern void training_check_nothing_missing(int64 run_id, const char *missing);
+
 /* ---- training_record.c ---- */
 
-/* The live model, as the run found it. */
+/* The model that the run starts from, and is compared with: the live one, as the run found it. */
 typedef struct TrainingParent
 {
 	int version;
@@ -204,7 +238,8 @@ extern void record_commit(void);
 extern void record_check_data(const TrainingOptions *options);
 extern int64 record_running(void);
 extern void record_refuse(int64 run_id) pg_attribute_noreturn();
-extern void record_read_parent(TrainingParent *parent, MemoryContext context);
+extern void record_read_parent(TrainingParent *parent, int version, MemoryContext context);
+extern void record_check_software(const TrainingOptions *options);
 extern int64 record_start(const TrainingOptions *options, const TrainingParent *parent, const char *requested_by,
 						  const TrainingCause *cause);
 extern void record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRAINING_NSETS],
@@ -219,7 +254,7 @@ extern void record_failure(int64 run_id, const ErrorData *edata);
 extern void record_open_snapshot(const TrainingOptions *options);
 extern char *record_read_data(const TrainingOptions *options, MemoryContext context);
 extern void record_success(int64 run_id, const TrainingOptions *options, const TrainingParent *parent,
-						   const NnNet *net, const float *values, bool passed, const char *requested_by,
+						   const NnNet *net, const float *values, const char *gate, const char *requested_by,
 						   TrainingOutcome *outcome);
 
 /* ---- training_data.c ---- */
@@ -284,15 +319,17 @@ typedef enum TrainingCommand
 	TRAINING_LOAD,		/* the samples */
 	TRAINING_STEPS,		/* steps of training */
 	TRAINING_CALIBRATE, /* batch norm on images as they are */
-	TRAINING_EVALUATE	/* read sets with a vector's weights */
+	TRAINING_EVALUATE,	/* read sets with a vector's weights */
+	TRAINING_COMPARE	/* read sets with TRAINING_VALUES and with TRAINING_LIVE */
 } TrainingCommand;
 
 /* What one process tells the others; written by it alone, read after the next meeting. */
 typedef struct TrainingSlot
 {
-	int64 totals[TRAINING_NSETS]; /* images of its shares */
-	TrainingScore step;			  /* of the last step */
-	TrainingScores scores;		  /* of the last TRAINING_EVALUATE */
+	int64 totals[TRAINING_NSETS];				   /* images of its shares */
+	TrainingScore step;							   /* of the last step */
+	TrainingScores scores;						   /* of the last TRAINING_EVALUATE */
+	TrainingComparison comparison[TRAINING_NSETS]; /* of the last TRAINING_COMPARE */
 } TrainingSlot;
 
 /* The run's segment; the vectors follow it. */
@@ -327,7 +364,7 @@ typedef struct TrainingShared
 	int64 all_steps;
 	double feedback_share; /* of each batch */
 	TrainingVector vector; /* TRAINING_EVALUATE */
-	uint32 sets;
+	uint32 sets;		   /* and TRAINING_COMPARE */
 
 	TrainingSlot slots[TRAINING_MAX_PROCESSES]; /* by rank */
 } TrainingShared;
@@ -395,6 +432,9 @@ extern void training_loop_calibrate(TrainingCrew *crew);
 /* Do TRAINING_EVALUATE: read this process's share of the sets. */
 extern void training_loop_evaluate(TrainingCrew *crew);
 
+/* Do TRAINING_COMPARE: read this process's share of the sets with the candidate and with the live model. */
+extern void training_loop_compare(TrainingCrew *crew);
+
 /* Learning rate at a step of all_steps. */
 extern float training_loop_learning_rate(const TrainingOptions *options, int64 step, int64 all_steps);
 
@@ -406,7 +446,17 @@ extern TrainingScores training_gate_read(TrainingCrew *crew, TrainingVector vect
 /* Leave the candidate in TRAINING_VALUES. */
 extern void training_gate_choose(TrainingCrew *crew);
 
-/* Judge candidate against live by the figures in outcome; writes the verdict.  True: it passes. */
-extern bool training_gate_judge(const TrainingOptions *options, int live_version, TrainingOutcome *outcome);
+/* Read sets with candidate and live model, all processes together; their scores go into the outcome. */
+extern void training_gate_compare(TrainingCrew *crew, uint32 sets, TrainingComparison comparison[TRAINING_NSETS],
+								  TrainingOutcome *outcome);
+
+/*
+ * Judge the candidate; writes the outcome's decision and verdict.  Returns all figures as JSON, for mnist_run.gate.
+ */
+extern char *training_gate_judge(const TrainingOptions *options, int live_version,
+								 const TrainingComparison comparison[TRAINING_NSETS], TrainingOutcome *outcome);
+
+/* A decision as in mnist_run.decision. */
+extern const char *training_decision_name(TrainingDecision decision);
 
 #endif /* MNIST_HIL_TRAINING_H */

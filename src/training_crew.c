@@ -306,6 +306,9 @@ carry_out(TrainingCrew *crew)
 		case TRAINING_EVALUATE:
 			training_loop_evaluate(crew);
 			break;
+		case TRAINING_COMPARE:
+			training_loop_compare(crew);
+			break;
 	}
 	MemoryContextSwitchTo(oldcontext);
 	training_crew_wait(crew);

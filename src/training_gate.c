@@ -1,10 +1,17 @@
 /*
  * training_gate.c: choosing the candidate, and is it to go live?
  *
- * Candidate and live model read the same images.  The candidate passes if it reads base validation images no
- * worse than the live model, within a margin, and held-out feedback no worse.  Test images are read by both
- * and reported; nothing here looks at the result.  Held-out feedback takes no part in choosing the candidate
- * either.
+ * Candidate and live model read the same images, and what is judged by is on which of them they differ.  The candidate
+ * passes if all of this holds:
+ *
+ *	- on base validation it does not read fewer images than the live model by more than a margin;
+ *	- no digit is lost there: that is, none is read worse by more than a floor, in a way that chance does not explain
+ *	  (McNemar's exact test on that digit's images; it takes at least six of them that only the live model reads);
+ *	- it reads no fewer images of held-out feedback; and where there are enough of these, and enough of them that the
+ *	  live model misreads, it reads more, unless it is significantly better on base validation.
+ *
+ * Test images are read by both and reported; nothing here looks at the result.  Held-out feedback takes no part in
+ * choosing the candidate either.
  *
  * Fine-tuning ends with a look back: weights on the straight line between the live model's and the tuned ones
  * read about as well as either end, and somewhere on it most of what was learnt is there and least is lost
@@ -13,8 +20,23 @@
  */
 #include "training.h"
 
+#include "common/shortest_dec.h"
+#include "lib/stringinfo.h"
+
+PG_FUNCTION_INFO_V1(mnist_mcnemar);
+
 /* The candidate may lose this share of the base validation images, for noise. */
 #define VALIDATION_MARGIN 0.001
+
+/* ... and this share of those of each digit, */
+#define DIGIT_FLOOR 0.005
+
+/* or more where the difference may be chance: p-value of McNemar's test. */
+#define SIGNIFICANT 0.05
+
+/* Images of held-out feedback, and misread ones among them, from which on it must be read better. */
+#define MIN_HELD_OUT 20
+#define MIN_TO_GAIN 5
 
 /* ... and is chosen to lose no more than this, where there is a choice. */
 #define CHOICE_MARGIN 0.0005
@@ -109,27 +131,200 @@ training_gate_choose(TrainingCrew *crew)
 		blend(crew, 1.0f);
 }
 
-bool
-training_gate_judge(const TrainingOptions *options, int live_version, TrainingOutcome *outcome)
+void
+training_gate_compare(TrainingCrew *crew, uint32 sets, TrainingComparison comparison[TRAINING_NSETS],
+					  TrainingOutcome *outcome)
 {
-	const TrainingScore *validation = &outcome->candidate.sets[TRAINING_SET_VALIDATION];
-	const TrainingScore *live_validation = &outcome->live.sets[TRAINING_SET_VALIDATION];
+	memset(comparison, 0, sizeof(TrainingComparison) * TRAINING_NSETS);
+	crew->shared->sets = sets;
+	training_crew_command(crew, TRAINING_COMPARE);
+	for (int i = 0; i < TRAINING_NSETS; i++)
+	{
+		TrainingScore *candidate = &outcome->candidate.sets[i];
+		TrainingScore *live = &outcome->live.sets[i];
+
+		*candidate = *live = (TrainingScore){0};
+		for (int rank = 0; sets & TRAINING_SET_BIT(i) && rank < crew->shared->nprocesses; rank++)
+			for (int c = 0; c < NN_CLASSES; c++)
+			{
+				const TrainingComparison *part = &crew->shared->slots[rank].comparison[i];
+
+				comparison[i].images[c] += part->images[c];
+				comparison[i].candidate[c] += part->candidate[c];
+				comparison[i].live[c] += part->live[c];
+				comparison[i].candidate_only[c] += part->candidate_only[c];
+				comparison[i].live_only[c] += part->live_only[c];
+			}
+		for (int c = 0; c < NN_CLASSES; c++)
+		{
+			candidate->images += comparison[i].images[c];
+			candidate->correct += comparison[i].candidate[c];
+			live->correct += comparison[i].live[c];
+		}
+		live->images = candidate->images;
+	}
+}
+
+/* A set's figures over all digits. */
+typedef struct Figures
+{
+	int64 images;
+	int64 candidate;
+	int64 live;
+	int64 candidate_only;
+	int64 live_only;
+	double p; /* of McNemar's test */
+} Figures;
+
+static Figures
+figures_of(const TrainingComparison *comparison, int from, int to)
+{
+	Figures sum = {0};
+
+	for (int c = from; c < to; c++)
+	{
+		sum.images += comparison->images[c];
+		sum.candidate += comparison->candidate[c];
+		sum.live += comparison->live[c];
+		sum.candidate_only += comparison->candidate_only[c];
+		sum.live_only += comparison->live_only[c];
+	}
+	sum.p = nn_mcnemar(sum.candidate_only, sum.live_only);
+	return sum;
+}
+
+/* Append figures as members of a JSON object. */
+static void
+append_figures(StringInfo json, const Figures *figures)
+{
+	char p[DOUBLE_SHORTEST_DECIMAL_LEN];
+
+	double_to_shortest_decimal_buf(figures->p, p);
+	appendStringInfo(json,
+					 "\"images\": %lld, \"candidate_correct\": %lld, \"live_correct\": %lld,"
+					 " \"candidate_only\": %lld, \"live_only\": %lld, \"p_value\": %s",
+					 (long long) figures->images, (long long) figures->candidate, (long long) figures->live,
+					 (long long) figures->candidate_only, (long long) figures->live_only, p);
+}
+
+static void
+append_set(StringInfo json, const char *name, const TrainingComparison *comparison)
+{
+	Figures figures = figures_of(comparison, 0, NN_CLASSES);
+
+	appendStringInfo(json, ", \"%s\": {", name);
+	append_figures(json, &figures);
+	appendStringInfoChar(json, '}');
+}
+
+/* Is a digit lost, going by its validation images? */
+static bool
+digit_lost(const Figures *digit)
+{
+	return (double) (digit->live - digit->candidate) > DIGIT_FLOOR * (double) digit->images && digit->p < SIGNIFICANT;
+}
+
+/* Is a candidate that reads as much of the held-out feedback right as the live model good enough? */
+static bool
+equal_will_do(const Figures *held_out, const Figures *validation)
+{
+	if (held_out->images < MIN_HELD_OUT || held_out->images - held_out->live < MIN_TO_GAIN)
+		return true;
+	return validation->candidate > validation->live && validation->p < SIGNIFICANT;
+}
+
+/* What speaks against the candidate, in words, and all figures as JSON. */
+static char *
+weigh(const TrainingComparison comparison[TRAINING_NSETS], StringInfo json)
+{
+	Figures validation = figures_of(&comparison[TRAINING_SET_VALIDATION], 0, NN_CLASSES);
+	Figures held_out = figures_of(&comparison[TRAINING_SET_HELD_OUT], 0, NN_CLASSES);
+	int64 margin = (int64) (VALIDATION_MARGIN * (double) validation.images);
+	StringInfoData against;
+
+	initStringInfo(&against);
+	appendStringInfoString(json, "\"digits\": [");
+	if (validation.candidate + margin < validation.live)
+		appendStringInfoString(&against, ", worse on validation images");
+	for (int c = 0; c < NN_CLASSES; c++)
+	{
+		Figures digit = figures_of(&comparison[TRAINING_SET_VALIDATION], c, c + 1);
+		bool lost = digit_lost(&digit);
+
+		appendStringInfo(json, "%s{\"digit\": %d, ", c > 0 ? ", " : "", c);
+		append_figures(json, &digit);
+		appendStringInfo(json, ", \"lost\": %s}", lost ? "true" : "false");
+		if (lost)
+			appendStringInfo(&against, ", worse on digit %d", c);
+	}
+	appendStringInfoChar(json, ']');
+	if (held_out.candidate < held_out.live)
+		appendStringInfoString(&against, ", worse on held-out feedback");
+	else if (held_out.candidate == held_out.live && !equal_will_do(&held_out, &validation))
+		appendStringInfoString(&against, ", no better on held-out feedback");
+	append_set(json, "validation", &comparison[TRAINING_SET_VALIDATION]);
+	append_set(json, "feedback", &comparison[TRAINING_SET_HELD_OUT]);
+	append_set(json, "test", &comparison[TRAINING_SET_TEST]);
+	appendStringInfo(json,
+					 ", \"validation_margin\": %g, \"digit_floor\": %g, \"significant\": %g, \"min_held_out\": %d,"
+					 " \"min_to_gain\": %d",
+					 VALIDATION_MARGIN, DIGIT_FLOOR, SIGNIFICANT, MIN_HELD_OUT, MIN_TO_GAIN);
+	return against.data;
+}
+
+const char *
+training_decision_name(TrainingDecision decision)
+{
+	static const char *const names[] = {
+		[TRAINING_REJECTED] = "rejected",
+		[TRAINING_NOT_PROMOTED] = "not promoted",
+		[TRAINING_AWAITING_APPROVAL] = "awaiting approval",
+		[TRAINING_PROMOTED] = "promoted",
+	};
+
+	return names[decision];
+}
+
+char *
+training_gate_judge(const TrainingOptions *options, int live_version,
+					const TrainingComparison comparison[TRAINING_NSETS], TrainingOutcome *outcome)
+{
 	const TrainingScore *held_out = &outcome->candidate.sets[TRAINING_SET_HELD_OUT];
-	const TrainingScore *live_held_out = &outcome->live.sets[TRAINING_SET_HELD_OUT];
-	int64 margin = (int64) (VALIDATION_MARGIN * (double) validation->images);
-	bool validation_ok = validation->correct + margin >= live_validation->correct;
-	bool held_out_ok = held_out->correct >= live_held_out->correct;
-	bool passed = validation_ok && held_out_ok;
+	StringInfoData json;
+	char *against;
 	char feedback[128] = "";
 
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	against = weigh(comparison, &json);
+	appendStringInfo(&json, ", \"live_version\": %d, \"passed\": %s}", live_version,
+					 against[0] == '\0' ? "true" : "false");
+
+	outcome->decision = against[0] != '\0'			? TRAINING_REJECTED
+						: !options->promote			? TRAINING_NOT_PROMOTED
+						: options->require_approval ? TRAINING_AWAITING_APPROVAL
+													: TRAINING_PROMOTED;
 	if (held_out->images > 0)
 		snprintf(feedback, sizeof(feedback), ", on held-out feedback %.4f against %.4f", training_accuracy(held_out),
-				 training_accuracy(live_held_out));
+				 training_accuracy(&outcome->live.sets[TRAINING_SET_HELD_OUT]));
 	snprintf(outcome->verdict, sizeof(outcome->verdict),
-			 "%s: accuracy on validation images %.4f against %.4f%s of version %d",
-			 !passed			? "rejected"
-			 : options->promote ? "promoted"
-								: "passed, not to be promoted",
-			 training_accuracy(validation), training_accuracy(live_validation), feedback, live_version);
-	return passed;
+			 "%s: %s%saccuracy on validation images %.4f against %.4f%s of version %d",
+			 outcome->decision == TRAINING_NOT_PROMOTED ? "passed, not to be promoted"
+														: training_decision_name(outcome->decision),
+			 against[0] == '\0' ? "" : against + strlen(", "), against[0] == '\0' ? "" : ": ",
+			 training_accuracy(&outcome->candidate.sets[TRAINING_SET_VALIDATION]),
+			 training_accuracy(&outcome->live.sets[TRAINING_SET_VALIDATION]), feedback, live_version);
+	return json.data;
+}
+
+/* mnist_mcnemar(live_only bigint, candidate_only bigint) RETURNS double precision: see nn_mcnemar. */
+Datum
+mnist_mcnemar(PG_FUNCTION_ARGS)
+{
+	int64 live_only = PG_GETARG_INT64(0);
+	int64 candidate_only = PG_GETARG_INT64(1);
+
+	if (live_only < 0 || candidate_only < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("number of images must not be negative")));
+	PG_RETURN_FLOAT8(nn_mcnemar(live_only, candidate_only));
 }

@@ -377,6 +377,18 @@ training_loop_calibrate(TrainingCrew *crew)
 		combine_statistics(crew, average);
 }
 
+/* The digit that probabilities speak for. */
+static int
+best_class(const float *probabilities)
+{
+	int best = 0;
+
+	for (int c = 1; c < NN_CLASSES; c++)
+		if (probabilities[c] > probabilities[best])
+			best = c;
+	return best;
+}
+
 /* Read a set with a plan. */
 static TrainingScore
 read_set(const TrainingSet *set, const NnPlan *plan, void *scratch)
@@ -394,16 +406,62 @@ read_set(const TrainingSet *set, const NnPlan *plan, void *scratch)
 		{
 			const float *p = probabilities + i * NN_CLASSES;
 			int label = set->labels[from + i];
-			int best = 0;
 
-			for (int c = 1; c < NN_CLASSES; c++)
-				if (p[c] > p[best])
-					best = c;
-			score.correct += best == label;
+			score.correct += best_class(p) == label;
 			score.loss -= log(Max((double) p[label], 1e-12));
 		}
 	}
 	return score;
+}
+
+/* Read a set with the candidate's plan and with the live model's. */
+static void
+compare_set(TrainingComparison *sum, const TrainingSet *set, const NnPlan *plan, void *scratch,
+			const NnPlan *live_plan, void *live_scratch)
+{
+	float candidate[EVALUATE_CHUNK * NN_CLASSES];
+	float live[EVALUATE_CHUNK * NN_CLASSES];
+
+	memset(sum, 0, sizeof(*sum));
+	for (int from = 0; from < set->n; from += EVALUATE_CHUNK)
+	{
+		int n = Min(EVALUATE_CHUNK, set->n - from);
+
+		CHECK_FOR_INTERRUPTS();
+		nn_forward(plan, set->pixels + (Size) from * NN_PIXELS, n, candidate, scratch);
+		nn_forward(live_plan, set->pixels + (Size) from * NN_PIXELS, n, live, live_scratch);
+		for (int i = 0; i < n; i++)
+		{
+			int label = set->labels[from + i];
+			bool candidate_right = best_class(candidate + i * NN_CLASSES) == label;
+			bool live_right = best_class(live + i * NN_CLASSES) == label;
+
+			sum->images[label]++;
+			sum->candidate[label] += candidate_right;
+			sum->live[label] += live_right;
+			sum->candidate_only[label] += candidate_right && !live_right;
+			sum->live_only[label] += live_right && !candidate_right;
+		}
+	}
+}
+
+void
+training_loop_compare(TrainingCrew *crew)
+{
+	TrainingShared *shared = crew->shared;
+	TrainingLoop *loop = crew->loop;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "comparison", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+	void *scratch;
+
+	nn_plan_build(loop->plan, &crew->net, training_crew_vector(crew, TRAINING_VALUES));
+	scratch = allocate(nn_scratch_size(loop->plan, EVALUATE_CHUNK));
+	for (int i = 0; i < TRAINING_NSETS; i++)
+		if (shared->sets & TRAINING_SET_BIT(i))
+			compare_set(&shared->slots[crew->rank].comparison[i], &crew->data->sets[i], loop->plan, scratch,
+						loop->live_plan, loop->live_scratch);
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
 }
 
 void

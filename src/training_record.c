@@ -249,15 +249,17 @@ record_check_data(const TrainingOptions *options)
 			 errhint("Import more with mnist_import_idx, mnist_import_images or mnist_import_synthetic.")));
 }
 
-/* Read the live model, its values into a memory context.  SPI is connected. */
+/* Read a version, or for 0 the live one, its values into a memory context.  SPI is connected. */
 void
-record_read_parent(TrainingParent *parent, MemoryContext context)
+record_read_parent(TrainingParent *parent, int version, MemoryContext context)
 {
+	Parameters parameters = {0};
 	float *values;
 
-	if (execute("SELECT m.version, m.architecture FROM %s.mnist_deployment d JOIN %s.mnist_model m USING (version)"
-				" ORDER BY d.id DESC LIMIT 1",
-				NULL) == 0)
+	add_int4(&parameters, version);
+	if (execute("SELECT m.version, m.architecture FROM %s.mnist_deployment d JOIN %s.mnist_model m"
+				" ON m.version = CASE WHEN $1 = 0 THEN d.version ELSE $1 END ORDER BY d.id DESC LIMIT 1",
+				&parameters) == 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("no model is live"),
 						errhint("Activate one with mnist_activate.")));
 	parent->version = DatumGetInt32(result(1));
@@ -274,6 +276,18 @@ software(void)
 	execute("SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'mnist_hil'", NULL);
 	return psprintf("mnist_hil %s, PostgreSQL %s, %s, %s kernels", TextDatumGetCString(result(1)), PG_VERSION,
 					nn_blas_name(), nn_isa_name(nn_isa()));
+}
+
+/* A run that is repeated needs the software that it was made by.  SPI is connected. */
+void
+record_check_software(const TrainingOptions *options)
+{
+	Parameters parameters = {0};
+
+	add_int8(&parameters, options->reproduces);
+	add_text(&parameters, software());
+	execute("SELECT pg_catalog.array_to_string(%s.mnist_hil_reproduce_missing($1, $2), ' ')", &parameters);
+	training_check_nothing_missing(options->reproduces, TextDatumGetCString(result(1)));
 }
 
 /* Close the row of a run whose process went without a word. */
@@ -317,12 +331,14 @@ record_start(const TrainingOptions *options, const TrainingParent *parent, const
 	add_text(&parameters, cause->reasons);
 	add_int4(&parameters, cause->by_check ? cause->attempt : 1);
 	add_int8(&parameters, cause->retry_of);
+	add_int8(&parameters, options->reproduces);
 	if (execute(
 			"INSERT INTO %s.mnist_run (status, strategy, architecture, seed, parameters, parent_version, epochs,"
-			" requested_by, pid, process_started_at, software, trigger, reasons, attempt, retry_of, phase, epoch,"
+			" requested_by, pid, process_started_at, software, trigger, reasons, attempt, retry_of, reproduces, "
+			"phase, epoch,"
 			" progress, updated_at)"
 			" VALUES ('running', $1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9, $10, $11, nullif($12, '')::text[], $13,"
-			" nullif($14, 0), 'loading', 0, 0, clock_timestamp())"
+			" nullif($14, 0), nullif($15, 0), 'loading', 0, 0, clock_timestamp())"
 			" ON CONFLICT DO NOTHING RETURNING id",
 			&parameters) == 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a retraining run is already under way"),
@@ -489,6 +505,26 @@ promote(int64 run_id, const TrainingParent *parent, const char *requested_by, co
 	return true;
 }
 
+/* Has the run made the weights of the one that it repeats?  Writes the verdict. */
+static void
+compare_weights(const TrainingOptions *options, TrainingOutcome *outcome)
+{
+	Parameters parameters = {0};
+	bool same;
+
+	add_int8(&parameters, options->reproduces);
+	add_int4(&parameters, outcome->model_version);
+	execute("SELECT o.version, o.weights_sha256 = m.weights_sha256 FROM %s.mnist_run r"
+			" JOIN %s.mnist_model o ON o.version = r.model_version, %s.mnist_model m"
+			" WHERE r.id = $1 AND m.version = $2",
+			&parameters);
+	same = DatumGetBool(result(2));
+	snprintf(outcome->verdict, sizeof(outcome->verdict),
+			 same ? "reproduced run %lld: the same weights as version %d, bit for bit"
+				  : "run %lld was not reproduced: the weights differ from those of version %d",
+			 (long long) options->reproduces, DatumGetInt32(result(1)));
+}
+
 /* The feedback that the run had before it is no longer new; the run's row says by now that it has succeeded. */
 static void
 note_feedback_used(int64 run_id)
@@ -502,13 +538,13 @@ note_feedback_used(int64 run_id)
 }
 
 static void
-finish_run(int64 run_id, const TrainingOutcome *outcome)
+finish_run(int64 run_id, const TrainingOutcome *outcome, const char *gate)
 {
 	Parameters parameters = {0};
 
 	add_int8(&parameters, run_id);
 	add_int4(&parameters, outcome->model_version);
-	add(&parameters, BOOLOID, BoolGetDatum(outcome->promoted));
+	add(&parameters, BOOLOID, BoolGetDatum(outcome->decision == TRAINING_PROMOTED));
 	add_text(&parameters, outcome->verdict);
 	add_float(&parameters, training_accuracy(&outcome->candidate.sets[TRAINING_SET_VALIDATION]));
 	add_float(&parameters, training_accuracy(&outcome->live.sets[TRAINING_SET_VALIDATION]));
@@ -516,22 +552,25 @@ finish_run(int64 run_id, const TrainingOutcome *outcome)
 	add_float(&parameters, training_accuracy(&outcome->live.sets[TRAINING_SET_HELD_OUT]));
 	add_float(&parameters, training_accuracy(&outcome->candidate.sets[TRAINING_SET_TEST]));
 	add_float(&parameters, training_accuracy(&outcome->live.sets[TRAINING_SET_TEST]));
+	add_text(&parameters, training_decision_name(outcome->decision));
+	add_text(&parameters, gate);
 	update_run("UPDATE %s.mnist_run SET status = 'succeeded', phase = 'finished', progress = 1,"
 			   " model_version = $2, promoted = $3, verdict = $4, validation_accuracy = $5,"
 			   " live_validation_accuracy = $6, feedback_accuracy = $7, live_feedback_accuracy = $8,"
-			   " test_accuracy = $9, live_test_accuracy = $10, updated_at = clock_timestamp(),"
+			   " test_accuracy = $9, live_test_accuracy = $10, decision = $11, gate = $12::jsonb, updated_at = "
+			   "clock_timestamp(),"
 			   " finished_at = clock_timestamp() WHERE id = $1",
 			   &parameters);
 }
 
 /*
  * All that a run comes to, in one transaction: the model, the switch if it passed, the feedback that had a
- * part, the run's row.  Fills in outcome's version and whether it was promoted, and changes the verdict if
- * another model went live meanwhile.
+ * part, the run's row.  Fills in outcome's version, and changes decision and verdict if another model went live
+ * meanwhile; of a run that repeats another the verdict is whether the weights are the same.
  */
 void
 record_success(int64 run_id, const TrainingOptions *options, const TrainingParent *parent, const NnNet *net,
-			   const float *values, bool passed, const char *requested_by, TrainingOutcome *outcome)
+			   const float *values, const char *gate, const char *requested_by, TrainingOutcome *outcome)
 {
 	record_begin();
 	LockRelationOid(schema_relation("mnist_deployment"), ShareRowExclusiveLock);
@@ -540,11 +579,15 @@ record_success(int64 run_id, const TrainingOptions *options, const TrainingParen
 	outcome->model_version = model_store_add(net, values, options->architecture, parent->version, run_id,
 											 training_accuracy(&outcome->candidate.sets[TRAINING_SET_VALIDATION]),
 											 training_accuracy(&outcome->candidate.sets[TRAINING_SET_TEST]));
-	outcome->promoted = passed && options->promote && promote(run_id, parent, requested_by, outcome);
-	if (passed && options->promote && !outcome->promoted)
+	if (outcome->decision == TRAINING_PROMOTED && !promote(run_id, parent, requested_by, outcome))
+	{
+		outcome->decision = TRAINING_REJECTED;
 		snprintf(outcome->verdict, sizeof(outcome->verdict),
 				 "rejected: another model went live during the run, which compared with version %d", parent->version);
-	finish_run(run_id, outcome);
+	}
+	if (options->reproduces != 0)
+		compare_weights(options, outcome);
+	finish_run(run_id, outcome, gate);
 	note_feedback_used(run_id);
 	record_commit();
 }

@@ -27,8 +27,9 @@ AS $$
             FROM (
                 SELECT n, row_number() OVER (ORDER BY n DESC) AS place,
                     others + sum(n) OVER (ORDER BY n DESC ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS rest
-                FROM unnest(own) AS n) o
-            CROSS JOIN (SELECT greatest(annotator_share, 1.0 / cardinality(own)) AS share) s
+                FROM unnest(own) AS n
+                WHERE n > 0) o
+            CROSS JOIN (SELECT greatest(annotator_share, 1.0 / nullif(count(*), 0)) AS share FROM unnest(own) AS n WHERE n > 0) s
             WHERE s.share * (o.place - 1) < 1) c
         WHERE x + 1e-6 >= n
         ORDER BY place

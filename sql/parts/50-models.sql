@@ -25,7 +25,8 @@ COMMENT ON COLUMN mnist_live.deployed_by IS 'the role that made it live';
 COMMENT ON COLUMN mnist_live.deployed_at IS 'when it went live';
 
 CREATE FUNCTION mnist_hil_deploy(
-    new_version int, new_action text, new_rollback_to bigint, new_reason text) RETURNS int
+    new_version int, new_action text, new_rollback_to bigint, new_reason text, new_run_id bigint DEFAULT NULL)
+    RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
@@ -46,8 +47,8 @@ BEGIN
             HINT = 'Choose a version whose weights in mnist_model are not NULL.';
     END IF;
     PERFORM mnist_hil_load(new_version);
-    INSERT INTO mnist_deployment (version, action, rollback_to, reason, deployed_by)
-    VALUES (new_version, new_action, new_rollback_to, new_reason, mnist_hil_invoker());
+    INSERT INTO mnist_deployment (version, action, rollback_to, run_id, reason, deployed_by)
+    VALUES (new_version, new_action, new_rollback_to, new_run_id, new_reason, mnist_hil_invoker());
     PERFORM mnist_hil_drift_bind(new_version);
     RETURN new_version;
 EXCEPTION
@@ -58,7 +59,7 @@ EXCEPTION
             HINT = 'Retry the transaction.';
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_deploy(int, text, bigint, text) IS
+COMMENT ON FUNCTION mnist_hil_deploy(int, text, bigint, text, bigint) IS
     'check a model''s weights and make it live; the caller holds the lock on mnist_deployment; internal';
 
 CREATE FUNCTION mnist_activate(version int, reason text DEFAULT NULL) RETURNS int

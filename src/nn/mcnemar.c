@@ -1,0 +1,26 @@
+/*
+ * mcnemar.c: is one of two networks better, going by the same images?
+ */
+#include "nn.h"
+
+#include <math.h>
+
+double
+nn_mcnemar(int64_t only_first, int64_t only_second)
+{
+	double n = (double) only_first + (double) only_second;
+	double k = (double) (only_first < only_second ? only_first : only_second);
+	double term;
+	double sum = 0.0;
+
+	if (only_first == only_second)
+		return 1.0;
+	/* From the largest term of the tail down to where nothing more is added. */
+	term = exp(lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0) - n * log(2.0));
+	for (double i = k; i >= 0.0 && term > sum * 1e-17; i -= 1.0)
+	{
+		sum += term;
+		term *= i / (n - i + 1.0);
+	}
+	return fmin(2.0 * sum, 1.0);
+}

@@ -1,0 +1,80 @@
+/*
+ * test_mcnemar.c: McNemar's exact test against the binomial distribution summed up term by term, and known values.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "nn/nn.h"
+
+/* The definition: Pascal's triangle, for n up to 60, where every number of ways is exact. */
+static double
+naive(int a, int b)
+{
+	double ways[61] = {1.0};
+	double sum = 0.0;
+	int n = a + b;
+
+	for (int row = 1; row <= n; row++)
+		for (int i = row; i > 0; i--)
+			ways[i] += ways[i - 1];
+	for (int i = 0; i <= (a < b ? a : b); i++)
+		sum += ways[i];
+	return fmin(1.0, 2.0 * sum / pow(2.0, n));
+}
+
+static void
+test_definition(void **state)
+{
+	(void) state;
+	for (int a = 0; a <= 30; a++)
+		for (int b = 0; b <= 30; b++)
+		{
+			double expected = naive(a, b);
+
+			assert_true(fabs(nn_mcnemar(a, b) - expected) <= 1e-12 * expected);
+			assert_true(nn_mcnemar(a, b) == nn_mcnemar(b, a));
+		}
+}
+
+static void
+test_known_values(void **state)
+{
+	(void) state;
+	assert_true(nn_mcnemar(0, 0) == 1.0);
+	assert_true(nn_mcnemar(7, 7) == 1.0);
+	assert_true(fabs(nn_mcnemar(0, 6) - 0.03125) < 1e-14);
+	/* R: binom.test(1, 10), binom.test(2, 10) */
+	assert_true(fabs(nn_mcnemar(1, 9) - 0.021484375) < 1e-14);
+	assert_true(fabs(nn_mcnemar(8, 2) - 0.109375) < 1e-14);
+}
+
+/* Large numbers: close to the normal distribution, never 0, never above 1, and quick. */
+static void
+test_large(void **state)
+{
+	double p = nn_mcnemar(500000, 501000);
+
+	(void) state;
+	/* continuity-corrected: z = (1000 - 1) / sqrt(1001000) */
+	assert_true(fabs(p - erfc(999.0 / sqrt(1001000.0) / sqrt(2.0))) < 1e-5);
+	assert_true(nn_mcnemar(0, 1000) > 0.0 && nn_mcnemar(0, 1000) < 1e-300);
+	assert_true(nn_mcnemar(1000000, 1000001) <= 1.0 && nn_mcnemar(1000000, 1000001) > 0.999);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_definition),
+		cmocka_unit_test(test_known_values),
+		cmocka_unit_test(test_large),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
