@@ -26,5 +26,4 @@ GRANT EXECUTE ON FUNCTION mnist_classify, mnist_probabilities, mnist_preprocess,
     TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_hil_cache, mnist_hil_process_alive TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_hil_settings TO PUBLIC;
-GRANT EXECUTE ON FUNCTION mnist_hil_drift_share TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_hil_check_job TO PUBLIC;
