@@ -50,8 +50,25 @@ extern Oid schema_relation(const char *relname);
 /* The extension's owner: background workers and internal look-ups act as this role. */
 extern Oid schema_owner(void);
 
-/* Changes whenever what the functions above return, or the contents of mnist_deployment, may have changed. */
+/*
+ * Changes whenever what the functions above return, or the contents of mnist_deployment or mnist_challenger, may have
+ * changed.
+ */
 extern uint64 schema_stamp(void);
+
+/* ---- challenge.c: a second model tried out beside the live one ---- */
+
+/* A challenge that is under way. */
+typedef struct Challenge
+{
+	int64 id;	 /* of the row of mnist_challenger that began it; 0: none is under way */
+	int version; /* the challenger */
+	float share; /* of the readings that it takes part in, 0 .. 1 */
+	bool shadow; /* whether it only reads along, and the live model answers */
+} Challenge;
+
+/* Does the challenger take part in the reading of this id?  Depends on nothing else, and always says the same. */
+extern bool challenge_takes_part(const Challenge *challenge, int64 id);
 
 /* ---- model_cache.c: weights ready to use, in shared memory ---- */
 
@@ -77,6 +94,12 @@ extern ModelUse *model_use_create(MemoryContext context);
 /* The live model as of the statement's first call; the plan stays valid until the next call with the same use. */
 extern const NnPlan *model_use_plan(ModelUse *use, int *version);
 
+/*
+ * The challenger as of the same moment, and *challenge, how it takes part; NULL if there is no challenge, or the
+ * challenger's weights cannot be used.  To be called after model_use_plan; valid as long as what that returned.
+ */
+extern const NnPlan *model_use_challenger(ModelUse *use, Challenge *challenge);
+
 extern void model_cache_request_shared_memory(void); /* from shmem_request_hook */
 extern void model_cache_init_shared_memory(void);	 /* from shmem_startup_hook */
 
@@ -89,14 +112,26 @@ extern void model_cache_init_shared_memory(void);	 /* from shmem_startup_hook */
  */
 #define MODEL_HASH_SIZE 32 /* SHA-256 */
 
-/* The live version: that of the newest row of mnist_deployment. */
-extern int model_store_live_version(void);
+/* The live version, that of the newest row of mnist_deployment, and that row's id. */
+extern int model_store_live_version(int64 *deployment);
 
-/* The hash of a version's weights, from its column. */
-extern void model_store_hash(int version, uint8 hash[MODEL_HASH_SIZE]);
+/*
+ * The challenge under way against that deployment: the newest row of mnist_challenger, if it is one; *challenge is
+ * zeroed if there is none.
+ */
+extern void model_store_challenge(int64 deployment, Challenge *challenge);
 
-/* A version's weights blob, palloc'd, checked against the hash in its column, which is handed out. */
-extern bytea *model_store_blob(int version, uint8 hash[MODEL_HASH_SIZE]);
+/*
+ * The hash of a version's weights, from its column.  What is wrong is reported as elevel says, ERROR or less; false
+ * if that returns.
+ */
+extern bool model_store_hash(int version, uint8 hash[MODEL_HASH_SIZE], int elevel);
+
+/*
+ * A version's weights blob, palloc'd, checked against the hash in its column, which is handed out; errors as above,
+ * NULL if reporting them returns.
+ */
+extern bytea *model_store_blob(int version, uint8 hash[MODEL_HASH_SIZE], int elevel);
 
 /* Check a blob and take it apart: *net and a palloc'd vector of net->nvalues floats. */
 extern float *model_store_unpack(const bytea *blob, NnNet *net);

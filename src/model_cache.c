@@ -12,6 +12,11 @@
  * commit, the changing session at the end of its command, and again if it rolls back, a savepoint included.  So
  * what is kept here never outlives the row it was read from, and there is nothing to notify or to reload.
  *
+ * In the same way it looks up whether another model challenges the live one: what the newest row of mnist_challenger
+ * says, if it was added while the newest row of mnist_deployment was that already.  So whatever switches the live
+ * model ends the challenge.  The challenger's weights are asked for by those who store readings only; where they
+ * cannot be used the server log says so, and the live model reads alone.
+ *
  * The rows are read as of now (a catalog snapshot), not as of the transaction's snapshot: a session in a REPEATABLE
  * READ transaction turns to a new model like any other, and parallel workers read the same row as their leader.
  *
@@ -97,6 +102,8 @@ struct ModelUse
 {
 	Model *model; /* NULL before the first call */
 	int version;
+	Challenge challenge; /* under way at the time */
+	Model *challenger;	 /* NULL until it is asked for */
 	MemoryContextCallback on_end;
 
 	/* The snapshot of the last call, told from others by what is visible to it. */
@@ -115,7 +122,9 @@ static struct
 {
 	Model *model; /* NULL: not looked up yet */
 	int version;
-	uint64 stamp; /* holds while this is schema_stamp() */
+	Challenge challenge;
+	Model *challenger; /* NULL until it is asked for */
+	uint64 stamp;	   /* holds while this is schema_stamp() */
 } live;
 
 static Model *asked_for; /* by model_cache_version */
@@ -385,46 +394,56 @@ share_plan(Model *model, const NnPlan *plan, Size size)
 	return true;
 }
 
-/* Read a version's weights and make them ready, in shared memory if there is room. */
+/*
+ * Read a version's weights and make them ready, in shared memory if there is room.  If they cannot be used that is
+ * reported as elevel says; NULL if that returns.
+ */
 static Model *
-load_model(int version)
+load_model(int version, int elevel)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "mnist_hil model load", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	uint8 hash[MODEL_HASH_SIZE];
-	NnNet *net = palloc(sizeof(NnNet));
-	float *values = model_store_unpack(model_store_blob(version, hash), net);
-	MemoryContext private = AllocSetContextCreate(context, "mnist_hil model", ALLOCSET_SMALL_SIZES);
-	Size size = nn_plan_size(net);
-	NnPlan *plan = nn_alloc(private, size);
-	Model *model = new_model(hash);
+	bytea *blob = model_store_blob(version, hash, elevel);
+	Model *model = NULL;
 
-	nn_plan_build(plan, net, values);
-	if (control == NULL || !share_plan(model, plan, size))
+	if (blob != NULL)
 	{
-		MemoryContextSetParent(private, TopMemoryContext);
-		model->private = private;
-		model->plan = plan;
+		NnNet *net = palloc(sizeof(NnNet));
+		float *values = model_store_unpack(blob, net);
+		MemoryContext private = AllocSetContextCreate(context, "mnist_hil model", ALLOCSET_SMALL_SIZES);
+		Size size = nn_plan_size(net);
+		NnPlan *plan = nn_alloc(private, size);
+
+		nn_plan_build(plan, net, values);
+		model = new_model(hash);
+		if (control == NULL || !share_plan(model, plan, size))
+		{
+			MemoryContextSetParent(private, TopMemoryContext);
+			model->private = private;
+			model->plan = plan;
+		}
+		model->uses = 1;
+		dlist_push_head(&models, &model->node);
 	}
-	model->uses = 1;
-	dlist_push_head(&models, &model->node);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return model;
 }
 
-/* A new reference to a version's model. */
+/* A new reference to a version's model; errors as above. */
 static Model *
-use_version(int version)
+use_version(int version, int elevel)
 {
 	uint8 hash[MODEL_HASH_SIZE];
 	Model *model;
 
 	attach();
-	model_store_hash(version, hash);
+	if (!model_store_hash(version, hash, elevel))
+		return NULL;
 	model = find_model(hash);
-	return model ? model : load_model(version);
+	return model ? model : load_model(version, elevel);
 }
 
 /* Make sure that "live" holds. */
@@ -432,19 +451,26 @@ static void
 look_up_live(void)
 {
 	uint64 stamp = schema_stamp();
+	int64 deployment;
 	int version;
+	Challenge challenge;
 	Model *model;
 
 	if (live.model != NULL && live.stamp == stamp)
 		return;
 
 	/* A change that arrives from here on leaves the result usable once, and no longer. */
-	version = model_store_live_version();
-	model = use_version(version);
+	version = model_store_live_version(&deployment);
+	model_store_challenge(deployment, &challenge);
+	model = use_version(version, ERROR);
 	if (live.model)
 		release(live.model);
+	if (live.challenger)
+		release(live.challenger);
 	live.model = model;
 	live.version = version;
+	live.challenge = challenge;
+	live.challenger = NULL;
 	live.stamp = stamp;
 }
 
@@ -463,7 +489,7 @@ model_cache_live(int *version)
 const NnPlan *
 model_cache_version(int version)
 {
-	Model *model = use_version(version);
+	Model *model = use_version(version, ERROR);
 
 	if (asked_for)
 		release(asked_for);
@@ -478,6 +504,8 @@ end_use(void *argument)
 
 	if (use->model)
 		release(use->model);
+	if (use->challenger)
+		release(use->challenger);
 }
 
 ModelUse *
@@ -515,8 +543,12 @@ model_use_plan(ModelUse *use, int *version)
 		live.model->uses++;
 		if (use->model)
 			release(use->model);
+		if (use->challenger)
+			release(use->challenger);
 		use->model = live.model;
 		use->version = live.version;
+		use->challenge = live.challenge;
+		use->challenger = NULL;
 		if (snapshot != NULL)
 		{
 			use->xmax = snapshot->xmax;
@@ -529,9 +561,40 @@ model_use_plan(ModelUse *use, int *version)
 	return use->model->plan;
 }
 
+/* A reference to the challenger's model, which the backend keeps for the next call as well; NULL if it is of no use. */
+static Model *
+use_challenger(const Challenge *challenge)
+{
+	if (live.challenge.id != challenge->id)
+		return use_version(challenge->version, LOG); /* a change arrived while the statement ran */
+	if (live.challenger == NULL)
+		live.challenger = use_version(challenge->version, LOG);
+	if (live.challenger == NULL)
+		live.challenge.id = 0; /* not to be tried with each reading */
+	else
+		live.challenger->uses++;
+	return live.challenger;
+}
+
+const NnPlan *
+model_use_challenger(ModelUse *use, Challenge *challenge)
+{
+	if (use->challenge.id != 0 && use->challenger == NULL)
+	{
+		use->challenger = use_challenger(&use->challenge);
+		if (use->challenger == NULL)
+			use->challenge.id = 0;
+	}
+	*challenge = use->challenge;
+	return use->challenger ? use->challenger->plan : NULL;
+}
+
 /* ---- what SQL calls ---- */
 
-/* Trigger on mnist_deployment: make every session look up the live model anew once the transaction commits. */
+/*
+ * Trigger on mnist_deployment and mnist_challenger: make every session look up the live model and its challenger anew
+ * once the transaction commits.
+ */
 Datum
 mnist_hil_deployment_changed(PG_FUNCTION_ARGS)
 {
@@ -549,7 +612,7 @@ mnist_hil_deployment_changed(PG_FUNCTION_ARGS)
 Datum
 mnist_hil_load(PG_FUNCTION_ARGS)
 {
-	release(use_version(PG_GETARG_INT32(0)));
+	release(use_version(PG_GETARG_INT32(0), ERROR));
 	PG_RETURN_VOID();
 }
 

@@ -65,73 +65,128 @@ column_value(Relation rel, HeapTuple tuple, const char *name)
 	return value;
 }
 
-int
-model_store_live_version(void)
+/* A scan that stands on the newest row of a table, the one with the highest id; its tuple is invalid if there is none. */
+typedef struct NewestRow
 {
-	Relation rel = open_table("mnist_deployment");
-	Relation index = index_open(compat_primary_key_index(rel), AccessShareLock);
-	SysScanDesc scan = systable_beginscan_ordered(rel, index, NULL, 0, NULL);
-	HeapTuple tuple = systable_getnext_ordered(scan, BackwardScanDirection);
+	Relation rel;
+	Relation index;
+	SysScanDesc scan;
+	HeapTuple tuple;
+} NewestRow;
+
+static void
+open_newest(NewestRow *row, const char *table)
+{
+	row->rel = open_table(table);
+	row->index = index_open(compat_primary_key_index(row->rel), AccessShareLock);
+	row->scan = systable_beginscan_ordered(row->rel, row->index, NULL, 0, NULL);
+	row->tuple = systable_getnext_ordered(row->scan, BackwardScanDirection);
+}
+
+static void
+close_newest(NewestRow *row)
+{
+	systable_endscan_ordered(row->scan);
+	index_close(row->index, AccessShareLock);
+	table_close(row->rel, AccessShareLock);
+}
+
+int
+model_store_live_version(int64 *deployment)
+{
+	NewestRow row;
 	int version;
 
-	if (!HeapTupleIsValid(tuple))
+	open_newest(&row, "mnist_deployment");
+	if (!HeapTupleIsValid(row.tuple))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("no model is live"),
 						errdetail("Table mnist_deployment is empty."),
 						errhint("Make a version of mnist_model live with mnist_activate.")));
-	version = DatumGetInt32(column_value(rel, tuple, "version"));
-	systable_endscan_ordered(scan);
-	index_close(index, AccessShareLock);
-	table_close(rel, AccessShareLock);
+	version = DatumGetInt32(column_value(row.rel, row.tuple, "version"));
+	*deployment = DatumGetInt64(column_value(row.rel, row.tuple, "id"));
+	close_newest(&row);
 	return version;
 }
 
-/* Read a version's row: the hash of its weights, and the blob itself if "blob" is not NULL. */
-static void
-read_row(int version, uint8 hash[MODEL_HASH_SIZE], bytea **blob)
+void
+model_store_challenge(int64 deployment, Challenge *challenge)
+{
+	NewestRow row;
+
+	memset(challenge, 0, sizeof(*challenge));
+	open_newest(&row, "mnist_challenger");
+	if (HeapTupleIsValid(row.tuple) &&
+		DatumGetInt64(column_value(row.rel, row.tuple, "deployment_id")) == deployment &&
+		strcmp(TextDatumGetCString(column_value(row.rel, row.tuple, "action")), "challenge") == 0)
+	{
+		challenge->id = DatumGetInt64(column_value(row.rel, row.tuple, "id"));
+		challenge->version = DatumGetInt32(column_value(row.rel, row.tuple, "version"));
+		challenge->share = DatumGetFloat4(column_value(row.rel, row.tuple, "share"));
+		challenge->shadow = DatumGetBool(column_value(row.rel, row.tuple, "shadow"));
+	}
+	close_newest(&row);
+}
+
+/*
+ * Read a version's row: the hash of its weights, and the blob itself if "blob" is not NULL.  What is wrong is
+ * reported as elevel says; false if that returns.
+ */
+static bool
+read_row(int version, uint8 hash[MODEL_HASH_SIZE], bytea **blob, int elevel)
 {
 	Relation rel = open_table("mnist_model");
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple tuple;
-	bytea *stored_hash;
+	bool found = false;
 
 	ScanKeyInit(&key, column_number(rel, "version"), BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(version));
 	scan = systable_beginscan(rel, compat_primary_key_index(rel), true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model version %d does not exist", version)));
-	if (heap_attisnull(tuple, column_number(rel, "weights"), RelationGetDescr(rel)))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the weights of model version %d were pruned", version),
-						errhint("Use a version whose column \"weights\" in mnist_model is not null.")));
-	stored_hash = DatumGetByteaPP(column_value(rel, tuple, "weights_sha256"));
-	if (VARSIZE_ANY_EXHDR(stored_hash) != MODEL_HASH_SIZE)
-		elog(ERROR, "wrong size of column \"weights_sha256\" of model version %d", version);
-	memcpy(hash, VARDATA_ANY(stored_hash), MODEL_HASH_SIZE);
-	if (blob)
-		*blob = DatumGetByteaPCopy(column_value(rel, tuple, "weights"));
+		ereport(elevel, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model version %d does not exist", version)));
+	else if (heap_attisnull(tuple, column_number(rel, "weights"), RelationGetDescr(rel)))
+		ereport(elevel, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("the weights of model version %d were pruned", version),
+						 errhint("Use a version whose column \"weights\" in mnist_model is not null.")));
+	else
+	{
+		bytea *stored_hash = DatumGetByteaPP(column_value(rel, tuple, "weights_sha256"));
+
+		if (VARSIZE_ANY_EXHDR(stored_hash) != MODEL_HASH_SIZE)
+			elog(ERROR, "wrong size of column \"weights_sha256\" of model version %d", version);
+		memcpy(hash, VARDATA_ANY(stored_hash), MODEL_HASH_SIZE);
+		if (blob)
+			*blob = DatumGetByteaPCopy(column_value(rel, tuple, "weights"));
+		found = true;
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+	return found;
 }
 
-void
-model_store_hash(int version, uint8 hash[MODEL_HASH_SIZE])
+bool
+model_store_hash(int version, uint8 hash[MODEL_HASH_SIZE], int elevel)
 {
-	read_row(version, hash, NULL);
+	return read_row(version, hash, NULL, elevel);
 }
 
 bytea *
-model_store_blob(int version, uint8 hash[MODEL_HASH_SIZE])
+model_store_blob(int version, uint8 hash[MODEL_HASH_SIZE], int elevel)
 {
 	bytea *blob;
 	bytea *actual;
 
-	read_row(version, hash, &blob);
+	if (!read_row(version, hash, &blob, elevel))
+		return NULL;
 	actual = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(blob)));
 	if (memcmp(VARDATA_ANY(actual), hash, MODEL_HASH_SIZE) != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-						errmsg("the weights of model version %d are damaged", version),
-						errdetail("Their SHA-256 is not the one in column \"weights_sha256\" of mnist_model.")));
+	{
+		ereport(elevel, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+						 errmsg("the weights of model version %d are damaged", version),
+						 errdetail("Their SHA-256 is not the one in column \"weights_sha256\" of mnist_model.")));
+		return NULL;
+	}
 	return blob;
 }
 
@@ -153,7 +208,7 @@ float *
 model_store_read(int version, NnNet *net)
 {
 	uint8 hash[MODEL_HASH_SIZE];
-	bytea *blob = model_store_blob(version, hash);
+	bytea *blob = model_store_blob(version, hash, ERROR);
 	float *values = model_store_unpack(blob, net);
 
 	pfree(blob);

@@ -2,8 +2,9 @@
  * schema.c: where the extension lives in this database.
  *
  * What is looked up in the catalogs is kept until something it rests on changes.  The stamp counts such changes:
- * whatever is derived from the extension's catalog entries, or from the contents of mnist_deployment (whose trigger
- * invalidates that table's relcache entry on every change), holds as long as the stamp is the same.
+ * whatever is derived from the extension's catalog entries, or from the contents of mnist_deployment and
+ * mnist_challenger (whose triggers invalidate these tables' relcache entries on every change), holds as long as the
+ * stamp is the same.
  */
 #include "postgres.h"
 
@@ -29,7 +30,8 @@ static struct
 	uint64 stamp; /* holds while equal to the stamp above */
 	Oid namespace;
 	Oid owner;
-	Oid deployment;					/* the relation whose invalidation is listened to */
+	Oid deployment;					/* the relations whose invalidation is listened to */
+	Oid challenger;
 	char name[2 * NAMEDATALEN + 3]; /* quoted */
 } cached;
 
@@ -37,7 +39,7 @@ static void
 on_relation_change(Datum argument, Oid relation)
 {
 	(void) argument;
-	if (relation == InvalidOid || relation == cached.deployment)
+	if (relation == InvalidOid || relation == cached.deployment || relation == cached.challenger)
 		stamp++;
 }
 
@@ -106,6 +108,7 @@ look_up(void)
 	cached.namespace = namespace;
 	cached.owner = owner;
 	cached.deployment = get_relname_relid("mnist_deployment", namespace);
+	cached.challenger = get_relname_relid("mnist_challenger", namespace);
 	cached.stamp = before;
 }
 
@@ -128,6 +131,8 @@ schema_relation(const char *relname)
 	look_up();
 	if (strcmp(relname, "mnist_deployment") == 0)
 		return cached.deployment;
+	if (strcmp(relname, "mnist_challenger") == 0)
+		return cached.challenger;
 	return get_relname_relid(relname, cached.namespace);
 }
 

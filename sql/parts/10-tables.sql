@@ -227,7 +227,7 @@ COMMENT ON TABLE mnist_deployment IS 'what was live when, who switched and why; 
 COMMENT ON COLUMN mnist_deployment.id IS 'the switch; ids follow the order of commits';
 COMMENT ON COLUMN mnist_deployment.version IS 'the model that went live';
 COMMENT ON COLUMN mnist_deployment.action IS
-    'install (by CREATE EXTENSION), activate (by hand), promote (by a run) or rollback';
+    'install (by CREATE EXTENSION), activate (by hand), promote (by a run, or by a challenge) or rollback';
 COMMENT ON COLUMN mnist_deployment.rollback_to IS
     'the row that mnist_rollback goes back to while this one is live; NULL: there is none';
 COMMENT ON COLUMN mnist_deployment.run_id IS 'the run that promoted it';
@@ -250,7 +250,8 @@ CREATE TABLE mnist_prediction (
     probabilities  real[] NOT NULL,
     model_version  int NOT NULL,
     features       real[],
-    pixels_hash    bigint
+    pixels_hash    bigint,
+    challenge_id   bigint                                           -- of mnist_challenger
 );
 ALTER TABLE mnist_prediction ALTER COLUMN image SET STORAGE EXTERNAL;
 ALTER SEQUENCE mnist_prediction_id_seq OWNED BY mnist_prediction.id;
@@ -266,6 +267,7 @@ COMMENT ON COLUMN mnist_prediction.model_version IS 'the model that read it';
 COMMENT ON COLUMN mnist_prediction.features IS 'what was measured of it, in the order of mnist_feature.place';
 COMMENT ON COLUMN mnist_prediction.pixels_hash IS
     'a hash of the image in MNIST''s form, by which to find the same image again; not cryptographic';
+COMMENT ON COLUMN mnist_prediction.challenge_id IS 'the challenge that was under way, or NULL';
 
 CREATE SEQUENCE mnist_feedback_id_seq;
 CREATE TABLE mnist_feedback (
@@ -275,6 +277,7 @@ CREATE TABLE mnist_feedback (
     predicted_label  smallint NOT NULL,
     model_version    int NOT NULL,
     annotator        name NOT NULL,
+    challenge_id     bigint,
     pixels_sha256    bytea NOT NULL CHECK (octet_length(pixels_sha256) = 32),
     held_out         boolean NOT NULL GENERATED ALWAYS AS (get_byte(pixels_sha256, 0) % 5 = 0) STORED,
     created_at       timestamptz NOT NULL DEFAULT now()
@@ -289,6 +292,7 @@ COMMENT ON COLUMN mnist_feedback.prediction_id IS 'the reading';
 COMMENT ON COLUMN mnist_feedback.label IS 'the digit that it shows, says the annotator';
 COMMENT ON COLUMN mnist_feedback.predicted_label IS 'the digit that was read';
 COMMENT ON COLUMN mnist_feedback.model_version IS 'the model that read it';
+COMMENT ON COLUMN mnist_feedback.challenge_id IS 'the challenge that was under way when it was read, or NULL';
 COMMENT ON COLUMN mnist_feedback.annotator IS 'the role that said so';
 COMMENT ON COLUMN mnist_feedback.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
 COMMENT ON COLUMN mnist_feedback.held_out IS 'never trained on, only judged by; follows from the pixels, one in five';
@@ -330,6 +334,7 @@ CREATE TABLE mnist_label (
     label            smallint CHECK (label BETWEEN 0 AND 9),
     predicted_label  smallint NOT NULL,
     model_version    int NOT NULL,
+    challenge_id     bigint,
     votes            int NOT NULL CHECK (votes > 0),
     annotators       int NOT NULL CHECK (annotators >= votes),
     new              boolean NOT NULL,
@@ -349,6 +354,7 @@ COMMENT ON COLUMN mnist_label.label IS
     'the digit that most annotators say it shows, each by their newest word; NULL in a tie';
 COMMENT ON COLUMN mnist_label.predicted_label IS 'the digit that was read';
 COMMENT ON COLUMN mnist_label.model_version IS 'the model that read it';
+COMMENT ON COLUMN mnist_label.challenge_id IS 'the challenge that was under way when it was read, or NULL';
 COMMENT ON COLUMN mnist_label.votes IS 'annotators for the label; in a tie, for each of the labels in front';
 COMMENT ON COLUMN mnist_label.annotators IS 'annotators in all';
 COMMENT ON COLUMN mnist_label.new IS 'whether it rests on feedback that no completed run has used';
