@@ -251,7 +251,7 @@ CREATE FUNCTION mnist_hil_challenge_noted() RETURNS trigger
 AS $$
 BEGIN
     -- A restore adds rows with ids that the sequence has not given out yet; their events come from the dump.
-    IF NEW.id > (SELECT s.last_value FROM mnist_challenger_id_seq s) THEN
+    IF (SELECT NOT s.is_called OR NEW.id > s.last_value FROM mnist_challenger_id_seq s) THEN
         RETURN NULL;
     END IF;
     PERFORM mnist_hil_event(
@@ -354,12 +354,15 @@ CREATE FUNCTION mnist_hil_mcnemar(only1 bigint, only2 bigint, OUT exact float8, 
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    -- The binomial probabilities of 0 .. min successes of n at one half, by their logarithms.
+    -- The binomial probabilities of 0 .. min successes of n at one half, by their logarithms; exp(-700) is next to
+    -- nothing, and exp of much less is an error.
     SELECT least(1, 2 * sum(p.p)), least(1, 2 * sum(p.p) - max(p.p) FILTER (WHERE p.k = least(only1, only2)))
     FROM (
-        SELECT k, exp(sum(CASE k WHEN 0 THEN 0 ELSE ln((only1 + only2 - k + 1)::float8 / k) END) OVER (ORDER BY k)
-            - (only1 + only2) * ln(2::float8)) AS p
-        FROM generate_series(0, least(only1, only2)) AS k) p
+        SELECT l.k, exp(greatest(l.log, -700)) AS p
+        FROM (
+            SELECT k, sum(CASE k WHEN 0 THEN 0 ELSE ln((only1 + only2 - k + 1)::float8 / k) END) OVER (ORDER BY k)
+                - (only1 + only2) * ln(2::float8) AS log
+            FROM generate_series(0, least(only1, only2)) AS k) l) p
 $$;
 COMMENT ON FUNCTION mnist_hil_mcnemar(bigint, bigint) IS
     'two-sided p-values of the difference of two shares of the same trials, from those in which only one succeeded: exact (McNemar) and mid-p (Fagerland et al. 2013); internal';

@@ -27,3 +27,4 @@ GRANT EXECUTE ON FUNCTION mnist_classify, mnist_probabilities, mnist_preprocess,
 GRANT EXECUTE ON FUNCTION mnist_hil_cache, mnist_hil_process_alive TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_hil_settings TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_hil_check_job TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_hil_wilson, mnist_hil_newcombe, mnist_hil_newcombe_paired, mnist_hil_mcnemar TO PUBLIC;

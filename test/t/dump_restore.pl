@@ -40,6 +40,8 @@ $old->safe_psql(
 	INSERT INTO mnist_model (version, parent_version, architecture, network, parameters, weights, weights_sha256, run_id)
 	SELECT 2, 1, architecture, network, parameters, weights, weights_sha256, 1 FROM mnist_model;
 	SELECT mnist_activate(2, 'for the dump');
+	SELECT mnist_challenge(1, 1, shadow => true, reason => 'for the dump');
+	SELECT mnist_predict(mnist_draw(4));
 });
 
 my @tables = split /\n/, $old->safe_psql(
@@ -90,6 +92,9 @@ sub check_restored
 	my $next = sub { return $old->safe_psql('postgres', "SELECT max(id) + 1 FROM $schema.$_[0]"); };
 	is( $node->safe_psql($database, "SELECT id, model_version FROM $schema.mnist_predict($schema.mnist_draw(3))"),
 		$next->('mnist_prediction') . '|2', "$how: reading goes on");
+	is( $node->safe_psql($database, "SELECT model_version, prediction_id IN (SELECT max(id) FROM $schema.mnist_prediction)
+			FROM $schema.mnist_shadow ORDER BY prediction_id DESC LIMIT 1"),
+		'1|t', "$how: so does the challenge, in the shadow");
 	is($node->safe_psql($database, "SELECT $schema.mnist_correct(30, 3)"), $next->('mnist_feedback'), "$how: correcting goes on");
 	is($node->safe_psql($database, "SELECT $schema.mnist_import_synthetic('more', 70)"), '70', "$how: importing goes on");
 	is( $node->safe_psql($database, "SELECT id FROM $schema.mnist_dataset WHERE name = 'more'"),
