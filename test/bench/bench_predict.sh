@@ -3,7 +3,7 @@
 # a row a prediction, too.  Row 7.  keras_cnn is live; PNGs of 28 x 28; both commit durably, to the same disk.
 . "$(dirname "$0")/server.sh"
 
-seconds=$(smoke 1 8)
+seconds=$(smoke 1 5)
 rounds=$(smoke 1 3)
 keras_cnn_live
 pngs=()
