@@ -73,6 +73,8 @@ CREATE VIEW mnist_hil_kept_model AS
 UNION ALL
     SELECT d.version, 'rollback' FROM mnist_live l JOIN mnist_deployment d ON d.id = l.rollback_to
 UNION ALL
+    SELECT c.version, 'challenger' FROM mnist_challenge_now c
+UNION ALL
     SELECT r.model_version, 'awaiting approval'
     FROM mnist_run r
     WHERE r.decision = 'awaiting approval' AND r.model_version IS NOT NULL;

@@ -236,8 +236,9 @@ FROM mnist_challenge_result ORDER BY 1;
 SELECT id, action, version, ends, reason FROM mnist_challenger ORDER BY id;
 SELECT kind, message FROM mnist_event WHERE kind LIKE 'challenge%' ORDER BY id;
 
--- A challenger whose weights are gone does not keep anybody from reading.
+-- mnist_prune leaves a challenger alone.  One whose weights are gone all the same does not keep anybody from reading.
 SELECT mnist_challenge(5, 1);
+SELECT version AS pruned FROM mnist_prune(0, dry_run => true) AS version ORDER BY 1;
 UPDATE mnist_model SET weights = NULL WHERE version = 5;
 \c -
 SELECT id IS NOT NULL AS stored, model_version FROM mnist_predict(mnist_draw(1));
@@ -260,6 +261,23 @@ SELECT outcome('UPDATE mnist_challenger SET share = 0.1'), outcome('DELETE FROM 
 \gx
 SELECT left(outcome('INSERT INTO mnist_challenger (action, version, deployment_id) VALUES (''challenge'', 2, 1)'), 5) AS no_share,
     left(outcome('INSERT INTO mnist_challenger (action, version, deployment_id, ends) VALUES (''drop'', 2, 1, 1),  (''drop'', 2, 1, 1)'), 5) AS ended_twice;
+
+-- What people's search_path holds is not what runs as the owner.
+CREATE SCHEMA trap;
+CREATE FUNCTION trap.unnest(bigint[]) RETURNS SETOF bigint LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
+CREATE FUNCTION trap.unnest(bigint[], smallint[], real[]) RETURNS SETOF record LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
+CREATE FUNCTION trap.cardinality(anyarray) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
+CREATE FUNCTION trap.add(int, int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
+CREATE OPERATOR trap.+ (FUNCTION = trap.add, LEFTARG = int, RIGHTARG = int);
+CREATE OPERATOR trap.* (FUNCTION = trap.add, LEFTARG = int, RIGHTARG = int);
+\c -
+SET search_path = trap, pg_catalog, public;
+SELECT public.mnist_challenge(4, 1, true) IS NOT NULL AS begun;
+SELECT count(id) AS stored FROM mnist_predict_batch(ARRAY[mnist_draw(1), mnist_draw(2)]);
+RESET search_path;
+SET client_min_messages = warning;
+DROP SCHEMA trap CASCADE;
+RESET client_min_messages;
 
 ---------------------------------------------------------------- who may
 

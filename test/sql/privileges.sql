@@ -17,8 +17,10 @@ GRANT USAGE ON SCHEMA digits TO regress_application, regress_annotator, regress_
 GRANT EXECUTE ON FUNCTION mnist_predict, mnist_predict_batch TO regress_application;
 GRANT EXECUTE ON FUNCTION mnist_correct TO regress_annotator;
 GRANT EXECUTE ON FUNCTION mnist_retrain, mnist_activate, mnist_rollback, mnist_import_idx, mnist_import_images,
-    mnist_import_synthetic, mnist_drop_dataset, mnist_export, mnist_import TO regress_trainer;
+    mnist_import_synthetic, mnist_drop_dataset, mnist_export, mnist_import, mnist_challenge, mnist_challenge_promote,
+    mnist_challenge_drop TO regress_trainer;
 GRANT SELECT ON mnist_status, mnist_live, mnist_failure_counts, mnist_confusion, mnist_training_progress TO regress_observer;
+GRANT SELECT ON mnist_challenge_now, mnist_challenge_result TO regress_observer;
 GRANT SELECT ON mnist_metrics TO regress_observer;
 GRANT EXECUTE ON FUNCTION mnist_metrics_text TO regress_observer;
 
@@ -58,6 +60,9 @@ INSERT INTO public.act (what, statement) VALUES
     ('retrain', 'SELECT mnist_retrain(strategy => ''nonsense'')'),
     ('activate', 'SELECT mnist_activate(2)'),
     ('rollback', 'SELECT mnist_rollback()'),
+    ('challenge', 'SELECT mnist_challenge(2, 0.5)'),
+    ('promote the challenger', 'SELECT mnist_challenge_promote()'),
+    ('drop the challenger', 'SELECT mnist_challenge_drop()'),
     ('export', 'SELECT mnist_export(1)'),
     ('import', 'SELECT mnist_import(mnist_export(1, ''safetensors''), ''default'')'),
     ('look at images', 'SELECT image FROM mnist_prediction'),
@@ -65,11 +70,14 @@ INSERT INTO public.act (what, statement) VALUES
     ('look at weights', 'SELECT weights FROM mnist_model'),
     ('look at runs', 'SELECT * FROM mnist_run'),
     ('look at deployments', 'SELECT * FROM mnist_deployment'),
+    ('look at challenges', 'SELECT * FROM mnist_challenger'),
+    ('look at shadows', 'SELECT * FROM mnist_shadow'),
     ('look at base images', 'SELECT pixels FROM mnist_sample'),
     ('mnist_status', 'SELECT * FROM mnist_status'),
     ('mnist_live', 'SELECT * FROM mnist_live'),
     ('mnist_failure_counts', 'SELECT * FROM mnist_failure_counts'),
     ('mnist_confusion', 'SELECT * FROM mnist_confusion'),
+    ('mnist_challenge_result', 'SELECT * FROM mnist_challenge_result, mnist_challenge_now'),
     ('mnist_training_progress', 'SELECT * FROM mnist_training_progress'),
     ('mnist_metrics', 'SELECT * FROM mnist_metrics'),
     ('mnist_metrics_text', 'SELECT mnist_metrics_text()'),
@@ -80,6 +88,7 @@ INSERT INTO public.act (what, statement) VALUES
     ('write models', 'INSERT INTO mnist_model (version, architecture, network, parameters, weights_sha256) VALUES (9, ''x'', ''x'', 1, sha256(''''))'),
     ('internal: resolve', 'SELECT mnist_hil_resolve(''{}'')'),
     ('internal: deploy', 'SELECT mnist_hil_deploy(2, ''activate'', 1, NULL)'),
+    ('internal: end challenge', 'SELECT mnist_hil_end_challenge(''drop'', NULL)'),
     ('internal: weights', 'SELECT mnist_hil_default_weights()');
 CREATE TABLE public.outcome (act text, role text, outcome text);
 GRANT SELECT ON public.act TO PUBLIC;

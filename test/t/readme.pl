@@ -65,6 +65,12 @@ is($node->psql('postgres', "SET ROLE annotator; SELECT mnist_correct(1, 7)", on_
 isnt($node->psql('postgres', "SET ROLE annotator; SELECT mnist_rollback()", on_error_stop => 1), 0,
 	'and not switch models');
 
+# Trying a model out, up to where it goes live: one that has gone live cannot be dropped as well.
+my ($trying) = sql_blocks(section('Trying a model out'));
+$trying =~ s/^SELECT mnist_challenge_drop\(.*\n//m or die;
+is($node->psql('postgres', $trying, on_error_stop => 1, stderr => \$err), 0, 'a model can be tried out') or diag($err);
+is($node->safe_psql('postgres', 'SELECT version, action FROM mnist_live'), '2|promote', 'and goes live');
+
 # The settings: all of them, with what the server says of each.
 my %documented;
 for my $line (split /\n/, section('Settings'))

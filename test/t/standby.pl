@@ -49,7 +49,20 @@ is($session->query_safe($constant), '50', 'a switch reaches open sessions of the
 is($repeatable->query_safe($constant), '50', 'in an open transaction, too');
 $repeatable->quit;
 
+# A challenge on the primary: the standby, which stores nothing, goes on reading with the live model.
+$primary->safe_psql('postgres', 'SELECT mnist_challenge(1, 0.5)');
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+is($session->query_safe($constant), '50', 'what is not stored is read by the live model on a standby, too');
+is($standby->safe_psql('postgres', 'SET mnist_hil.log_predictions = off; SELECT model_version FROM mnist_predict(mnist_draw(0))'),
+	'2', 'by mnist_predict as well');
+is($standby->safe_psql('postgres', 'SELECT version, share, live_version FROM mnist_challenge_now'), '1|0.5|2',
+	'but it knows of the challenge');
+
 $standby->promote;
+is( $standby->safe_psql('postgres', 'CREATE TEMP TABLE r AS SELECT p.* FROM digit, mnist_predict(image) AS p;
+		SELECT count(DISTINCT model_version), bool_and((model_version = 1) = (mnist_hil_challenge_point(id) < 0.5)) FROM r'),
+	'2|t', 'once promoted it goes on with it');
+$standby->safe_psql('postgres', 'SELECT mnist_challenge_drop()');
 is($standby->safe_psql('postgres', 'SELECT label, model_version FROM mnist_predict(mnist_draw(0))'), '2|2', 'once promoted it stores readings');
 is($session->query_safe($constant), '50', 'and its open sessions read on');
 $standby->safe_psql('postgres', 'SELECT mnist_activate(1)');
