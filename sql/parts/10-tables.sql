@@ -340,11 +340,14 @@ CREATE TABLE mnist_label (
     new              boolean NOT NULL,
     pixels_sha256    bytea NOT NULL,
     held_out         boolean NOT NULL,
-    feedback_ids     bigint[] NOT NULL
+    feedback_ids     bigint[] NOT NULL,
+    predicted_at     timestamptz,
+    confidence       real
 ) WITH (fillfactor = 80);
 
 -- What mnist_check looks at: the newest labels that no run has used, and the failures among them by digit.
 CREATE INDEX mnist_label_new ON mnist_label (prediction_id) WHERE new AND label IS NOT NULL;
+CREATE INDEX mnist_label_shared ON mnist_label (prediction_id) WHERE annotators > 1;
 CREATE INDEX mnist_label_new_failures ON mnist_label (label) WHERE new AND label <> predicted_label;
 
 COMMENT ON TABLE mnist_label IS
@@ -361,6 +364,8 @@ COMMENT ON COLUMN mnist_label.new IS 'whether it rests on feedback that no compl
 COMMENT ON COLUMN mnist_label.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
 COMMENT ON COLUMN mnist_label.held_out IS 'never trained on, only judged by';
 COMMENT ON COLUMN mnist_label.feedback_ids IS 'the rows of mnist_feedback it rests on, each annotator''s newest';
+COMMENT ON COLUMN mnist_label.predicted_at IS 'when it was read';
+COMMENT ON COLUMN mnist_label.confidence IS 'the probability that the model gave the digit read, 0 .. 1';
 
 ---------------------------------------------------------------- labelled images to train on
 

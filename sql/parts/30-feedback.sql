@@ -65,7 +65,7 @@ CREATE FUNCTION mnist_hil_resolve(readings bigint[]) RETURNS void
 AS $$
 BEGIN
     INSERT INTO mnist_label AS l (prediction_id, label, predicted_label, model_version, challenge_id, votes,
-        annotators, new, pixels_sha256, held_out, feedback_ids)
+        annotators, new, pixels_sha256, held_out, feedback_ids, predicted_at, confidence)
     SELECT r.prediction_id,
         CASE WHEN count(DISTINCT r.label) FILTER (WHERE r.votes = r.most_votes) = 1
             THEN min(r.label) FILTER (WHERE r.votes = r.most_votes) END,
@@ -77,7 +77,9 @@ BEGIN
         true,
         (array_agg(r.pixels_sha256 ORDER BY r.id DESC))[1],
         (array_agg(r.held_out ORDER BY r.id DESC))[1],
-        array_agg(r.id ORDER BY r.id DESC)
+        array_agg(r.id ORDER BY r.id DESC),
+        (SELECT p.created_at FROM mnist_prediction p WHERE p.id = r.prediction_id),
+        (SELECT p.confidence FROM mnist_prediction p WHERE p.id = r.prediction_id)
     FROM (
         SELECT v.*, max(v.votes) OVER (PARTITION BY v.prediction_id) AS most_votes
         FROM (
@@ -91,7 +93,8 @@ BEGIN
     ON CONFLICT (prediction_id) DO UPDATE SET
         label = excluded.label, predicted_label = excluded.predicted_label, model_version = excluded.model_version,
         challenge_id = excluded.challenge_id, votes = excluded.votes, annotators = excluded.annotators, new = excluded.new,
-        pixels_sha256 = excluded.pixels_sha256, held_out = excluded.held_out, feedback_ids = excluded.feedback_ids;
+        pixels_sha256 = excluded.pixels_sha256, held_out = excluded.held_out, feedback_ids = excluded.feedback_ids,
+        predicted_at = excluded.predicted_at, confidence = excluded.confidence;
 END
 $$;
 COMMENT ON FUNCTION mnist_hil_resolve(bigint[]) IS

@@ -1,0 +1,220 @@
+/*
+ * Performance: how right are the readings that people have labelled?
+ *
+ * Everything here is over mnist_label: each labelled reading counts as what it was when it was made, by the model that
+ * made it, so that what a later model has learnt from it makes nothing look better.  Intervals are Wilson's (1927), at
+ * 95 %.
+ *
+ * Labelled readings are a sample that people chose.  Two things are held against it.  People correct what is wrong and
+ * pass over what is right: then hardly any label confirms a reading, or more are wrong than their confidence lets
+ * expect.  And they look at what looks doubtful: then labelled readings are less confident than the newest 10,000 are on
+ * the whole; for that much accuracy_adjusted makes up, which weighs the labelled readings by confidence as all are
+ * (post-stratification).
+ */
+
+CREATE VIEW mnist_model_confusion AS
+    SELECT l.model_version, l.label, l.predicted_label AS predicted, count(*) AS count
+    FROM mnist_label l
+    WHERE l.label IS NOT NULL
+    GROUP BY 1, 2, 3
+    ORDER BY 1, 2, 3;
+COMMENT ON VIEW mnist_model_confusion IS 'mnist_confusion by model version; pairs that occurred only';
+COMMENT ON COLUMN mnist_model_confusion.model_version IS 'the model that read';
+COMMENT ON COLUMN mnist_model_confusion.label IS 'the digit that the image shows';
+COMMENT ON COLUMN mnist_model_confusion.predicted IS 'the digit that was read';
+COMMENT ON COLUMN mnist_model_confusion.count IS 'labelled readings of that kind';
+
+CREATE VIEW mnist_class_performance AS
+    WITH cell AS MATERIALIZED (
+        SELECT c.model_version, c.label, c.predicted, c.count FROM mnist_model_confusion c
+    ), shown AS (
+        SELECT c.model_version, c.label, sum(c.count)::bigint AS n FROM cell c GROUP BY 1, 2
+    ), "read" AS (
+        SELECT c.model_version, c.predicted, sum(c.count)::bigint AS n FROM cell c GROUP BY 1, 2
+    )
+    SELECT v.model_version, d.label::smallint AS label, f.shown, f."read", f.hits AS correct,
+        (f.hits::float8 / nullif(f."read", 0))::real AS precision,
+        p.low::real AS precision_low, p.high::real AS precision_high,
+        (f.hits::float8 / nullif(f.shown, 0))::real AS recall,
+        r.low::real AS recall_low, r.high::real AS recall_high,
+        (2.0 * f.hits / nullif(f.shown + f."read", 0))::real AS f1
+    FROM (SELECT DISTINCT c.model_version FROM cell c) v
+    CROSS JOIN generate_series(0, 9) AS d (label)
+    LEFT JOIN shown s ON s.model_version = v.model_version AND s.label = d.label
+    LEFT JOIN "read" e ON e.model_version = v.model_version AND e.predicted = d.label
+    LEFT JOIN cell h ON h.model_version = v.model_version AND h.label = d.label AND h.predicted = d.label
+    CROSS JOIN LATERAL (
+        SELECT coalesce(s.n, 0) AS shown, coalesce(e.n, 0) AS "read", coalesce(h.count, 0) AS hits) f
+    LEFT JOIN LATERAL mnist_hil_wilson(f.hits, f."read") AS p ON true
+    LEFT JOIN LATERAL mnist_hil_wilson(f.hits, f.shown) AS r ON true
+    ORDER BY v.model_version, d.label;
+COMMENT ON VIEW mnist_class_performance IS
+    'how well each model reads each digit, over labelled readings: ten rows a model that any were made by';
+COMMENT ON COLUMN mnist_class_performance.model_version IS 'the model';
+COMMENT ON COLUMN mnist_class_performance.label IS 'the digit';
+COMMENT ON COLUMN mnist_class_performance.shown IS 'labelled readings that show it';
+COMMENT ON COLUMN mnist_class_performance."read" IS 'labelled readings that it was read in';
+COMMENT ON COLUMN mnist_class_performance.correct IS 'those that are both';
+COMMENT ON COLUMN mnist_class_performance.precision IS 'share of those that it was read in that show it, 0 .. 1; NULL: none';
+COMMENT ON COLUMN mnist_class_performance.precision_low IS 'lower end of its interval, at 95 %';
+COMMENT ON COLUMN mnist_class_performance.precision_high IS 'upper end of its interval, at 95 %';
+COMMENT ON COLUMN mnist_class_performance.recall IS 'share of those that show it that it was read in, 0 .. 1; NULL: none';
+COMMENT ON COLUMN mnist_class_performance.recall_low IS 'lower end of its interval, at 95 %';
+COMMENT ON COLUMN mnist_class_performance.recall_high IS 'upper end of its interval, at 95 %';
+COMMENT ON COLUMN mnist_class_performance.f1 IS 'harmonic mean of precision and recall; NULL: neither shown nor read';
+
+CREATE VIEW mnist_calibration AS
+    SELECT l.model_version, l.bin / 10.0::real AS confidence_from, (l.bin + 1) / 10.0::real AS confidence_to,
+        l.labels, l.confidence::real AS confidence, (l.correct::float8 / l.labels)::real AS accuracy,
+        w.low::real AS accuracy_low, w.high::real AS accuracy_high, (l.correct::float8 / l.labels - l.confidence)::real AS gap
+    FROM (
+        SELECT l.model_version, least(9, floor(l.confidence * 10))::int AS bin, count(*) AS labels,
+            count(*) FILTER (WHERE l.label = l.predicted_label) AS correct, avg(l.confidence) AS confidence
+        FROM mnist_label l
+        WHERE l.label IS NOT NULL AND l.confidence IS NOT NULL
+        GROUP BY 1, 2) l
+    LEFT JOIN LATERAL mnist_hil_wilson(l.correct, l.labels) AS w ON true
+    ORDER BY l.model_version, l.bin;
+COMMENT ON VIEW mnist_calibration IS
+    'is a confidence of 0.9 right nine times in ten?  Labelled readings by tenths of confidence and by model; empty tenths are left out';
+COMMENT ON COLUMN mnist_calibration.model_version IS 'the model';
+COMMENT ON COLUMN mnist_calibration.confidence_from IS 'where the tenth begins';
+COMMENT ON COLUMN mnist_calibration.confidence_to IS 'where it ends; that belongs to the next one, 1 to the last';
+COMMENT ON COLUMN mnist_calibration.labels IS 'labelled readings in it';
+COMMENT ON COLUMN mnist_calibration.confidence IS 'their mean confidence';
+COMMENT ON COLUMN mnist_calibration.accuracy IS 'share of them that is right, 0 .. 1';
+COMMENT ON COLUMN mnist_calibration.accuracy_low IS 'lower end of its interval, at 95 %';
+COMMENT ON COLUMN mnist_calibration.accuracy_high IS 'upper end of its interval, at 95 %';
+COMMENT ON COLUMN mnist_calibration.gap IS 'accuracy less confidence: below 0 the model is too sure of itself';
+
+CREATE VIEW mnist_accuracy_daily AS
+    SELECT d.day, d.labels, d.correct, (d.correct::float8 / d.labels)::real AS accuracy, w.low::real AS accuracy_low,
+        w.high::real AS accuracy_high, d.model_versions,
+        CASE WHEN d.correct = 0 THEN 'no reading was confirmed: the labels are corrections only' END AS warning
+    FROM (
+        SELECT l.predicted_at::date AS day, count(*) AS labels,
+            count(*) FILTER (WHERE l.label = l.predicted_label) AS correct,
+            array_agg(DISTINCT l.model_version) AS model_versions
+        FROM mnist_label l
+        WHERE l.label IS NOT NULL AND l.predicted_at IS NOT NULL
+        GROUP BY 1) d
+    LEFT JOIN LATERAL mnist_hil_wilson(d.correct, d.labels) AS w ON true
+    ORDER BY d.day;
+COMMENT ON VIEW mnist_accuracy_daily IS
+    'how right the labelled readings of each day were (in the session''s time zone); days without any are left out';
+COMMENT ON COLUMN mnist_accuracy_daily.day IS 'the day of the readings';
+COMMENT ON COLUMN mnist_accuracy_daily.labels IS 'readings of that day that are labelled by now';
+COMMENT ON COLUMN mnist_accuracy_daily.correct IS 'of these, those that were right';
+COMMENT ON COLUMN mnist_accuracy_daily.accuracy IS 'their share, 0 .. 1';
+COMMENT ON COLUMN mnist_accuracy_daily.accuracy_low IS 'lower end of its interval, at 95 %';
+COMMENT ON COLUMN mnist_accuracy_daily.accuracy_high IS 'upper end of its interval, at 95 %';
+COMMENT ON COLUMN mnist_accuracy_daily.model_versions IS 'the models that read them';
+COMMENT ON COLUMN mnist_accuracy_daily.warning IS 'why the accuracy may mislead, or NULL; mnist_model_performance looks closer';
+
+-- stratum: confidences that occur and differ in what they are worth, finer towards 1 where most are.
+CREATE VIEW mnist_model_performance AS
+    WITH labelled AS MATERIALIZED (
+        SELECT l.model_version, l.label, l.predicted_label,
+            width_bucket(l.confidence, '{0.5,0.7,0.9,0.97,0.99,0.999}'::real[]) AS stratum,
+            least(9, floor(l.confidence * 10))::int AS bin,
+            count(*) AS n, sum(l.confidence::float8) AS confidence, sum(l.confidence::float8 ^ 2) AS squares,
+            min(l.predicted_at) AS first, max(l.predicted_at) AS last
+        FROM mnist_label l
+        WHERE l.label IS NOT NULL
+        GROUP BY 1, 2, 3, 4, 5
+    ), recent AS MATERIALIZED (
+        SELECT p.model_version, width_bucket(p.confidence, '{0.5,0.7,0.9,0.97,0.99,0.999}'::real[]) AS stratum,
+            count(*) AS n, sum(p.confidence::float8) AS confidence, sum(p.confidence::float8 ^ 2) AS squares
+        FROM (SELECT p.model_version, p.confidence FROM mnist_prediction p ORDER BY p.id DESC LIMIT 10000) p
+        GROUP BY 1, 2
+    ), total AS (
+        SELECT l.model_version, sum(l.n)::bigint AS labels,
+            coalesce(sum(l.n) FILTER (WHERE l.label = l.predicted_label), 0)::bigint AS correct,
+            sum(l.confidence) / sum(l.n) AS mean,
+            greatest(0, sum(l.squares) / sum(l.n) - (sum(l.confidence) / sum(l.n)) ^ 2) AS variance,
+            min(l.first) AS first, max(l.last) AS last
+        FROM labelled l
+        GROUP BY 1
+    ), overall AS (
+        SELECT r.model_version, sum(r.n)::bigint AS readings, sum(r.confidence) / sum(r.n) AS mean,
+            greatest(0, sum(r.squares) / sum(r.n) - (sum(r.confidence) / sum(r.n)) ^ 2) AS variance
+        FROM recent r
+        GROUP BY 1
+    ), adjusted AS (
+        SELECT r.model_version, sum(r.n * s.accuracy) / sum(r.n) AS accuracy
+        FROM recent r
+        JOIN (
+            SELECT l.model_version, l.stratum,
+                coalesce(sum(l.n) FILTER (WHERE l.label = l.predicted_label), 0)::float8 / sum(l.n) AS accuracy
+            FROM labelled l
+            GROUP BY 1, 2) s ON s.model_version = r.model_version AND s.stratum = r.stratum
+        GROUP BY 1
+    ), calibration AS (
+        SELECT b.model_version, sum(abs(b.correct - b.confidence)) / sum(b.n) AS ece
+        FROM (
+            SELECT l.model_version, l.bin, sum(l.n) AS n, sum(l.confidence) AS confidence,
+                coalesce(sum(l.n) FILTER (WHERE l.label = l.predicted_label), 0) AS correct
+            FROM labelled l
+            WHERE l.bin IS NOT NULL
+            GROUP BY 1, 2) b
+        GROUP BY 1
+    ), digit AS (
+        SELECT l.model_version, d.label,
+            coalesce(sum(l.n) FILTER (WHERE l.label = d.label AND l.predicted_label = d.label), 0)::float8 AS hits,
+            nullif(sum(l.n) FILTER (WHERE l.label = d.label), 0)::float8 AS shown,
+            nullif(sum(l.n) FILTER (WHERE l.predicted_label = d.label), 0)::float8 AS "read"
+        FROM (SELECT l.model_version, l.label, l.predicted_label, sum(l.n) AS n FROM labelled l GROUP BY 1, 2, 3) l
+        CROSS JOIN generate_series(0, 9) AS d (label)
+        GROUP BY 1, 2
+    ), macro AS (
+        SELECT d.model_version, avg(d.hits / d."read") AS precision, avg(d.hits / d.shown) AS recall,
+            avg(2 * d.hits / (coalesce(d.shown, 0) + coalesce(d."read", 0)))
+                FILTER (WHERE d.shown IS NOT NULL OR d."read" IS NOT NULL) AS f1
+        FROM digit d
+        GROUP BY 1
+    )
+    SELECT t.model_version, t.labels, t.correct, (t.correct::float8 / t.labels)::real AS accuracy,
+        w.low::real AS accuracy_low, w.high::real AS accuracy_high, a.accuracy::real AS accuracy_adjusted,
+        m.precision::real AS precision, m.recall::real AS recall, m.f1::real AS f1, c.ece::real AS ece,
+        t.mean::real AS confidence_labelled, o.mean::real AS confidence_all,
+        t.first AS first_at, t.last AS last_at,
+        CASE
+            WHEN t.labels < 30 THEN format('%s labels tell little', t.labels)
+            WHEN t.correct = 0 THEN 'no reading was confirmed: the labels are corrections only, the accuracy says nothing'
+            WHEN o.mean - t.mean > 0.02
+                AND o.mean - t.mean > 3 * sqrt(o.variance / o.readings + t.variance / t.labels)
+                THEN format('labelled readings are less confident than all are, %s against %s: people chose doubtful ones, '
+                    'and the accuracy is higher; see accuracy_adjusted', round(t.mean::numeric, 3), round(o.mean::numeric, 3))
+            WHEN 1 - w.high > 2 * (1 - t.mean) + 0.02
+                THEN format('%s %% of the labelled readings are wrong, by their confidence %s %% should be: people correct '
+                    'errors more than they confirm, or the model is too sure of itself',
+                    round(100 * (1 - t.correct::numeric / t.labels), 1), round((100 * (1 - t.mean))::numeric, 1))
+        END AS warning
+    FROM total t
+    LEFT JOIN overall o ON o.model_version = t.model_version
+    LEFT JOIN adjusted a ON a.model_version = t.model_version
+    LEFT JOIN calibration c ON c.model_version = t.model_version
+    LEFT JOIN macro m ON m.model_version = t.model_version
+    LEFT JOIN LATERAL mnist_hil_wilson(t.correct, t.labels) AS w ON true
+    ORDER BY t.model_version;
+COMMENT ON VIEW mnist_model_performance IS
+    'how right each model''s labelled readings were; a row a model that any were made by';
+COMMENT ON COLUMN mnist_model_performance.model_version IS 'the model';
+COMMENT ON COLUMN mnist_model_performance.labels IS 'readings by it that people have labelled';
+COMMENT ON COLUMN mnist_model_performance.correct IS 'of these, those that were right';
+COMMENT ON COLUMN mnist_model_performance.accuracy IS 'their share, 0 .. 1';
+COMMENT ON COLUMN mnist_model_performance.accuracy_low IS 'lower end of its interval, at 95 %';
+COMMENT ON COLUMN mnist_model_performance.accuracy_high IS 'upper end of its interval, at 95 %';
+COMMENT ON COLUMN mnist_model_performance.accuracy_adjusted IS
+    'the accuracy if the labelled readings had the confidences of the newest 10,000 readings; NULL: none of these is by it';
+COMMENT ON COLUMN mnist_model_performance.precision IS 'mean over the digits that were read; see mnist_class_performance';
+COMMENT ON COLUMN mnist_model_performance.recall IS 'mean over the digits that were shown';
+COMMENT ON COLUMN mnist_model_performance.f1 IS 'mean over the digits that were shown or read';
+COMMENT ON COLUMN mnist_model_performance.ece IS
+    'expected calibration error: mean distance of accuracy and confidence over tenths of confidence; see mnist_calibration';
+COMMENT ON COLUMN mnist_model_performance.confidence_labelled IS 'mean confidence of the labelled readings';
+COMMENT ON COLUMN mnist_model_performance.confidence_all IS 'mean confidence of those of the newest 10,000 readings that are by it';
+COMMENT ON COLUMN mnist_model_performance.first_at IS 'when the first of the labelled readings was made';
+COMMENT ON COLUMN mnist_model_performance.last_at IS 'when the last one was';
+COMMENT ON COLUMN mnist_model_performance.warning IS
+    'why the accuracy may mislead: few labels, or a sample that people chose; NULL: nothing speaks for that';
