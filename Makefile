@@ -13,7 +13,7 @@ BUILD = build
 
 # ---- the library
 
-LIBRARY_SOURCES := $(wildcard src/nn/*.c src/image/*.c src/stat/*.c)
+LIBRARY_SOURCES := $(wildcard src/nn/*.c src/image/*.c src/stat/*.c src/search/*.c)
 SERVER_SOURCES := $(wildcard src/*.c)
 OBJS := $(patsubst %.c,%.o,$(SERVER_SOURCES) $(LIBRARY_SOURCES))
 

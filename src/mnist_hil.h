@@ -22,6 +22,7 @@ extern bool mnist_hil_log_predictions;
 extern int mnist_hil_training_workers;	 /* processes of a run, the trainer included */
 extern int mnist_hil_training_memory;	 /* kB, over all processes of a run */
 extern int mnist_hil_epochs;			 /* 0: the strategy's default */
+extern int mnist_hil_trials;			 /* of a search */
 extern double mnist_hil_annotator_share; /* of a run's feedback, at most */
 extern int mnist_hil_annotator_labels;	 /* drawings that an annotator may always label */
 extern bool mnist_hil_require_approval;

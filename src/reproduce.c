@@ -126,6 +126,7 @@ Datum
 mnist_reproduce(PG_FUNCTION_ARGS)
 {
 	TrainingOptions *options = palloc0(sizeof(TrainingOptions));
+	TrainingStudy *study = palloc0(sizeof(TrainingStudy)); /* what its trials found is in the options */
 	int64 run_id;
 
 	if (PG_ARGISNULL(0))
@@ -138,5 +139,5 @@ mnist_reproduce(PG_FUNCTION_ARGS)
 	check_run(run_id);
 	read_options(run_id, options);
 	SPI_finish();
-	PG_RETURN_DATUM(retrain_request(fcinfo, options, true));
+	PG_RETURN_DATUM(retrain_request(fcinfo, options, study, true));
 }

@@ -34,6 +34,7 @@
 #define EPOCHS_MAX 10000
 #define BATCH_SIZE_MIN 16
 #define BATCH_SIZE_MAX 4096
+#define TRIAL_IMAGES_MIN 256
 
 /* The arguments' positions, as in 60-training.sql. */
 enum
@@ -46,7 +47,12 @@ enum
 	ARG_DATASETS,
 	ARG_LEARNING_RATE,
 	ARG_BATCH_SIZE,
-	ARG_PROMOTE
+	ARG_PROMOTE,
+	ARG_TRIALS,
+	ARG_SEARCH,
+	ARG_RESUME_RUN,
+	ARG_TRIAL_EPOCHS,
+	ARG_TRIAL_IMAGES
 };
 
 PG_FUNCTION_INFO_V1(mnist_retrain);
@@ -86,24 +92,17 @@ text_elements(ArrayType *array, const char *name, char ***elements)
 	return n;
 }
 
-/* Set the network to train from scratch, the default one if none is named. */
+/* Set the networks to train from scratch, the default one if none is named. */
 static void
-set_architecture(TrainingOptions *options, ArrayType *architectures)
+set_architectures(TrainingOptions *options, TrainingStudy *study, ArrayType *architectures)
 {
-	const char *text = "default";
-	const char *preset;
-	NnNet net;
-	NnError error;
+	char *unnamed[] = {"default"};
+	char **names = unnamed;
+	int n = 1;
 
 	if (architectures != NULL)
 	{
-		char **elements;
-
-		if (text_elements(architectures, "architectures", &elements) > 1)
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("mnist_retrain trains one architecture at a time"),
-							errhint("Name one, and call it once for each.")));
-		text = elements[0];
+		n = text_elements(architectures, "architectures", &names);
 		if (options->strategy == TRAINING_FINE_TUNE)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("fine-tuning keeps the live model's architecture"),
@@ -111,11 +110,27 @@ set_architecture(TrainingOptions *options, ArrayType *architectures)
 	}
 	if (options->strategy == TRAINING_FINE_TUNE)
 		return; /* the trainer reads it from the live model */
-	if (nn_net_parse(&net, text, strlen(text), &error) != NN_OK)
-		nn_throw(&error);
-	nn_net_format(&net, options->network, sizeof(options->network));
-	preset = nn_preset(text);
-	strlcpy(options->architecture, preset != NULL ? text : "custom", sizeof(options->architecture));
+	for (int i = 0; i < n; i++)
+		training_study_add(study, names[i]);
+}
+
+/*
+ * What a from-scratch run is known by until the best architecture is: the one, or the list of all that are tried; and
+ * its network, the first one.
+ */
+static void
+set_network(TrainingOptions *options, const TrainingStudy *study)
+{
+	StringInfoData list;
+
+	if (study->narchitectures == 0)
+		return;
+	initStringInfo(&list);
+	for (int i = 0; i < study->narchitectures; i++)
+		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "",
+						 nn_preset(study->architectures[i].name) != NULL ? study->architectures[i].name : "custom");
+	strlcpy(options->architecture, list.data, sizeof(options->architecture));
+	strlcpy(options->network, study->architectures[0].network, sizeof(options->network));
 }
 
 static int
@@ -174,45 +189,135 @@ int_argument(FunctionCallInfo fcinfo, int arg, const char *name, int low, int hi
 	return value;
 }
 
-/* Check all arguments and make of them what the run goes by. */
-static void
-read_arguments(FunctionCallInfo fcinfo, TrainingOptions *options)
+static bool
+bool_argument(FunctionCallInfo fcinfo, int arg, const char *name)
 {
-	if (PG_ARGISNULL(ARG_STRATEGY))
-		null_argument("strategy");
-	if (PG_ARGISNULL(ARG_WAIT))
-		null_argument("wait");
-	if (PG_ARGISNULL(ARG_PROMOTE))
-		null_argument("promote");
+	if (PG_ARGISNULL(arg))
+		null_argument(name);
+	return PG_GETARG_BOOL(arg);
+}
 
+/* How many trials, and of what size, if any. */
+static void
+read_search(FunctionCallInfo fcinfo, TrainingStudy *study)
+{
+	bool search = bool_argument(fcinfo, ARG_SEARCH, "search");
+	bool resumes = study->resume_run != 0;
+	int trials = int_argument(fcinfo, ARG_TRIALS, "trials", 0, TRAINING_MAX_TRIALS,
+							  resumes  ? study->trials
+							  : search ? mnist_hil_trials
+									   : 0);
+
+	if (resumes && trials != study->trials && (trials == 0 || study->trials == 0))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						study->trials == 0 ? errmsg("run %lld is no search", (long long) study->resume_run)
+										   : errmsg("run %lld is a search", (long long) study->resume_run),
+						errhint("Leave \"trials\" out.")));
+	if (search && trials == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a search needs trials"),
+						errhint("Leave \"trials\" out for mnist_hil.trials, or give a number above 0.")));
+	if (trials > 0 && trials < study->narchitectures)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%d trials are too few for %d architectures", trials, study->narchitectures),
+						errhint("Each is tried at least once.")));
+	study->trials = trials;
+	study->trial_epochs = int_argument(fcinfo, ARG_TRIAL_EPOCHS, "trial_epochs", 1, TRAINING_MAX_TRIAL_EPOCHS,
+									   study->trial_epochs);
+	study->trial_images =
+		int_argument(fcinfo, ARG_TRIAL_IMAGES, "trial_images", TRIAL_IMAGES_MIN, INT_MAX, study->trial_images);
+	if (!search && trials == 0 && !(PG_ARGISNULL(ARG_TRIAL_EPOCHS) && PG_ARGISNULL(ARG_TRIAL_IMAGES)))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("\"trial_epochs\" and \"trial_images\" are for a search"),
+						errhint("Use search => true.")));
+}
+
+/* The learning rate, or its default. */
+static float
+learning_rate_argument(FunctionCallInfo fcinfo, float defaultval)
+{
+	float rate;
+
+	if (PG_ARGISNULL(ARG_LEARNING_RATE))
+		return defaultval;
+	rate = PG_GETARG_FLOAT4(ARG_LEARNING_RATE);
+	if (!(rate > 0.0f && rate <= 1.0f))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"learning_rate\" of mnist_retrain is %g", rate),
+						errhint("It must be above 0 and at most 1.")));
+	return rate;
+}
+
+/* What a run that resumes another's trials may not be told, for it is on record. */
+static const struct
+{
+	int arg;
+	const char *name;
+} recorded_arguments[] = {
+	{ARG_ARCHITECTURES, "architectures"}, {ARG_SEED, "seed"},
+	{ARG_DATASETS, "datasets"},			  {ARG_LEARNING_RATE, "learning_rate"},
+	{ARG_BATCH_SIZE, "batch_size"},		  {ARG_TRIAL_EPOCHS, "trial_epochs"},
+	{ARG_TRIAL_IMAGES, "trial_images"},
+};
+
+/* Take options and study from the record of the run that is resumed. */
+static void
+resume(FunctionCallInfo fcinfo, TrainingOptions *options, TrainingStudy *study)
+{
+	for (int i = 0; i < (int) lengthof(recorded_arguments); i++)
+		if (!PG_ARGISNULL(recorded_arguments[i].arg))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("argument \"%s\" of mnist_retrain does not go with \"resume_run\"",
+							recorded_arguments[i].name),
+					 errdetail("Trials are gone on with as they were begun, strategy and seed included."),
+					 errhint("Only \"epochs\", \"trials\", \"wait\" and \"promote\" may be given anew.")));
+	record_read_study(PG_GETARG_INT64(ARG_RESUME_RUN), options, study);
+}
+
+/* Begin with what the strategy and its architectures are by default. */
+static void
+start_anew(FunctionCallInfo fcinfo, TrainingOptions *options, TrainingStudy *study)
+{
 	training_options_init(options, training_strategy_parse(text_to_cstring(PG_GETARG_TEXT_PP(ARG_STRATEGY))));
-	set_architecture(options, PG_ARGISNULL(ARG_ARCHITECTURES) ? NULL : PG_GETARG_ARRAYTYPE_P(ARG_ARCHITECTURES));
+	training_study_init(study);
+	set_architectures(options, study,
+					  PG_ARGISNULL(ARG_ARCHITECTURES) ? NULL : PG_GETARG_ARRAYTYPE_P(ARG_ARCHITECTURES));
+	study->fixed_learning_rate = !PG_ARGISNULL(ARG_LEARNING_RATE);
+	study->fixed_batch_size = !PG_ARGISNULL(ARG_BATCH_SIZE);
 	if (mnist_hil_epochs > 0)
 		options->epochs = mnist_hil_epochs;
-	options->epochs = int_argument(fcinfo, ARG_EPOCHS, "epochs", 1, EPOCHS_MAX, options->epochs);
-	options->batch_size =
-		int_argument(fcinfo, ARG_BATCH_SIZE, "batch_size", BATCH_SIZE_MIN, BATCH_SIZE_MAX, options->batch_size);
-	if (!PG_ARGISNULL(ARG_LEARNING_RATE))
-	{
-		float rate = PG_GETARG_FLOAT4(ARG_LEARNING_RATE);
-
-		if (!(rate > 0.0f && rate <= 1.0f))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("argument \"learning_rate\" of mnist_retrain is %g", rate),
-							errhint("It must be above 0 and at most 1.")));
-		options->learning_rate = rate;
-	}
 	if (!PG_ARGISNULL(ARG_SEED))
 		options->seed = PG_GETARG_INT64(ARG_SEED);
 	else if (!pg_strong_random(&options->seed, sizeof(options->seed)))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random seed")));
-	options->promote = PG_GETARG_BOOL(ARG_PROMOTE);
+}
+
+/* Check all arguments and make of them what the run goes by; SPI is connected. */
+static void
+read_arguments(FunctionCallInfo fcinfo, TrainingOptions *options, TrainingStudy *study)
+{
+	if (PG_ARGISNULL(ARG_STRATEGY))
+		null_argument("strategy");
+	(void) bool_argument(fcinfo, ARG_WAIT, "wait");
+	if (!PG_ARGISNULL(ARG_RESUME_RUN))
+		resume(fcinfo, options, study);
+	else
+		start_anew(fcinfo, options, study);
+	options->promote = bool_argument(fcinfo, ARG_PROMOTE, "promote");
+	options->epochs = int_argument(fcinfo, ARG_EPOCHS, "epochs", 1, EPOCHS_MAX, options->epochs);
+	options->batch_size =
+		int_argument(fcinfo, ARG_BATCH_SIZE, "batch_size", BATCH_SIZE_MIN, BATCH_SIZE_MAX, options->batch_size);
+	options->learning_rate = learning_rate_argument(fcinfo, options->learning_rate);
+	read_search(fcinfo, study);
+	set_network(options, study);
 	options->processes = Min(mnist_hil_training_workers, TRAINING_MAX_PROCESSES);
 	options->memory_kb = mnist_hil_training_memory;
 	options->sets = TRAINING_ALL_SETS;
 	options->annotator_share = mnist_hil_annotator_share;
 	options->annotator_labels = mnist_hil_annotator_labels;
 	options->require_approval = mnist_hil_require_approval;
+	if (!PG_ARGISNULL(ARG_DATASETS))
+		set_datasets(options, PG_GETARG_ARRAYTYPE_P(ARG_DATASETS));
 }
 
 /* Who calls: not the owner, as whom the body of this function runs. */
@@ -348,7 +453,7 @@ result_row(FunctionCallInfo fcinfo, const RetrainRequest *request, bool finished
 }
 
 Datum
-retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, bool wait)
+retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, const TrainingStudy *study, bool wait)
 {
 	NameData invoker;
 	dsm_segment *segment;
@@ -373,6 +478,7 @@ retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, bool wa
 		request->cause = *check_cause;
 	request->caller = (int) (MyProc - ProcGlobal->allProcs);
 	request->options = *options;
+	request->study = *study;
 	pg_atomic_init_u32(&request->state, RETRAIN_STARTING);
 
 	handle = start_trainer(segment);
@@ -395,7 +501,8 @@ retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, bool wa
 
 /*
  * mnist_retrain(strategy text, architectures text[], epochs int, seed bigint, wait boolean, datasets text[],
- *				 learning_rate real, batch_size int, promote boolean)
+ *				 learning_rate real, batch_size int, promote boolean, trials int, search boolean, resume_run bigint,
+ *				 trial_epochs int, trial_images int)
  *
  * Train a model on base data and feedback, and let it go live if the gate passes it.  Returns one row: the run and,
  * unless wait is false, what came of it.  The errors are those of the checks above, or the run's own.
@@ -404,16 +511,15 @@ Datum
 mnist_retrain(PG_FUNCTION_ARGS)
 {
 	TrainingOptions *options = palloc0(sizeof(TrainingOptions));
+	TrainingStudy *study = palloc0(sizeof(TrainingStudy));
 
 	PreventCommandIfReadOnly("mnist_retrain()");
 	PreventCommandDuringRecovery("mnist_retrain()");
-	read_arguments(fcinfo, options);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (!PG_ARGISNULL(ARG_DATASETS))
-		set_datasets(options, PG_GETARG_ARRAYTYPE_P(ARG_DATASETS));
+	read_arguments(fcinfo, options, study);
 	SPI_finish();
-	PG_RETURN_DATUM(retrain_request(fcinfo, options, PG_GETARG_BOOL(ARG_WAIT)));
+	PG_RETURN_DATUM(retrain_request(fcinfo, options, study, PG_GETARG_BOOL(ARG_WAIT)));
 }
 
 /*

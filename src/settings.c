@@ -71,6 +71,10 @@
 #define EPOCHS_MIN 0
 #define EPOCHS_MAX 1000
 
+#define TRIALS_DEFAULT 20 /* of the stack that this replaces */
+#define TRIALS_MIN 1
+#define TRIALS_MAX 1000
+
 #define ANNOTATOR_SHARE_DEFAULT 0.5
 #define ANNOTATOR_SHARE_MIN 0.0
 #define ANNOTATOR_SHARE_MAX 1.0
@@ -114,6 +118,7 @@ bool mnist_hil_log_predictions = LOG_PREDICTIONS_DEFAULT;
 int mnist_hil_training_workers = TRAINING_WORKERS_DEFAULT;
 int mnist_hil_training_memory = TRAINING_MEMORY_DEFAULT;
 int mnist_hil_epochs = EPOCHS_DEFAULT;
+int mnist_hil_trials = TRIALS_DEFAULT;
 double mnist_hil_annotator_share = ANNOTATOR_SHARE_DEFAULT;
 int mnist_hil_annotator_labels = ANNOTATOR_LABELS_DEFAULT;
 bool mnist_hil_require_approval = REQUIRE_APPROVAL_DEFAULT;
@@ -180,6 +185,11 @@ define_training(void)
 	DefineCustomIntVariable("mnist_hil.epochs", "Passes over the training images that a training run makes.",
 							"Zero stands for the default of the strategy.", &mnist_hil_epochs, EPOCHS_DEFAULT,
 							EPOCHS_MIN, EPOCHS_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.trials", "Trials of a hyperparameter search.",
+							"It is what mnist_retrain(search => true) makes where its argument \"trials\" is left out.",
+							&mnist_hil_trials, TRIALS_DEFAULT, TRIALS_MIN, TRIALS_MAX, PGC_USERSET, 0, NULL, NULL,
+							NULL);
 }
 
 static void

@@ -29,31 +29,10 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#define REPORT_SECONDS 1.0 /* between two reports of progress */
-
 /* All sets whose scores are recorded. */
 #define JUDGING_SETS                                                                       \
 	(TRAINING_SET_BIT(TRAINING_SET_VALIDATION) | TRAINING_SET_BIT(TRAINING_SET_HELD_OUT) | \
 	 TRAINING_SET_BIT(TRAINING_SET_TEST))
-
-typedef struct Run
-{
-	RetrainRequest *request;
-	int64 id; /* 0: no row yet */
-	TrainingOptions options;
-	TrainingParent parent;
-	TrainingCrew *crew;
-	instr_time started;
-
-	/* progress */
-	int epoch; /* 1, 2, ... */
-	int64 steps_per_epoch;
-	int64 all_steps;
-	TrainingScore epoch_score;	/* of the epoch so far */
-	TrainingScore report_score; /* since the last report */
-	instr_time epoch_started;
-	instr_time reported;
-} Run;
 
 extern PGDLLEXPORT void mnist_hil_trainer_main(Datum main_arg);
 
@@ -76,29 +55,31 @@ announce(RetrainRequest *request, RetrainState state)
 	SetLatch(&ProcGlobal->allProcs[request->caller].procLatch);
 }
 
-static void
-add_score(TrainingScore *sum, const TrainingScore *score)
-{
-	sum->images += score->images;
-	sum->correct += score->correct;
-	sum->loss += score->loss;
-}
-
 /* Write the run's row, or be refused. */
 static void
-open_run(Run *run)
+open_run(TrainingRun *run)
 {
 	record_begin();
 	record_check_data(&run->options);
 	if (run->options.reproduces != 0)
 		record_check_software(&run->options);
 	record_read_parent(&run->parent, run->options.parent_version, TopMemoryContext);
-	if (run->options.strategy == TRAINING_FINE_TUNE)
+	if (run->options.strategy == TRAINING_FINE_TUNE && run->options.reproduces == 0)
 	{
 		nn_net_format(&run->parent.net, run->options.network, sizeof(run->options.network));
 		strlcpy(run->options.architecture, run->parent.architecture, sizeof(run->options.architecture));
+		run->study->narchitectures = 0;
 	}
-	run->id = record_start(&run->options, &run->parent, NameStr(run->request->requested_by), &run->request->cause);
+	if (run->study->narchitectures == 0)
+	{
+		training_study_add(run->study, run->options.network);
+		if (nn_preset(run->options.architecture) != NULL)
+			strlcpy(run->study->architectures[0].name, run->options.architecture, NAMEDATALEN);
+	}
+	run->id = record_start(&run->options, run->study, &run->parent, NameStr(run->request->requested_by),
+						   &run->request->cause);
+	if (run->study->resume_run != 0)
+		record_take_over(run->id, run->study->resume_run);
 	record_commit();
 
 	run->request->run_id = run->options.run_id = run->id;
@@ -108,7 +89,7 @@ open_run(Run *run)
 
 /* A run that is repeated needs as many processes as it had, for its sums depend on them. */
 static void
-check_processes(const Run *run)
+check_processes(const TrainingRun *run)
 {
 	if (run->options.reproduces != 0 && run->crew->shared->nprocesses != run->options.processes)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -120,7 +101,7 @@ check_processes(const Run *run)
 
 /* Load the samples in all processes under one snapshot. */
 static void
-load_data(Run *run)
+load_data(TrainingRun *run)
 {
 	int64 totals[TRAINING_NSETS];
 	char *snapshot;
@@ -152,117 +133,44 @@ load_data(Run *run)
 	pfree(data);
 }
 
-/*
- * How long an epoch is and how much of it is feedback.
- *
- * Feedback has the share of each batch that the options give it, unless it would take more repeats than they
- * allow, and at least the share that it has of all images.  An epoch has the images that they ask for, or as
- * many as there are, and shows all feedback at least once.
- */
+/* The model's own training, trials apart: by the run's options, from beginning to end. */
 static void
-plan_steps(Run *run)
+train(TrainingRun *run)
 {
-	const TrainingOptions *options = &run->options;
-	TrainingShared *shared = run->crew->shared;
-	int64 totals[TRAINING_NSETS];
-	double base;
-	double feedback;
-	double images;
+	TrainingFit fit = {.run = run, .options = &run->options, .parts = 1};
 
-	training_crew_totals(run->crew, totals);
-	base = (double) totals[TRAINING_SET_TRAIN];
-	feedback = (double) totals[TRAINING_SET_FEEDBACK];
-	images = options->epoch_images == 0 ? base + feedback
-										: Max((double) options->epoch_images, feedback / options->feedback_share);
-	shared->feedback_share = Max(feedback / (base + feedback),
-								 Min(options->feedback_share, options->feedback_repeats * feedback / images));
-	run->steps_per_epoch = Max(1, (int64) (images / options->batch_size));
-	run->all_steps = shared->all_steps = run->steps_per_epoch * options->epochs;
-}
-
-/* Where training starts. */
-static void
-init_values(Run *run)
-{
-	TrainingCrew *crew = run->crew;
-	float *values = training_crew_vector(crew, TRAINING_VALUES);
-	Size bytes = crew->net.nvalues * sizeof(float);
-
-	if (run->options.strategy == TRAINING_FINE_TUNE)
-		memcpy(values, training_crew_vector(crew, TRAINING_LIVE), bytes);
-	else
-		nn_net_init(&crew->net, values, (uint64) run->options.seed);
-	memcpy(training_crew_vector(crew, TRAINING_AVERAGE), values, bytes);
-}
-
-/* After each step: report once in a while. */
-static void
-after_step(void *context, int64 step, const TrainingScore *score)
-{
-	Run *run = context;
-	double seconds = seconds_since(run->reported);
-
-	add_score(&run->epoch_score, score);
-	add_score(&run->report_score, score);
-	if (seconds < REPORT_SECONDS)
-		return;
-	if (!PostmasterIsAlive())
-		proc_exit(1);
-	record_progress(run->id, run->epoch, (double) (step + 1) / (double) run->all_steps,
-					run->report_score.loss / (double) run->report_score.images,
-					(double) run->report_score.images / seconds);
-	memset(&run->report_score, 0, sizeof(run->report_score));
-	INSTR_TIME_SET_CURRENT(run->reported);
+	if (!training_has_trials(run->study))
+		run->work = training_fit_images(&fit);
+	if (training_fit(&fit) == TRAINING_FIT_DIVERGED)
+		training_diverged(run->crew->shared->diverged_loss);
 }
 
 static void
-train_epoch(Run *run)
-{
-	TrainingShared *shared = run->crew->shared;
-	TrainingScores scores;
-	double seconds;
-	int64 last;
-
-	memset(&run->epoch_score, 0, sizeof(run->epoch_score));
-	memset(&run->report_score, 0, sizeof(run->report_score));
-	INSTR_TIME_SET_CURRENT(run->epoch_started);
-	run->reported = run->epoch_started;
-	shared->first_step = (run->epoch - 1) * run->steps_per_epoch;
-	shared->nsteps = run->steps_per_epoch;
-	training_crew_command(run->crew, TRAINING_STEPS);
-	seconds = seconds_since(run->epoch_started);
-
-	last = shared->first_step + shared->nsteps - 1;
-	scores = training_gate_read(run->crew, TRAINING_AVERAGE, TRAINING_SET_BIT(TRAINING_SET_VALIDATION));
-	record_epoch(run->id, run->epoch, &run->epoch_score, &scores.sets[TRAINING_SET_VALIDATION],
-				 training_loop_learning_rate(&run->options, last, run->all_steps),
-				 (double) run->epoch_score.images / seconds);
-	record_progress(run->id, run->epoch, (double) (last + 1) / (double) run->all_steps,
-					run->epoch_score.loss / (double) run->epoch_score.images,
-					(double) run->epoch_score.images / seconds);
-}
-
-static void
-make_run(Run *run)
+make_run(TrainingRun *run)
 {
 	TrainingOutcome *outcome = &run->request->outcome;
 	TrainingComparison comparison[TRAINING_NSETS];
+	TrainingLimits limits;
 	char *gate;
 
 	open_run(run);
-	run->crew = training_crew_create(&run->options, &run->parent, run->request->database, run->request->owner);
-	run->crew->hook = after_step;
-	run->crew->hook_context = run;
+	training_limits(&run->options, run->study, &limits);
+	run->crew = training_crew_create(&run->options, &run->parent, limits.nvalues, limits.smallest_batch,
+									 run->request->database, run->request->owner);
 	check_processes(run);
+	run->crew->shared->loop_bytes = training_search_bytes(&run->options, run->study, &limits, &run->parent.net,
+														  run->crew->shared->nprocesses);
 	load_data(run);
-	plan_steps(run);
-	init_values(run);
-	for (run->epoch = 1; run->epoch <= run->options.epochs; run->epoch++)
-		train_epoch(run);
+	if (!training_has_trials(run->study) || !training_search(run))
+	{
+		train(run);
+		record_phase(run->id, "evaluating");
+		if (!run->options.frozen_stats)
+			training_crew_command(run->crew, TRAINING_CALIBRATE);
+	}
+	else
+		record_phase(run->id, "evaluating");
 
-	record_phase(run->id, "evaluating");
-	if (!run->options.frozen_stats)
-		training_crew_command(run->crew, TRAINING_CALIBRATE);
 	training_gate_choose(run->crew);
 	training_gate_compare(run->crew, JUDGING_SETS, comparison, outcome);
 	gate = training_gate_judge(&run->options, run->parent.version, comparison, outcome);
@@ -276,7 +184,7 @@ make_run(Run *run)
 
 /* What the caller is told of a run's error. */
 static void
-answer_failure(Run *run, const ErrorData *edata)
+answer_failure(TrainingRun *run, const ErrorData *edata)
 {
 	TrainingError *error = &run->request->error;
 
@@ -291,7 +199,7 @@ answer_failure(Run *run, const ErrorData *edata)
 
 /* After an error: end the helpers, close the run's row, tell the caller. */
 static void
-fail_run(Run *run, ErrorData *edata)
+fail_run(TrainingRun *run, ErrorData *edata)
 {
 	bool cancelled = edata->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
@@ -316,16 +224,17 @@ void
 mnist_hil_trainer_main(Datum main_arg)
 {
 	dsm_segment *segment;
-	Run *run;
+	TrainingRun *run;
 	NnError blas;
 
 	(void) nn_blas_load(&blas); /* without it the built-in product serves */
 	segment = dsm_attach(DatumGetUInt32(main_arg));
 	if (segment == NULL)
 		return; /* the caller has gone */
-	run = MemoryContextAllocZero(TopMemoryContext, sizeof(Run));
+	run = MemoryContextAllocZero(TopMemoryContext, sizeof(TrainingRun));
 	run->request = dsm_segment_address(segment);
 	run->options = run->request->options;
+	run->study = &run->request->study;
 	INSTR_TIME_SET_CURRENT(run->started);
 	training_process_connect(run->request->database, run->request->owner);
 

@@ -5,10 +5,14 @@
  *
  *	retrain.c			the SQL function: checks its arguments, starts the trainer, waits for its reply
  *	trainer.c			the trainer: the run from its row to its verdict
- *	reproduce.c			the SQL function that has a run done again from its record
+extern void record_read_parent(TrainingParent *parent, int version, MemoryContext context);
+extern void record_check_software(const TrainingOptions *options);
+extern int64 record_start(const TrainingOptions *options, const TrainingStudy *study, const TrainingParent *parent,
+						  const char *requested_by, const TrainingCause *cause);
  *	training_options.c	every hyperparameter, per strategy
  *	training_process.c	what starting a process takes, and errors that cross from one to another
  *	training_record.c	what a run writes into the tables
+ *	training_trials.c	what it writes there of its trials
  *	training_crew.c		the processes of a run: their shared segment, how they start, meet and end
  *	training_data.c		each process's share of the samples
  *	training_loop.c		the steps, and reading whole sets
@@ -22,6 +26,7 @@
 #include "mnist_hil.h"
 
 #include "port/atomics.h"
+#include "portability/instr_time.h"
 #include "postmaster/bgworker.h"
 #include "storage/condition_variable.h"
 #include "storage/dsm.h"
@@ -34,6 +39,9 @@
 #define TRAINING_MIN_VALIDATION 10 /* base images to judge by */
 #define TRAINING_MAX_MESSAGE 512
 #define TRAINING_MAX_REASONS 4096
+#define TRAINING_MAX_ARCHITECTURES 16 /* that a call can name */
+#define TRAINING_MAX_TRIALS 1000	  /* of a search; as SEARCH_MAX_TRIALS */
+#define TRAINING_MAX_TRIAL_EPOCHS 100
 
 /* ---- training_options.c ---- */
 
@@ -82,8 +90,38 @@ typedef struct TrainingOptions
 	int dataset_ids[TRAINING_MAX_DATASETS];
 } TrainingOptions;
 
+/* A network by the name it goes under in records: a preset's, or else its canonical description. */
+typedef struct TrainingArchitecture
+{
+	char name[2 * NN_MAX_TEXT];
+	char network[2 * NN_MAX_TEXT]; /* canonical description */
+} TrainingArchitecture;
+
+/*
+ * The trials of a run.  A search has "trials" of them, short ones, whose best is then trained in full.  Without one,
+ * each of several architectures is a trial, in full, and the best is kept.  With one architecture and no search there
+ * are none.
+ */
+typedef struct TrainingStudy
+{
+	int trials;		  /* of a search; 0: there is none */
+	int trial_epochs; /* that a search's trial is trained */
+	int trial_images; /* of such an epoch, at most */
+	int64 resume_run; /* the run whose trials are taken over; 0: none */
+	bool fixed_learning_rate; /* not searched: the caller has named it */
+	bool fixed_batch_size;
+	int narchitectures; /* 0 in fine-tuning, until the live model is known */
+	TrainingArchitecture architectures[TRAINING_MAX_ARCHITECTURES];
+} TrainingStudy;
+
 /* A strategy's hyperparameters; the network and the data sets are left empty. */
 extern void training_options_init(TrainingOptions *options, TrainingStrategy strategy);
+
+/* The size of a search's trials, where the caller does not name it. */
+extern void training_study_init(TrainingStudy *study);
+
+/* Add an architecture by a preset's name or a description; throws if it is no network. */
+extern void training_study_add(TrainingStudy *study, const char *text);
 
 extern const char *training_strategy_name(TrainingStrategy strategy);
 
@@ -202,6 +240,7 @@ typedef struct RetrainRequest
 	TrainingCause cause;
 	int caller; /* the caller's number among ProcGlobal->allProcs, to set its latch */
 	TrainingOptions options;
+	TrainingStudy study;
 
 	pg_atomic_uint32 state; /* RetrainState */
 	int64 run_id;
@@ -215,7 +254,8 @@ typedef struct RetrainRequest
  * Have a trainer do a run, as the SQL function at hand was called to, and return its row.  Without wait it holds only
  * the run.  Throws what is in the way, and the run's own errors.
  */
-extern Datum retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, bool wait);
+extern Datum retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, const TrainingStudy *study,
+							 bool wait);
 
 /* ---- reproduce.c ---- */
 
@@ -240,14 +280,28 @@ extern int64 record_running(void);
 extern void record_refuse(int64 run_id) pg_attribute_noreturn();
 extern void record_read_parent(TrainingParent *parent, int version, MemoryContext context);
 extern void record_check_software(const TrainingOptions *options);
-extern int64 record_start(const TrainingOptions *options, const TrainingParent *parent, const char *requested_by,
-						  const TrainingCause *cause);
+extern int64 record_start(const TrainingOptions *options, const TrainingStudy *study, const TrainingParent *parent,
+						  const char *requested_by, const TrainingCause *cause);
 extern void record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRAINING_NSETS],
 						int nprocesses, const char *data);
 extern void record_phase(int64 run_id, const char *phase);
 extern void record_progress(int64 run_id, int epoch, double progress, double loss, double images_per_second);
-extern void record_epoch(int64 run_id, int epoch, const TrainingScore *train, const TrainingScore *validation,
-						 float learning_rate, double images_per_second);
+
+/* What a fit has come to at one of its reports. */
+typedef struct TrainingReport
+{
+	int trial;	/* 0: none */
+	int number; /* 1, 2, ...: the epoch, or, of a search's trial, the part */
+	TrainingScore train;
+	TrainingScore validation;
+	TrainingScore held_back; /* feedback that the trial was not trained on */
+	double value;			 /* what trials are compared by; NaN: no trial */
+	int64 images;			 /* trained on so far, repeats included */
+	float learning_rate;
+	double images_per_second;
+} TrainingReport;
+
+extern void record_report(int64 run_id, const TrainingReport *report);
 extern bool record_possible(void);
 extern void record_failure(int64 run_id, const ErrorData *edata);
 
@@ -256,6 +310,40 @@ extern char *record_read_data(const TrainingOptions *options, MemoryContext cont
 extern void record_success(int64 run_id, const TrainingOptions *options, const TrainingParent *parent,
 						   const NnNet *net, const float *values, const char *gate, const char *requested_by,
 						   TrainingOutcome *outcome);
+
+/* ---- training_trials.c ---- */
+
+/* How a trial ended. */
+typedef enum TrainingTrialEnd
+{
+	TRAINING_TRIAL_SUCCEEDED,
+	TRAINING_TRIAL_PRUNED,
+	TRAINING_TRIAL_FAILED /* it diverged */
+} TrainingTrialEnd;
+
+/* A trial as it is on record. */
+typedef struct TrainingTrial
+{
+	TrainingTrialEnd end;
+	char **parameters; /* by the names asked for; NULL if there is none of that name */
+	double value;
+	int nreports;
+	double *reports;
+} TrainingTrial;
+
+/* The study as JSON, for mnist_run.search; NULL if the run has no trials. */
+extern char *record_study_json(const TrainingOptions *options, const TrainingStudy *study);
+
+/* Read the study of an earlier run, and the options it began with; SPI is connected.  Errors for the caller. */
+extern void record_read_study(int64 run_id, TrainingOptions *options, TrainingStudy *study);
+
+extern void record_take_over(int64 run_id, int64 from_run);
+extern int record_read_trials(int64 run_id, const char *const *names, int nnames, TrainingTrial **trials,
+							  MemoryContext context);
+extern void record_trial_start(int64 run_id, int trial, const char *architecture, const char *parameters);
+extern void record_trial_end(int64 run_id, TrainingTrialEnd end, const TrainingReport *report, double epochs,
+							 const char *error, int sqlerrcode);
+extern void record_chosen(int64 run_id, int trial, const TrainingOptions *options, bool kept);
 
 /* ---- training_data.c ---- */
 
@@ -317,6 +405,7 @@ typedef enum TrainingVector
 typedef enum TrainingCommand
 {
 	TRAINING_LOAD,		/* the samples */
+	TRAINING_SETUP,		/* make ready for a fit by the options at hand */
 	TRAINING_STEPS,		/* steps of training */
 	TRAINING_CALIBRATE, /* batch norm on images as they are */
 	TRAINING_EVALUATE,	/* read sets with a vector's weights */
@@ -337,10 +426,9 @@ typedef struct TrainingShared
 {
 	/* written by the trainer before it starts helpers, never changed */
 	int trainer; /* its number among ProcGlobal->allProcs, to set its latch */
-	TrainingOptions options;
 	char live_network[2 * NN_MAX_TEXT];
 	Size live_bytes;   /* of the live model's vector */
-	Size vector_bytes; /* of each other one */
+	Size vector_bytes; /* of each other one: of the largest network that is to be trained */
 
 	/* how the processes meet and how they learn of the end */
 	pg_atomic_uint32 stopped; /* nobody trains on: an error, or the trainer has gone */
@@ -358,13 +446,20 @@ typedef struct TrainingShared
 	/* written by the trainer before a meeting, read by the others after it */
 	int ranks[TRAINING_MAX_PROCESSES]; /* like ready */
 	TrainingCommand command;
-	char snapshot[64]; /* TRAINING_LOAD */
-	int64 first_step;  /* TRAINING_STEPS */
+	TrainingOptions options; /* of the fit at hand; changed only before TRAINING_SETUP */
+	bool hold_back;			 /* part of the feedback, to judge a trial by; likewise */
+	char snapshot[64];		 /* TRAINING_LOAD */
+	Size loop_bytes;		 /* that each process will need for steps and evaluation, at most */
+	int64 first_step;		 /* TRAINING_STEPS */
 	int64 nsteps;
 	int64 all_steps;
 	double feedback_share; /* of each batch */
 	TrainingVector vector; /* TRAINING_EVALUATE */
 	uint32 sets;		   /* and TRAINING_COMPARE */
+
+	/* written by the trainer within a step, read by all after the step's second meeting */
+	bool diverged; /* the fit is over */
+	double diverged_loss;
 
 	TrainingSlot slots[TRAINING_MAX_PROCESSES]; /* by rank */
 } TrainingShared;
@@ -383,6 +478,7 @@ typedef struct TrainingCrew
 	NnNet live_net;
 	MemoryContext context; /* of everything the process needs for the run */
 	TrainingData *data;
+	MemoryContext fit_context; /* of what a fit needs besides the data */
 	struct TrainingLoop *loop; /* training_loop.c's own */
 
 	/* trainer only */
@@ -394,10 +490,13 @@ typedef struct TrainingCrew
 
 /*
  * Trainer: make the run's segment, with the live model's values in it, and start helpers, as many as there are
- * worker slots for.
+ * worker slots for and as the smallest batch keeps busy.  nvalues: of the largest network to be trained.
  */
-extern TrainingCrew *training_crew_create(const TrainingOptions *options, const TrainingParent *parent, Oid database,
-										  Oid owner);
+extern TrainingCrew *training_crew_create(const TrainingOptions *options, const TrainingParent *parent, Size nvalues,
+										  int smallest_batch, Oid database, Oid owner);
+
+/* Trainer: make all processes ready for a fit by these options. */
+extern void training_crew_setup(TrainingCrew *crew, const TrainingOptions *options, bool hold_back);
 
 /* Trainer: have all processes do something, itself included, and return when all have. */
 extern void training_crew_command(TrainingCrew *crew, TrainingCommand command);
@@ -420,6 +519,9 @@ extern float *training_crew_vector(const TrainingCrew *crew, int vector);
 extern Size training_loop_bytes(const TrainingOptions *options, const NnNet *net, const NnNet *live_net,
 								int nprocesses);
 
+/* Images of a process's feedback that trials are not trained on but judged by: one in five, the last ones. */
+extern int training_loop_held_back(const TrainingCrew *crew, int64 feedback);
+
 /* Make everything ready for steps and evaluation, once the data is loaded. */
 extern void training_loop_init(TrainingCrew *crew);
 
@@ -437,6 +539,86 @@ extern void training_loop_compare(TrainingCrew *crew);
 
 /* Learning rate at a step of all_steps. */
 extern float training_loop_learning_rate(const TrainingOptions *options, int64 step, int64 all_steps);
+
+/* ---- training_fit.c ---- */
+
+/* A run, as its trainer sees it. */
+typedef struct TrainingRun
+{
+	RetrainRequest *request;
+	int64 id; /* 0: no row yet */
+	TrainingOptions options; /* of the model to be made */
+	TrainingStudy *study;
+	TrainingParent parent;
+	TrainingCrew *crew;
+	instr_time started;
+
+	/* progress, in images to train on */
+	double work;	  /* of the whole run, repeats included */
+	double work_done; /* before the fit at hand */
+} TrainingRun;
+
+typedef enum TrainingFitEnd
+{
+	TRAINING_FIT_DONE,
+	TRAINING_FIT_STOPPED, /* by its hook */
+	TRAINING_FIT_DIVERGED
+} TrainingFitEnd;
+
+/* One training of a network. */
+typedef struct TrainingFit
+{
+	TrainingRun *run;
+	const TrainingOptions *options;
+	int trial;		  /* 0: none */
+	int max_images;	  /* of an epoch; 0: no limit */
+	bool hold_back;	  /* part of the feedback, to judge by */
+	int parts;		  /* of an epoch: how often it is reported on */
+	bool (*go_on)(struct TrainingFit *fit, void *context); /* after each report; NULL: always */
+	void *context;
+
+	/* what came of it so far */
+	TrainingReport report;
+	double epochs;
+} TrainingFit;
+
+/* Train.  The average of the weights is left in TRAINING_AVERAGE. */
+extern TrainingFitEnd training_fit(TrainingFit *fit);
+
+/* Images that a fit will train on, repeats included; the data is loaded. */
+extern double training_fit_images(const TrainingFit *fit);
+
+/* Throw that training diverged. */
+extern void training_diverged(double loss) pg_attribute_noreturn();
+
+/* ---- training_search.c ---- */
+
+/* Does the run have trials? */
+static inline bool
+training_has_trials(const TrainingStudy *study)
+{
+	return study->trials > 0 || study->narchitectures > 1;
+}
+
+/* What the largest and the smallest of all fits of the run need. */
+typedef struct TrainingLimits
+{
+	Size nvalues;
+	int smallest_batch;
+	int largest_batch;
+} TrainingLimits;
+
+extern void training_limits(const TrainingOptions *options, const TrainingStudy *study, TrainingLimits *limits);
+
+/* Memory that each process needs for any of the fits. */
+extern Size training_search_bytes(const TrainingOptions *options, const TrainingStudy *study,
+								  const TrainingLimits *limits, const NnNet *live_net, int nprocesses);
+
+/*
+ * Make the run's trials.  Sets run->options to those of the best; true: its weights are in TRAINING_AVERAGE, and the
+ * crew is set up for it; false: it is yet to be trained in full.
+ */
+extern bool training_search(TrainingRun *run);
 
 /* ---- training_gate.c ---- */
 

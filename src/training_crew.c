@@ -5,6 +5,9 @@
  * values, the values, Adam's two moments, the average, a gradient a process).  Samples never go there:
  * /dev/shm may be small.
  *
+ * A run may train several networks, one after the other: the vectors have room for the largest, and each training
+ * begins with TRAINING_SETUP, at which every process makes itself ready for the options that the trainer has put there.
+ *
  * Helpers wait for a command of the trainer, all processes carry it out, and meet again (training_crew_wait).
  * Whoever reads what another process wrote does so after a meeting, which orders memory; no lock is needed.
  *
@@ -93,10 +96,9 @@ join(dsm_segment *segment)
 	crew->segment = segment;
 	crew->shared = dsm_segment_address(segment);
 	crew->context = AllocSetContextCreate(TopMemoryContext, "mnist_hil training", ALLOCSET_DEFAULT_SIZES);
-	if (nn_net_parse(&crew->net, crew->shared->options.network, strlen(crew->shared->options.network), &error) !=
-			NN_OK ||
-		nn_net_parse(&crew->live_net, crew->shared->live_network, strlen(crew->shared->live_network), &error) !=
-			NN_OK)
+	crew->fit_context = AllocSetContextCreate(crew->context, "mnist_hil fit", ALLOCSET_DEFAULT_SIZES);
+	if (nn_net_parse(&crew->live_net, crew->shared->live_network, strlen(crew->shared->live_network), &error) !=
+		NN_OK)
 		nn_throw(&error);
 	on_dsm_detach(segment, leave_on_detach, PointerGetDatum(crew));
 	crew->joined = true;
@@ -153,21 +155,17 @@ start_helpers(TrainingCrew *crew, int wanted, Oid database, Oid owner)
 }
 
 TrainingCrew *
-training_crew_create(const TrainingOptions *options, const TrainingParent *parent, Oid database, Oid owner)
+training_crew_create(const TrainingOptions *options, const TrainingParent *parent, Size nvalues, int smallest_batch,
+					 Oid database, Oid owner)
 {
-	int processes = Max(1, Min(options->processes, options->batch_size / MIN_SHARE));
-	NnNet net;
-	NnError error;
-	Size vector_bytes;
+	int processes = Max(1, Min(options->processes, smallest_batch / MIN_SHARE));
+	Size vector_bytes = TYPEALIGN(NN_ALIGN, nvalues * sizeof(float));
 	Size live_bytes = TYPEALIGN(NN_ALIGN, parent->net.nvalues * sizeof(float));
 	Size size;
 	dsm_segment *segment;
 	TrainingShared *shared;
 	TrainingCrew *crew;
 
-	if (nn_net_parse(&net, options->network, strlen(options->network), &error) != NN_OK)
-		nn_throw(&error);
-	vector_bytes = TYPEALIGN(NN_ALIGN, net.nvalues * sizeof(float));
 	size =
 		add_size(add_size(vectors_offset(), live_bytes), mul_size(vector_bytes, TRAINING_GRADIENTS - 1 + processes));
 	segment = dsm_create(size, 0);
@@ -258,9 +256,7 @@ load(TrainingCrew *crew)
 {
 	TrainingShared *shared = crew->shared;
 	Size other_bytes =
-		add_size(dsm_segment_map_length(crew->segment),
-				 mul_size(training_loop_bytes(&shared->options, &crew->net, &crew->live_net, shared->nprocesses),
-						  shared->nprocesses));
+		add_size(dsm_segment_map_length(crew->segment), mul_size(shared->loop_bytes, shared->nprocesses));
 
 	if (crew->rank > 0)
 	{
@@ -283,6 +279,18 @@ load(TrainingCrew *crew)
 	}
 	for (int i = 0; i < TRAINING_NSETS; i++)
 		shared->slots[crew->rank].totals[i] = crew->data->sets[i].n;
+}
+
+/* Do TRAINING_SETUP. */
+static void
+setup(TrainingCrew *crew)
+{
+	const char *network = crew->shared->options.network;
+	NnError error;
+
+	if (nn_net_parse(&crew->net, network, strlen(network), &error) != NN_OK)
+		nn_throw(&error);
+	MemoryContextReset(crew->fit_context);
 	training_loop_init(crew);
 }
 
@@ -296,6 +304,9 @@ carry_out(TrainingCrew *crew)
 	{
 		case TRAINING_LOAD:
 			load(crew);
+			break;
+		case TRAINING_SETUP:
+			setup(crew);
 			break;
 		case TRAINING_STEPS:
 			training_loop_steps(crew);
@@ -320,6 +331,15 @@ training_crew_command(TrainingCrew *crew, TrainingCommand command)
 	crew->shared->command = command;
 	training_crew_wait(crew);
 	carry_out(crew);
+}
+
+void
+training_crew_setup(TrainingCrew *crew, const TrainingOptions *options, bool hold_back)
+{
+	crew->shared->options = *options;
+	crew->shared->hold_back = hold_back;
+	crew->shared->diverged = false;
+	training_crew_command(crew, TRAINING_SETUP);
 }
 
 void

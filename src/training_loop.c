@@ -9,7 +9,7 @@
  * Everything drawn at random comes from a key made of the seed, the step and the rank, and all sums have a
  * fixed order: the same seed, data and number of processes give the same weights, bit for bit.
  *
- * A batch is part base data, part feedback (see plan_steps in trainer.c for the shares).  In fine-tuning
+ * A batch is part base data, part feedback (see plan_steps in training_fit.c for the shares).  In fine-tuning
  * the target of a base image is its label blended with what the live model says of the very same distorted
  * image: what the model knows is distilled into its successor (Li and Hoiem 2017, after Hinton, Vinyals and
  * Dean 2015), while feedback counts by its label.
@@ -126,18 +126,26 @@ run_key(const TrainingCrew *crew, int purpose)
 	return nn_key(nn_key((uint64) crew->shared->options.seed, (uint64) purpose), (uint64) crew->rank);
 }
 
+int
+training_loop_held_back(const TrainingCrew *crew, int64 feedback)
+{
+	return crew->shared->hold_back ? (int) (feedback / 5) : 0;
+}
+
 void
 training_loop_init(TrainingCrew *crew)
 {
 	const TrainingShared *shared = crew->shared;
-	MemoryContext oldcontext = MemoryContextSwitchTo(crew->context);
+	MemoryContext oldcontext = MemoryContextSwitchTo(crew->fit_context);
 	TrainingLoop *loop = palloc0(sizeof(TrainingLoop));
 	int share = batch_share(&shared->options, crew->rank, shared->nprocesses);
+	int feedback = crew->data->sets[TRAINING_SET_FEEDBACK].n;
 
 	loop->share = share;
 	loop->trainer = nn_trainer_init(allocate(nn_trainer_size(&crew->net, share)), &crew->net, share);
 	deck_init(&loop->base, crew->data->sets[TRAINING_SET_TRAIN].n, run_key(crew, KEY_DECK_BASE));
-	deck_init(&loop->feedback, crew->data->sets[TRAINING_SET_FEEDBACK].n, run_key(crew, KEY_DECK_FEEDBACK));
+	deck_init(&loop->feedback, feedback - training_loop_held_back(crew, feedback),
+			  run_key(crew, KEY_DECK_FEEDBACK));
 	loop->images = allocate(sizeof(float) * NN_PIXELS * share);
 	loop->targets = allocate(sizeof(float) * NN_CLASSES * share);
 	loop->weights = allocate(sizeof(float) * share);
@@ -165,7 +173,7 @@ feedback_in_step(const TrainingCrew *crew, int64 step)
 {
 	double per_step = crew->shared->feedback_share * crew->loop->share;
 
-	if (crew->data->sets[TRAINING_SET_FEEDBACK].n == 0)
+	if (crew->loop->feedback.n == 0)
 		return 0;
 	return (int) (floor((double) (step + 1) * per_step) - floor((double) step * per_step));
 }
@@ -255,24 +263,23 @@ apply_gradients(TrainingCrew *crew, int64 step)
 					Min(options->average_decay, (float) (step + 1) / (float) (step + 10)), from, to);
 }
 
-/* The step's loss over all processes; throws if it has left all bounds. */
+/* The step's loss over all processes; one that has left all bounds ends the fit. */
 static TrainingScore
 step_score(const TrainingCrew *crew)
 {
+	TrainingShared *shared = crew->shared;
 	TrainingScore sum = {0};
 
-	for (int rank = 0; rank < crew->shared->nprocesses; rank++)
+	for (int rank = 0; rank < shared->nprocesses; rank++)
 	{
-		const TrainingScore *score = &crew->shared->slots[rank].step;
+		const TrainingScore *score = &shared->slots[rank].step;
 
 		sum.images += score->images;
 		sum.correct += score->correct;
 		sum.loss += score->loss;
 	}
-	if (!(sum.loss / (double) sum.images < DIVERGED_LOSS))
-		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("training diverged"),
-						errdetail("The loss reached %g.", sum.loss / (double) sum.images),
-						errhint("Use a lower learning_rate.")));
+	shared->diverged_loss = sum.loss / (double) sum.images;
+	shared->diverged = !(shared->diverged_loss < DIVERGED_LOSS);
 	return sum;
 }
 
@@ -283,7 +290,7 @@ training_loop_steps(TrainingCrew *crew)
 	int64 first = shared->first_step;
 	int64 end = first + shared->nsteps;
 
-	for (int64 step = first; step < end; step++)
+	for (int64 step = first; step < end && !shared->diverged; step++)
 	{
 		NnBatch batch = make_batch(crew, step);
 		NnLoss loss = nn_train_step(crew->loop->trainer, training_crew_vector(crew, TRAINING_VALUES),
@@ -298,7 +305,7 @@ training_loop_steps(TrainingCrew *crew)
 			score = step_score(crew);
 		apply_gradients(crew, step);
 		training_crew_wait(crew); /* all values are there */
-		if (crew->rank == 0)
+		if (crew->rank == 0 && !shared->diverged)
 			crew->hook(crew->hook_context, step, &score);
 	}
 }
@@ -464,6 +471,16 @@ training_loop_compare(TrainingCrew *crew)
 	MemoryContextDelete(context);
 }
 
+/* The last n images of a set. */
+static TrainingSet
+last_images(const TrainingSet *set, int n)
+{
+	int first = set->n - n;
+
+	return (TrainingSet){
+		.n = n, .pixels = set->pixels + (Size) first * NN_PIXELS, .labels = set->labels + first};
+}
+
 void
 training_loop_evaluate(TrainingCrew *crew)
 {
@@ -482,7 +499,14 @@ training_loop_evaluate(TrainingCrew *crew)
 	}
 	for (int i = 0; i < TRAINING_NSETS; i++)
 		if (shared->sets & TRAINING_SET_BIT(i))
-			shared->slots[crew->rank].scores.sets[i] = read_set(&crew->data->sets[i], plan, scratch);
+		{
+			TrainingSet set = crew->data->sets[i];
+
+			/* of the feedback, a trial's judges are what it was not trained on */
+			if (i == TRAINING_SET_FEEDBACK && shared->hold_back)
+				set = last_images(&set, training_loop_held_back(crew, set.n));
+			shared->slots[crew->rank].scores.sets[i] = read_set(&set, plan, scratch);
+		}
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
 }

@@ -13,6 +13,10 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 
+/* A search's trial: enough images to tell good from bad, a fraction of MNIST. */
+#define TRIAL_EPOCHS_DEFAULT 1
+#define TRIAL_IMAGES_DEFAULT 12800
+
 static const char *const strategy_names[] = {
 	[TRAINING_FINE_TUNE] = "fine_tune",
 	[TRAINING_FROM_SCRATCH] = "from_scratch",
@@ -76,6 +80,35 @@ void
 training_options_init(TrainingOptions *options, TrainingStrategy strategy)
 {
 	*options = strategy_defaults[strategy];
+}
+
+void
+training_study_init(TrainingStudy *study)
+{
+	memset(study, 0, sizeof(*study));
+	study->trial_epochs = TRIAL_EPOCHS_DEFAULT;
+	study->trial_images = TRIAL_IMAGES_DEFAULT;
+}
+
+void
+training_study_add(TrainingStudy *study, const char *text)
+{
+	TrainingArchitecture *architecture = &study->architectures[study->narchitectures];
+	NnNet net;
+	NnError error;
+
+	if (study->narchitectures == TRAINING_MAX_ARCHITECTURES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("a run trains at most %d architectures", TRAINING_MAX_ARCHITECTURES)));
+	if (nn_net_parse(&net, text, strlen(text), &error) != NN_OK)
+		nn_throw(&error);
+	nn_net_format(&net, architecture->network, sizeof(architecture->network));
+	strlcpy(architecture->name, nn_preset(text) != NULL ? text : architecture->network, sizeof(architecture->name));
+	for (int i = 0; i < study->narchitectures; i++)
+		if (strcmp(study->architectures[i].network, architecture->network) == 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("architecture \"%s\" is given twice", architecture->name)));
+	study->narchitectures++;
 }
 
 const char *

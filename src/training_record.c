@@ -12,7 +12,7 @@
  * A run is 'running' while its row says so and the process named there lives: same pid, same start time.  A
  * row whose process has gone was left by a crash, and is closed by the next run.
  */
-#include "training.h"
+#include "training_sql.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -20,6 +20,8 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "mb/pg_wchar.h"
+#include "storage/fd.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -31,97 +33,6 @@
 #include "compat.h"
 
 PG_FUNCTION_INFO_V1(mnist_hil_process_alive);
-
-/* Parameters of a statement, collected one by one. */
-#define MAX_PARAMETERS 24
-
-typedef struct Parameters
-{
-	int n;
-	Oid types[MAX_PARAMETERS];
-	Datum values[MAX_PARAMETERS];
-	char nulls[MAX_PARAMETERS];
-} Parameters;
-
-static void
-add(Parameters *parameters, Oid type, Datum value)
-{
-	Assert(parameters->n < MAX_PARAMETERS);
-	parameters->types[parameters->n] = type;
-	parameters->values[parameters->n] = value;
-	parameters->nulls[parameters->n++] = ' ';
-}
-
-static void
-add_null(Parameters *parameters, Oid type)
-{
-	add(parameters, type, (Datum) 0);
-	parameters->nulls[parameters->n - 1] = 'n';
-}
-
-static void
-add_int8(Parameters *parameters, int64 value)
-{
-	add(parameters, INT8OID, Int64GetDatum(value));
-}
-
-static void
-add_int4(Parameters *parameters, int32 value)
-{
-	add(parameters, INT4OID, Int32GetDatum(value));
-}
-
-static void
-add_text(Parameters *parameters, const char *value)
-{
-	add(parameters, TEXTOID, CStringGetTextDatum(value));
-}
-
-/* NaN, a figure that there is none of, is NULL in the tables. */
-static void
-add_float(Parameters *parameters, double value)
-{
-	if (isnan(value))
-		add_null(parameters, FLOAT4OID);
-	else
-		add(parameters, FLOAT4OID, Float4GetDatum((float) value));
-}
-
-/* Run a statement in which %s stands for the extension's schema; returns the number of rows. */
-static uint64
-execute(const char *statement, Parameters *parameters)
-{
-	StringInfoData sql;
-	char *schema = pstrdup(schema_name());
-	const char *from = statement;
-	int code;
-
-	initStringInfo(&sql);
-	for (const char *at; (at = strstr(from, "%s")) != NULL; from = at + 2)
-	{
-		appendBinaryStringInfo(&sql, from, (int) (at - from));
-		appendStringInfoString(&sql, schema);
-	}
-	appendStringInfoString(&sql, from);
-	code = parameters == NULL ? SPI_execute(sql.data, false, 0)
-							  : SPI_execute_with_args(sql.data, parameters->n, parameters->types, parameters->values,
-													  parameters->nulls, false, 0);
-	if (code < 0)
-		elog(ERROR, "could not execute \"%s\": %s", sql.data, SPI_result_code_string(code));
-	return SPI_processed;
-}
-
-/* A column of the last statement's first row, by value; fails on NULL. */
-static Datum
-result(int column)
-{
-	bool isnull;
-	Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
-
-	if (isnull)
-		elog(ERROR, "unexpected null in column %d", column);
-	return value;
-}
 
 /* Change the run's row, which must be there. */
 static void
@@ -290,6 +201,30 @@ record_check_software(const TrainingOptions *options)
 	training_check_nothing_missing(options->reproduces, TextDatumGetCString(result(1)));
 }
 
+/* What the weights' exact bits depend on besides: the machine's processor, as the kernel names it. */
+static char *
+cpu_model(void)
+{
+	FILE *file = AllocateFile("/proc/cpuinfo", "r");
+	char line[256];
+	char *cpu = NULL;
+
+	while (file != NULL && cpu == NULL && fgets(line, sizeof(line), file) != NULL)
+	{
+		char *colon = strchr(line, ':');
+
+		if (colon == NULL || (strncmp(line, "model name", 10) != 0 && strncmp(line, "cpu\t", 4) != 0))
+			continue;
+		colon += strspn(colon, ": ");
+		colon[strcspn(colon, "\n")] = '\0';
+		cpu = pg_any_to_server(colon, (int) strlen(colon), PG_SQL_ASCII);
+		cpu = pstrdup(cpu);
+	}
+	if (file != NULL)
+		FreeFile(file);
+	return cpu;
+}
+
 /* Close the row of a run whose process went without a word. */
 static void
 close_orphan(int64 run_id)
@@ -305,8 +240,8 @@ close_orphan(int64 run_id)
  * two that start at once: the second waits for the first and is refused then.  SPI is connected.
  */
 int64
-record_start(const TrainingOptions *options, const TrainingParent *parent, const char *requested_by,
-			 const TrainingCause *cause)
+record_start(const TrainingOptions *options, const TrainingStudy *study, const TrainingParent *parent,
+			 const char *requested_by, const TrainingCause *cause)
 {
 	Parameters parameters = {0};
 	int64 orphan;
@@ -332,13 +267,15 @@ record_start(const TrainingOptions *options, const TrainingParent *parent, const
 	add_int4(&parameters, cause->by_check ? cause->attempt : 1);
 	add_int8(&parameters, cause->retry_of);
 	add_int8(&parameters, options->reproduces);
+	add_text_or_null(&parameters, cpu_model());
+	add_text_or_null(&parameters, record_study_json(options, study));
+	add_int8(&parameters, study->resume_run);
 	if (execute(
 			"INSERT INTO %s.mnist_run (status, strategy, architecture, seed, parameters, parent_version, epochs,"
-			" requested_by, pid, process_started_at, software, trigger, reasons, attempt, retry_of, reproduces, "
-			"phase, epoch,"
-			" progress, updated_at)"
+			" requested_by, pid, process_started_at, software, trigger, reasons, attempt, retry_of, reproduces, cpu,"
+			" search, resumes, phase, epoch, progress, updated_at)"
 			" VALUES ('running', $1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9, $10, $11, nullif($12, '')::text[], $13,"
-			" nullif($14, 0), nullif($15, 0), 'loading', 0, 0, clock_timestamp())"
+			" nullif($14, 0), nullif($15, 0), $16, $17::jsonb, nullif($18, 0), 'loading', 0, 0, clock_timestamp())"
 			" ON CONFLICT DO NOTHING RETURNING id",
 			&parameters) == 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a retraining run is already under way"),
@@ -412,31 +349,27 @@ record_progress(int64 run_id, int epoch, double progress, double loss, double im
 	record_commit();
 }
 
-/* Mean loss of a score's images. */
-static double
-mean_loss(const TrainingScore *score)
-{
-	return score->images > 0 ? score->loss / (double) score->images : NAN;
-}
-
-/* Add an epoch's row to mnist_metric; epochs count from 1. */
+/* Add a report's row to mnist_metric. */
 void
-record_epoch(int64 run_id, int epoch, const TrainingScore *train, const TrainingScore *validation,
-			 float learning_rate, double images_per_second)
+record_report(int64 run_id, const TrainingReport *report)
 {
 	Parameters parameters = {0};
 
 	begin_progress();
 	add_int8(&parameters, run_id);
-	add_int4(&parameters, epoch);
-	add_float(&parameters, mean_loss(train));
-	add_float(&parameters, training_accuracy(train));
-	add_float(&parameters, mean_loss(validation));
-	add_float(&parameters, training_accuracy(validation));
-	add_float(&parameters, learning_rate);
-	add_float(&parameters, images_per_second);
-	execute("INSERT INTO %s.mnist_metric (run_id, epoch, train_loss, train_accuracy, validation_loss,"
-			" validation_accuracy, learning_rate, images_per_second) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+	add_int4(&parameters, report->trial);
+	add_int4(&parameters, report->number);
+	add_int8(&parameters, report->images);
+	add_float(&parameters, mean_loss(&report->train));
+	add_float(&parameters, training_accuracy(&report->train));
+	add_float(&parameters, mean_loss(&report->validation));
+	add_float(&parameters, training_accuracy(&report->validation));
+	add_float(&parameters, report->value);
+	add_float(&parameters, report->learning_rate);
+	add_float(&parameters, report->images_per_second);
+	execute("INSERT INTO %s.mnist_metric (run_id, trial, epoch, images, train_loss, train_accuracy, validation_loss,"
+			" validation_accuracy, value, learning_rate, images_per_second)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
 			&parameters);
 	record_commit();
 }

@@ -49,6 +49,11 @@ CREATE TABLE mnist_run (
     decision                  text CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
                                   'not promoted')),
     reproduces                bigint CHECK (reproduces < id),         -- of this table
+    -- its trials
+    search                    jsonb,
+    resumes                   bigint CHECK (resumes < id),            -- of this table
+    trial                     int,
+    best_trial                int,
     -- while it runs
     phase                     text,
     epoch                     int,
@@ -67,6 +72,7 @@ CREATE TABLE mnist_run (
     process_started_at        timestamptz NOT NULL,
     processes                 int,
     software                  text,
+    cpu                       text,
     started_at                timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at               timestamptz,
     error                     text,
@@ -79,9 +85,9 @@ COMMENT ON TABLE mnist_run IS 'training runs, recorded whatever became of them; 
 COMMENT ON COLUMN mnist_run.id IS 'the run';
 COMMENT ON COLUMN mnist_run.status IS 'running, succeeded (a model was made, promoted or not), failed or cancelled';
 COMMENT ON COLUMN mnist_run.strategy IS 'fine_tune (from the parent''s weights) or from_scratch';
-COMMENT ON COLUMN mnist_run.architecture IS 'the network''s name or description, as asked for';
+COMMENT ON COLUMN mnist_run.architecture IS 'the network''s name; while several are tried, all of them';
 COMMENT ON COLUMN mnist_run.seed IS 'what all randomness of the run follows from';
-COMMENT ON COLUMN mnist_run.parameters IS 'every hyperparameter, as used';
+COMMENT ON COLUMN mnist_run.parameters IS 'every hyperparameter, as used; before a search has ended, as it began';
 COMMENT ON COLUMN mnist_run.parent_version IS 'the model live when the run began; where a fine-tuning starts';
 COMMENT ON COLUMN mnist_run.model_version IS 'the model it made';
 COMMENT ON COLUMN mnist_run.promoted IS 'whether that model went live';
@@ -105,6 +111,11 @@ COMMENT ON COLUMN mnist_run.gate IS 'every figure of the judgement; mnist_gate s
 COMMENT ON COLUMN mnist_run.decision IS
     'promoted, rejected, awaiting approval, approved (went live later), or not promoted (nobody wanted it live)';
 COMMENT ON COLUMN mnist_run.reproduces IS 'the run that this one repeats, by mnist_reproduce';
+COMMENT ON COLUMN mnist_run.search IS
+    'what its trials search and the hyperparameters that they began from; NULL if it has no trials';
+COMMENT ON COLUMN mnist_run.resumes IS 'the run whose trials it took over';
+COMMENT ON COLUMN mnist_run.trial IS 'the trial under way';
+COMMENT ON COLUMN mnist_run.best_trial IS 'the trial whose architecture and hyperparameters the model has';
 COMMENT ON COLUMN mnist_run.phase IS 'what it is doing, or was doing last';
 COMMENT ON COLUMN mnist_run.epoch IS 'epochs begun';
 COMMENT ON COLUMN mnist_run.epochs IS 'epochs planned';
@@ -121,32 +132,94 @@ COMMENT ON COLUMN mnist_run.pid IS 'process id of the trainer';
 COMMENT ON COLUMN mnist_run.process_started_at IS 'start of that process: tells it from a later one of the same pid';
 COMMENT ON COLUMN mnist_run.processes IS 'processes that trained, the trainer included';
 COMMENT ON COLUMN mnist_run.software IS 'versions, kernels and matrix product that the weights depend on';
+COMMENT ON COLUMN mnist_run.cpu IS 'the processor that it ran on; NULL where the system does not say';
 COMMENT ON COLUMN mnist_run.started_at IS 'when it began';
 COMMENT ON COLUMN mnist_run.finished_at IS 'when it ended, however it ended';
 COMMENT ON COLUMN mnist_run.error IS 'the message, if it failed or was cancelled';
 COMMENT ON COLUMN mnist_run.sqlstate IS 'the SQLSTATE that goes with it';
 
+CREATE TABLE mnist_trial (
+    run_id               bigint NOT NULL REFERENCES mnist_run ON DELETE CASCADE,
+    trial                int NOT NULL CHECK (trial > 0),
+    status               text NOT NULL CHECK (status IN ('running', 'succeeded', 'pruned', 'failed', 'cancelled')),
+    architecture         text NOT NULL,
+    parameters           jsonb NOT NULL,
+    value                real,
+    validation_accuracy  real,
+    validation_loss      real,
+    feedback_accuracy    real,
+    epochs               real,
+    started_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at          timestamptz,
+    error                text,
+    sqlstate             text,
+    taken_from           bigint,
+    PRIMARY KEY (run_id, trial),
+    CHECK (value IS NOT NULL OR status <> 'succeeded')
+) WITH (fillfactor = 80);
+COMMENT ON TABLE mnist_trial IS 'the trials of training runs: of a search, or of several architectures';
+COMMENT ON COLUMN mnist_trial.run_id IS 'the run';
+COMMENT ON COLUMN mnist_trial.trial IS 'the trial, from 1';
+COMMENT ON COLUMN mnist_trial.status IS
+    'running, succeeded, pruned (given up, being worse than others at that point), failed (it diverged) or cancelled (with its run)';
+COMMENT ON COLUMN mnist_trial.architecture IS 'the network''s name, or its description if it has none';
+COMMENT ON COLUMN mnist_trial.parameters IS 'the hyperparameters that were searched; all others are those of the run';
+COMMENT ON COLUMN mnist_trial.value IS
+    'what trials are compared by, the more the better: the share right of what it was judged by, 0 .. 1';
+COMMENT ON COLUMN mnist_trial.validation_accuracy IS 'share right of the validation images, 0 .. 1';
+COMMENT ON COLUMN mnist_trial.validation_loss IS 'mean cross-entropy over the validation images';
+COMMENT ON COLUMN mnist_trial.feedback_accuracy IS
+    'share right of the feedback that it was not trained on, one in five of that to train on; NULL if there is none';
+COMMENT ON COLUMN mnist_trial.epochs IS 'epochs that it was trained; of a pruned one fewer than planned';
+COMMENT ON COLUMN mnist_trial.started_at IS 'when it began';
+COMMENT ON COLUMN mnist_trial.finished_at IS 'when it ended, however it ended';
+COMMENT ON COLUMN mnist_trial.error IS 'why, if it failed or was cancelled';
+COMMENT ON COLUMN mnist_trial.sqlstate IS 'the SQLSTATE that goes with it';
+COMMENT ON COLUMN mnist_trial.taken_from IS 'the run that made it, if this one took it over';
+
+CREATE FUNCTION mnist_hil_trial_close() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    UPDATE mnist_trial t
+    SET status = 'cancelled', error = NEW.error, sqlstate = NEW.sqlstate, finished_at = clock_timestamp()
+    WHERE t.run_id = NEW.id AND t.status = 'running';
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_trial_close() IS 'trigger that ends the trial under way with its run; internal';
+
+CREATE TRIGGER mnist_run_trial_close AFTER UPDATE OF status ON mnist_run
+    FOR EACH ROW WHEN (OLD.status = 'running' AND NEW.status <> 'running')
+    EXECUTE FUNCTION mnist_hil_trial_close();
+
 CREATE TABLE mnist_metric (
     run_id               bigint NOT NULL REFERENCES mnist_run ON DELETE CASCADE,
     trial                int NOT NULL DEFAULT 0,
     epoch                int NOT NULL,
+    images               bigint,
     train_loss           real,
     train_accuracy       real,
     validation_loss      real,
     validation_accuracy  real,
+    value                real,
     learning_rate        real,
     images_per_second    real,
     recorded_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (run_id, trial, epoch)
 );
-COMMENT ON TABLE mnist_metric IS 'the curves of a training run, a row an epoch';
+COMMENT ON TABLE mnist_metric IS 'the curves of a training run and its trials, a row an epoch';
 COMMENT ON COLUMN mnist_metric.run_id IS 'the run';
-COMMENT ON COLUMN mnist_metric.trial IS 'the trial of a search, from 1; 0 without a search';
-COMMENT ON COLUMN mnist_metric.epoch IS 'the epoch, from 1';
+COMMENT ON COLUMN mnist_metric.trial IS 'the trial, from 1; 0: the model''s own training';
+COMMENT ON COLUMN mnist_metric.epoch IS
+    'the epoch, from 1; of a search''s trial the part, of which there are at least four: it may be given up after each';
+COMMENT ON COLUMN mnist_metric.images IS 'images trained on so far, repeats included';
 COMMENT ON COLUMN mnist_metric.train_loss IS 'mean cross-entropy over the epoch''s (augmented) training images';
 COMMENT ON COLUMN mnist_metric.train_accuracy IS 'share right of the epoch''s (augmented) training images, 0 .. 1';
 COMMENT ON COLUMN mnist_metric.validation_loss IS 'mean cross-entropy over the validation images after the epoch';
 COMMENT ON COLUMN mnist_metric.validation_accuracy IS 'share right of the validation images after the epoch, 0 .. 1';
+COMMENT ON COLUMN mnist_metric.value IS 'what trials are compared by, as in mnist_trial; NULL if it is no trial''s';
 COMMENT ON COLUMN mnist_metric.learning_rate IS 'learning rate at the end of the epoch';
 COMMENT ON COLUMN mnist_metric.images_per_second IS 'training images a second over the epoch';
 COMMENT ON COLUMN mnist_metric.recorded_at IS 'when the epoch ended';

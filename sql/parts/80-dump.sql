@@ -5,6 +5,7 @@
 
 SELECT pg_catalog.pg_extension_config_dump('mnist_run', '');
 SELECT pg_catalog.pg_extension_config_dump('mnist_run_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_trial', '');
 SELECT pg_catalog.pg_extension_config_dump('mnist_metric', '');
 SELECT pg_catalog.pg_extension_config_dump('mnist_model', 'WHERE version > 1');
 SELECT pg_catalog.pg_extension_config_dump('mnist_deployment', 'WHERE id > 1');

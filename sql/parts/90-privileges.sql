@@ -28,3 +28,4 @@ GRANT EXECUTE ON FUNCTION mnist_hil_cache, mnist_hil_process_alive TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_hil_settings TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_hil_check_job TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_hil_wilson, mnist_hil_newcombe, mnist_hil_newcombe_paired, mnist_hil_mcnemar TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_hil_sparkline TO PUBLIC;

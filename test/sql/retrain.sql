@@ -19,7 +19,7 @@ SELECT mnist_retrain(learning_rate => 'Infinity');
 SELECT mnist_retrain(architectures => '{softmax}');
 SELECT mnist_retrain('from_scratch', '{}');
 SELECT mnist_retrain('from_scratch', '{NULL}');
-SELECT mnist_retrain('from_scratch', '{softmax,mlp}');
+SELECT mnist_retrain('from_scratch', '{softmax,softmax}');
 \set VERBOSITY sqlstate
 SELECT mnist_retrain('from_scratch', '{resnet152}');
 SELECT mnist_retrain('from_scratch', ARRAY['dense 11']);
