@@ -231,7 +231,7 @@ normal_quantile(double p)
 	double low = -9;
 	double high = 9;
 
-	for (int i = 0; i < 60; i++)
+	for (int i = 0; i < 45; i++)
 	{
 		double middle = (low + high) / 2;
 
