@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench_report.sh: what looking costs: mnist_metrics over 1,000,000 readings and 100,000 labels.
+# bench_report.sh: what looking costs: mnist_metrics and mnist_report over 1,000,000 readings and 100,000 labels.
 . "$(dirname "$0")/server.sh"
 
 readings=$(smoke 2000 1000000)
@@ -36,3 +36,4 @@ milliseconds()
 echo "milliseconds over $readings readings, a tenth of them labelled, median and most of ten"
 milliseconds 'SELECT * FROM mnist_metrics'
 milliseconds 'SELECT mnist_metrics_text()'
+milliseconds 'SELECT mnist_report()'

@@ -22,7 +22,7 @@ GRANT EXECUTE ON FUNCTION mnist_retrain, mnist_activate, mnist_rollback, mnist_i
 GRANT SELECT ON mnist_status, mnist_live, mnist_failure_counts, mnist_confusion, mnist_training_progress TO regress_observer;
 GRANT SELECT ON mnist_challenge_now, mnist_challenge_result TO regress_observer;
 GRANT SELECT ON mnist_metrics TO regress_observer;
-GRANT EXECUTE ON FUNCTION mnist_metrics_text TO regress_observer;
+GRANT EXECUTE ON FUNCTION mnist_metrics_text, mnist_report TO regress_observer;
 
 SELECT mnist_import_synthetic('base', 70) IS NOT NULL AS imported;
 SELECT r.id IS NOT NULL AS stored FROM mnist_predict(mnist_draw(3)) AS r;
@@ -81,6 +81,8 @@ INSERT INTO public.act (what, statement) VALUES
     ('mnist_training_progress', 'SELECT * FROM mnist_training_progress'),
     ('mnist_metrics', 'SELECT * FROM mnist_metrics'),
     ('mnist_metrics_text', 'SELECT mnist_metrics_text()'),
+    ('mnist_report', 'SELECT mnist_report()'),
+    ('look at reports', 'SELECT page FROM mnist_report_log'),
     ('write readings', 'INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version) VALUES ('''', 1, 1, ''{}'', 1)'),
     ('write feedback', 'INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256) VALUES (1, 1, 1, 1, ''x'', sha256(''''))'),
     ('erase feedback', 'DELETE FROM mnist_feedback'),

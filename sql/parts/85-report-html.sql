@@ -1,0 +1,351 @@
+/*
+ * Reports, 1: what a page is made of.
+ *
+ * A report is one HTML page that needs nothing from elsewhere: style and drawings are in it, pictures are data: URIs,
+ * and there is no script.  Whatever comes from a table goes through mnist_hil_html, or is a number; the other
+ * functions here take and return HTML.  Drawings are SVG of fixed coordinates that scale with their frame; colours are
+ * the style's variables, so that they follow light and dark.
+ */
+
+CREATE FUNCTION mnist_hil_html(plain text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT replace(replace(replace(replace(replace(plain,
+        '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;')
+$$;
+COMMENT ON FUNCTION mnist_hil_html(text) IS 'plain text as HTML, inside an element or a quoted attribute; internal';
+
+CREATE FUNCTION mnist_hil_percent(share float8, digits int DEFAULT 1) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT round((100 * share)::numeric, digits) || '&#160;%'
+$$;
+COMMENT ON FUNCTION mnist_hil_percent(float8, int) IS 'a share of 0 .. 1 in percent, as HTML; internal';
+
+CREATE FUNCTION mnist_hil_count(n bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT ltrim(to_char(n, 'FM999,999,999,999,999,990'))
+$$;
+COMMENT ON FUNCTION mnist_hil_count(bigint) IS 'a number with its thousands set apart; internal';
+
+CREATE FUNCTION mnist_hil_time(t timestamptz) RETURNS text
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT format('<time datetime="%s">%s</time>', to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+        to_char(t, 'YYYY-MM-DD HH24:MI'))
+$$;
+COMMENT ON FUNCTION mnist_hil_time(timestamptz) IS 'a time of the session''s time zone as HTML; internal';
+
+CREATE FUNCTION mnist_hil_duration(seconds float8) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT CASE
+        WHEN seconds < 60 THEN round(seconds::numeric, 1) || '&#160;s'
+        WHEN seconds < 5400 THEN round((seconds / 60)::numeric) || '&#160;min'
+        WHEN seconds < 129600 THEN round((seconds / 3600)::numeric) || '&#160;h'
+        ELSE round((seconds / 86400)::numeric) || '&#160;days' END
+$$;
+COMMENT ON FUNCTION mnist_hil_duration(float8) IS 'seconds in a fitting unit, as HTML; internal';
+
+---------------------------------------------------------------- tables and the like
+
+-- A cell of digits is set flush right; one of much text keeps some width.
+CREATE FUNCTION mnist_hil_row(VARIADIC cells text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT '<tr>' || string_agg(
+        CASE WHEN c.cell ~ '^([-+.,0-9 %/]|&#160;|&lt;)+(s|min|h|days)?$' THEN '<td class="n">'
+            WHEN length(c.cell) > 40 AND c.cell !~ '^<' THEN '<td class="t">' ELSE '<td>' END
+            || coalesce(c.cell, '<span class="none">&#8211;</span>') || '</td>', '' ORDER BY c.place) || E'</tr>\n'
+    FROM unnest(cells) WITH ORDINALITY AS c (cell, place)
+$$;
+COMMENT ON FUNCTION mnist_hil_row(text[]) IS 'a row of a table, of cells in HTML; NULL: a dash; internal';
+
+CREATE FUNCTION mnist_hil_table(head text[], body text, empty text DEFAULT 'None yet.') RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT CASE WHEN body IS NULL THEN '<p class="empty">' || empty || E'</p>\n'
+        ELSE '<div class="wide"><table><thead><tr>'
+            || (SELECT string_agg('<th scope="col">' || h.cell || '</th>', '' ORDER BY h.place)
+                FROM unnest(head) WITH ORDINALITY AS h (cell, place))
+            || E'</tr></thead>\n<tbody>\n' || body || E'</tbody></table></div>\n' END
+$$;
+COMMENT ON FUNCTION mnist_hil_table(text[], text, text) IS
+    'a table of rows from mnist_hil_row; without any, what to say instead; internal';
+
+CREATE FUNCTION mnist_hil_tile(name text, value text, note text DEFAULT NULL, mood text DEFAULT NULL) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT format(E'<div class="tile%s"><b>%s</b><strong>%s</strong><small>%s</small></div>\n', ' ' || mood, name,
+        coalesce(value, '&#8211;'), note)
+$$;
+COMMENT ON FUNCTION mnist_hil_tile(text, text, text, text) IS
+    'a figure on a tile, with a note; mood: good, bad or NULL; internal';
+
+CREATE FUNCTION mnist_hil_section(id text, title text, body text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT format(E'<section id="%s">\n<h2>%s</h2>\n%s</section>\n', id, title, body)
+$$;
+COMMENT ON FUNCTION mnist_hil_section(text, text, text) IS 'a section of a page; internal';
+
+CREATE FUNCTION mnist_hil_figure(drawing text, caption text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT format(E'<figure>%s<figcaption>%s</figcaption></figure>\n', drawing, caption)
+$$;
+COMMENT ON FUNCTION mnist_hil_figure(text, text) IS 'a drawing and what is said of it; internal';
+
+-- What cannot be read, which a row added by hand may hold, must not cost the report.
+CREATE FUNCTION mnist_hil_picture(image bytea, alt text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    RETURN format('<img width="84" height="84" alt="%s" src="data:image/png;base64,%s"/>', alt,
+        translate(encode(mnist_png(mnist_preprocess(image), 3), 'base64'), E'\n', ''));
+EXCEPTION
+    WHEN invalid_binary_representation OR program_limit_exceeded THEN
+        RETURN '<span class="none">no picture</span>';
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_picture(bytea, text) IS 'an image, as the network sees it, as HTML; internal';
+
+---------------------------------------------------------------- drawings
+
+-- Bars are 0 .. 1 of the drawing's height; marks are labels at some of them.
+CREATE FUNCTION mnist_hil_bars(labels text[], counts float8[]) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    WITH bar AS (
+        SELECT b.place, b.value, labels[b.place] AS label, cardinality(counts) AS n,
+            greatest((SELECT max(c) FROM unnest(counts) AS c), 1e-9) AS most
+        FROM unnest(counts) WITH ORDINALITY AS b (value, place)
+    )
+    SELECT '<svg viewBox="0 0 480 170" role="img">'
+        || '<line class="axis" x1="40" y1="145" x2="480" y2="145"/>'
+        || format('<text class="end" x="36" y="16">%s</text><text class="end" x="36" y="148">0</text>',
+            mnist_hil_count(max(most)::bigint))
+        || string_agg(format('<rect class="a" x="%s" y="%s" width="%s" height="%s"><title>%s: %s</title></rect>',
+            round((40 + 440.0 * (place - 1) / n + 1)::numeric, 1), round((145 - 133 * value / most)::numeric, 1),
+            round(greatest(440.0 / n - 2, 1)::numeric, 1), round((133 * value / most)::numeric, 1), label,
+            mnist_hil_count(value::bigint)), '' ORDER BY place)
+        || string_agg(format('<text class="mid" x="%s" y="162">%s</text>',
+            round((40 + 440.0 * (place - 0.5) / n)::numeric, 1), label), '' ORDER BY place)
+            FILTER (WHERE (place - 1) % greatest(1, ceil(n / 7.0)::int) = 0)
+        || '</svg>'
+    FROM bar
+$$;
+COMMENT ON FUNCTION mnist_hil_bars(text[], float8[]) IS 'a drawing of counts as bars; internal';
+
+-- points: a row of values a line, one behind the other; NULL breaks a line.  band: the lower ends, then the upper ones.
+CREATE FUNCTION mnist_hil_lines(labels text[], points float8[], lines int, low float8, high float8,
+    band float8[] DEFAULT NULL, percent boolean DEFAULT true) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    WITH size AS (
+        SELECT cardinality(labels) AS n, greatest(high - low, 1e-9) AS span
+    ), point AS (
+        SELECT (p.place - 1) / s.n AS line, (p.place - 1) % s.n AS step, p.value,
+            round((48 + 424.0 * CASE WHEN s.n > 1 THEN ((p.place - 1) % s.n)::float8 / (s.n - 1) ELSE 0.5 END)::numeric, 1) AS x,
+            round((145 - 133 * (greatest(low, least(high, p.value)) - low) / s.span)::numeric, 1) AS y
+        FROM unnest(points) WITH ORDINALITY AS p (value, place)
+        CROSS JOIN size s
+    ), whole AS (
+        SELECT p.*, count(*) FILTER (WHERE p.value IS NULL) OVER (PARTITION BY p.line ORDER BY p.step) AS part
+        FROM point p
+    ), edge AS (
+        SELECT (b.place - 1) / s.n AS side, (b.place - 1) % s.n AS step,
+            round((48 + 424.0 * CASE WHEN s.n > 1 THEN ((b.place - 1) % s.n)::float8 / (s.n - 1) ELSE 0.5 END)::numeric, 1) AS x,
+            round((145 - 133 * (greatest(low, least(high, b.value)) - low) / s.span)::numeric, 1) AS y
+        FROM unnest(band) WITH ORDINALITY AS b (value, place)
+        CROSS JOIN size s
+        WHERE b.value IS NOT NULL
+    )
+    SELECT '<svg viewBox="0 0 480 170" role="img">'
+        || '<line class="axis" x1="48" y1="145" x2="472" y2="145"/><line class="grid" x1="48" y1="12" x2="472" y2="12"/>'
+        || (SELECT string_agg(format('<text class="end" x="44" y="%s">%s</text>', t.y,
+                CASE WHEN percent THEN mnist_hil_percent(t.value, CASE WHEN high - low < 0.05 THEN 1 ELSE 0 END)
+                    ELSE trim_scale(round(t.value::numeric, 2))::text END), '')
+            FROM (VALUES (16, high), (148, low)) AS t (y, value))
+        || coalesce((SELECT '<polygon class="band" points="'
+                || string_agg(format('%s,%s', e.x, e.y), ' ' ORDER BY e.side, CASE e.side WHEN 0 THEN e.step ELSE -e.step END)
+                || '"/>'
+            FROM edge e), '')
+        || coalesce((SELECT string_agg(p.drawn, '')
+            FROM (
+                SELECT CASE WHEN count(*) > 1
+                    THEN format('<polyline class="l%s" points="%s"/>', w.line + 1,
+                        string_agg(format('%s,%s', w.x, w.y), ' ' ORDER BY w.step)) END AS drawn
+                FROM whole w
+                WHERE w.value IS NOT NULL
+                GROUP BY w.line, w.part) p), '')
+        || coalesce((SELECT string_agg(format('<circle class="l%s" cx="%s" cy="%s" r="%s"><title>%s: %s</title></circle>',
+                w.line + 1, w.x, w.y, CASE WHEN s.n > 60 THEN 1 ELSE 3 END, labels[w.step + 1],
+                CASE WHEN percent THEN mnist_hil_percent(w.value, 2) ELSE round(w.value::numeric, 4)::text END), ''
+                ORDER BY w.line, w.step)
+            FROM whole w
+            CROSS JOIN size s
+            WHERE w.value IS NOT NULL), '')
+        || coalesce((SELECT string_agg(format('<text class="mid" x="%s" y="162">%s</text>', p.x, labels[p.step + 1]), ''
+                ORDER BY p.step)
+            FROM point p
+            CROSS JOIN size s
+            WHERE p.line = 0 AND p.step % greatest(1, ceil(s.n / 7.0)::int) = 0), '')
+        || '</svg>'
+$$;
+COMMENT ON FUNCTION mnist_hil_lines(text[], float8[], int, float8, float8, float8[], boolean) IS
+    'a drawing of values over labels as lines between low and high, with a band behind them; internal';
+
+-- Counts between edges, which may be any, as shares of bins of equal width; what lies beyond goes to the outermost.
+CREATE FUNCTION mnist_hil_rebin(edges real[], counts bigint[], low float8, high float8, bins int) RETURNS float8[]
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    WITH piece AS (
+        SELECT c.count, greatest(low, least(high, coalesce(edges[c.place - 1], low)::float8)) AS a,
+            greatest(low, least(high, coalesce(edges[c.place], high)::float8)) AS b
+        FROM unnest(counts) WITH ORDINALITY AS c (count, place)
+        WHERE c.count > 0
+    ), bin AS (
+        SELECT i, low + (high - low) * (i - 1) / bins AS a, low + (high - low) * i / bins AS b
+        FROM generate_series(1, bins) AS i
+    )
+    SELECT array_agg(coalesce(s.count, 0) / greatest((SELECT sum(c) FROM unnest(counts) AS c), 1) ORDER BY bin.i)
+    FROM bin
+    LEFT JOIN LATERAL (
+        SELECT sum(p.count * CASE
+            WHEN p.b - p.a > 1e-5 * (high - low)
+                THEN greatest(0, least(p.b, bin.b) - greatest(p.a, bin.a)) / (p.b - p.a)
+            -- a single value
+            WHEN (p.a >= bin.a OR bin.i = 1) AND (p.a < bin.b OR bin.i = bins) THEN 1
+            ELSE 0 END) AS count
+        FROM piece p) s ON true
+$$;
+COMMENT ON FUNCTION mnist_hil_rebin(real[], bigint[], float8, float8, int) IS
+    'a histogram over edges of any kind as shares of so many bins of equal width between low and high; internal';
+
+-- shares of the same bins: what was (an area) and what is (a line)
+CREATE FUNCTION mnist_hil_histogram_pair(before float8[], after float8[], low text, high text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    WITH bin AS (
+        SELECT b.place, b.was, b.now,
+            greatest((SELECT max(v) FROM unnest(before || after) AS v), 1e-9) AS most, cardinality(before) AS n
+        FROM unnest(before, after) WITH ORDINALITY AS b (was, now, place)
+    )
+    SELECT '<svg viewBox="0 0 240 110" role="img">'
+        || string_agg(format('<rect class="was" x="%s" y="%s" width="%s" height="%s"/>',
+            round((240.0 * (place - 1) / n)::numeric, 1), round((90 - 84 * was / most)::numeric, 1),
+            round((240.0 / n + 0.3)::numeric, 1), round((84 * was / most)::numeric, 1)), '' ORDER BY place)
+        || coalesce('<polyline class="is" points="0,90 ' || string_agg(format('%s,%s %s,%s',
+            round((240.0 * (place - 1) / n)::numeric, 1), round((90 - 84 * now / most)::numeric, 1),
+            round((240.0 * place / n)::numeric, 1), round((90 - 84 * now / most)::numeric, 1)), ' ' ORDER BY place)
+            || ' 240,90"/>', '')
+        || '<line class="axis" x1="0" y1="90" x2="240" y2="90"/>'
+        || format('<text x="0" y="106">%s</text><text class="end" x="240" y="106">%s</text></svg>', low, high)
+    FROM bin
+$$;
+COMMENT ON FUNCTION mnist_hil_histogram_pair(float8[], float8[], text, text) IS
+    'a drawing of two histograms over the same bins, one upon the other; internal';
+
+---------------------------------------------------------------- the page
+
+CREATE FUNCTION mnist_hil_style() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT $style$
+:root { color-scheme: light dark; --paper: #fff; --ink: #1c2128; --soft: #57606a; --line: #d5dae0; --card: #f5f7f9;
+  --a: #0072b2; --b: #d55e00; --c: #009e73; --was: #b8c0c9; --heat: 0 114 178; --fault: 213 94 0; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #12161c; --ink: #e4e9ef; --soft: #98a2ae; --line: #323a44; --card: #1b2129;
+    --a: #56b4e9; --b: #f0a030; --c: #35c79a; --was: #4a5460; --heat: 86 180 233; --fault: 240 160 48; } }
+@media print {
+  :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #444; --line: #bbb; --card: #fff; --a: #0072b2;
+    --b: #d55e00; --c: #009e73; --was: #c4c9cf; --heat: 0 114 178; --fault: 213 94 0; }
+  nav { display: none; } main { max-width: none; padding: 0; }
+  section { break-before: auto; } figure, .tile, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  * { print-color-adjust: exact; } }
+* { box-sizing: border-box; }
+html { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
+body { margin: 0; }
+main { max-width: 76rem; margin: 0 auto; padding: 1.5rem clamp(0.8rem, 3vw, 2rem) 4rem; }
+h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 0.2rem; }
+h2 { font-size: 1.25rem; margin: 2.6rem 0 0.8rem; padding-bottom: 0.3rem; border-bottom: 2px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.6rem 0 0.5rem; }
+p { max-width: 50rem; margin: 0.5rem 0; }
+.soft, small, figcaption, .empty { color: var(--soft); }
+nav { display: flex; flex-wrap: wrap; gap: 0.3rem 1.2rem; margin: 0.8rem 0 0; }
+a { color: var(--a); }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: 0.7rem; margin: 1.2rem 0; }
+.tile { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--was); border-radius: 6px;
+  padding: 0.6rem 0.8rem; display: flex; flex-direction: column; }
+.tile b { font-weight: 500; font-size: 0.85rem; color: var(--soft); }
+.tile strong { font-size: 1.5rem; line-height: 1.35; font-weight: 650; font-variant-numeric: tabular-nums; }
+.tile small { font-size: 0.8rem; line-height: 1.35; overflow-wrap: anywhere; }
+.tile.good { border-left-color: var(--c); } .tile.bad { border-left-color: var(--b); }
+.notes { padding-left: 1.2rem; max-width: 50rem; } .notes .bad::marker { color: var(--b); content: "\25B2 "; }
+.notes .good::marker { color: var(--c); content: "\2713 "; }
+.wide { overflow-x: auto; margin: 0.6rem 0 1.2rem; }
+table { border-collapse: collapse; font-size: 0.87rem; font-variant-numeric: tabular-nums; min-width: 40%; }
+th, td { text-align: left; padding: 0.3rem 0.7rem 0.3rem 0; vertical-align: top; border-bottom: 1px solid var(--line); }
+th { font-weight: 600; color: var(--soft); white-space: nowrap; vertical-align: bottom; }
+td { max-width: 26rem; overflow-wrap: break-word; } td time { white-space: nowrap; }
+td.t { min-width: 13rem; }
+td.n, th.n { text-align: right; white-space: nowrap; }
+.none { color: var(--soft); }
+.flag { color: var(--b); font-weight: 650; white-space: nowrap; } .ok { color: var(--c); white-space: nowrap; }
+figure { margin: 0; } figcaption { font-size: 0.82rem; line-height: 1.4; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.2rem 1.6rem;
+  margin: 0.8rem 0; }
+.small { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1.5rem 1.7rem; margin: 1rem 0.3rem; }
+@media (max-width: 40rem) { .small { grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); } }
+.small svg text { font-size: 13px; }
+.small figure.drifted { outline: 2px solid var(--b); outline-offset: 5px; border-radius: 2px; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(6.6rem, 1fr)); gap: 0.9rem 0.7rem; margin: 0.8rem 0; }
+.pictures img { display: block; image-rendering: pixelated; border-radius: 4px; background: #000; }
+svg { display: block; width: 100%; max-width: 38rem; height: auto; overflow: visible; }
+svg text { font-size: 10.5px; fill: var(--soft); } svg .end { text-anchor: end; } svg .mid { text-anchor: middle; }
+.axis { stroke: var(--line); stroke-width: 1.5; } .grid { stroke: var(--line); stroke-dasharray: 2 4; }
+rect.a { fill: var(--a); } rect.was, .key.was { fill: var(--was); background: var(--was); }
+.is { fill: rgb(var(--fault) / 0.12); stroke: var(--b); stroke-width: 2; }
+polyline { fill: none; stroke-width: 2; stroke-linejoin: round; } .band { fill: rgb(var(--heat) / 0.18); }
+polyline.l1 { stroke: var(--a); } circle.l1 { fill: var(--a); } polyline.l2 { stroke: var(--b); } circle.l2 { fill: var(--b); }
+polyline.l3 { stroke: var(--c); stroke-dasharray: 5 4; } circle.l3 { fill: none; }
+.key { display: inline-block; width: 0.9em; height: 0.9em; border-radius: 2px; margin: 0 0.35em 0 0; vertical-align: -0.1em; }
+.key.l1 { background: var(--a); } .key.l2, .key.is { background: var(--b); } .key.l3 { background: var(--c); }
+.legend { font-size: 0.82rem; color: var(--soft); display: flex; flex-wrap: wrap; gap: 0.2rem 1.1rem; margin: 0.2rem 0; }
+.confusion td, .confusion th { text-align: right; padding: 0.3rem 0.5rem; min-width: 2.6rem; border: 1px solid var(--line); }
+.confusion td.right { background: rgb(var(--heat) / calc(var(--x) * 0.7)); }
+.confusion td.wrong { background: rgb(var(--fault) / calc(0.12 + var(--x) * 0.75)); }
+$style$
+$$;
+COMMENT ON FUNCTION mnist_hil_style() IS 'the style of a report''s page; internal';
+
+CREATE FUNCTION mnist_hil_page(title text, head text, body text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT E'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
+        || E'<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
+        || E'<meta http-equiv="Content-Security-Policy" content="default-src ''none''; img-src data:; style-src ''unsafe-inline''"/>\n'
+        || format(E'<title>%s</title>\n<style>%s</style>\n</head>\n<body>\n<main>\n', title, mnist_hil_style())
+        || head || body || E'</main>\n</body>\n</html>\n'
+$$;
+COMMENT ON FUNCTION mnist_hil_page(text, text, text) IS
+    'a whole page; a policy in it forbids scripts, and to fetch anything; internal';

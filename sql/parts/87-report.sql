@@ -1,0 +1,85 @@
+/*
+ * Reports, 3: mnist_report, and where its pages are kept.
+ */
+
+CREATE SEQUENCE mnist_report_log_id_seq;
+CREATE TABLE mnist_report_log (
+    id            bigint PRIMARY KEY DEFAULT nextval('mnist_report_log_id_seq'),
+    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind          text NOT NULL CHECK (kind IN ('full', 'drift', 'quality', 'performance')),
+    requested_by  name NOT NULL DEFAULT session_user,
+    page          text NOT NULL
+);
+ALTER SEQUENCE mnist_report_log_id_seq OWNED BY mnist_report_log.id;
+ALTER TABLE mnist_report_log ALTER COLUMN page SET STORAGE EXTENDED;
+
+COMMENT ON TABLE mnist_report_log IS 'the last ten reports';
+COMMENT ON COLUMN mnist_report_log.id IS 'the report';
+COMMENT ON COLUMN mnist_report_log.created_at IS 'when it was made';
+COMMENT ON COLUMN mnist_report_log.kind IS 'full, drift, quality or performance';
+COMMENT ON COLUMN mnist_report_log.requested_by IS 'the role that asked for it';
+COMMENT ON COLUMN mnist_report_log.page IS 'the page, as mnist_report returned it';
+
+SELECT pg_catalog.pg_extension_config_dump('mnist_report_log', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_report_log_id_seq', '');
+
+CREATE FUNCTION mnist_hil_report_head(kind text) RETURNS text
+    LANGUAGE sql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT format(E'<header>\n<h1>%s</h1>\n<p class="soft">Database %s, %s, asked for by %s. Times are of time zone %s.</p>\n',
+            CASE kind WHEN 'full' THEN 'Digit readings' WHEN 'drift' THEN 'Drift of digit readings'
+                WHEN 'quality' THEN 'Data quality of digit readings' ELSE 'Performance of digit readings' END,
+            mnist_hil_html(current_database()), mnist_hil_time(now()), mnist_hil_html(mnist_hil_invoker()),
+            mnist_hil_html(current_setting('TimeZone')))
+        || CASE WHEN kind = 'full' THEN '<nav><a href="#summary">Summary</a><a href="#drift">Drift</a><a href="#quality">Data quality</a>'
+            || '<a href="#performance">Performance</a><a href="#runs">Training runs</a></nav>' ELSE '' END
+        || E'</header>\n'
+$$;
+COMMENT ON FUNCTION mnist_hil_report_head(text) IS 'the head of a report''s page; internal';
+
+/*
+ * The lock on the log comes last, for a moment, and only reports wait for it: so that ten are kept, whoever asks at the
+ * same time.  Without JIT, which for the many small statements of a page takes longer than they do.
+ */
+CREATE FUNCTION mnist_report(kind text DEFAULT 'full') RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET jit = off
+AS $$
+DECLARE
+    page text;
+BEGIN
+    IF mnist_report.kind IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'kind must not be null',
+            HINT = 'Kinds are full, drift, quality and performance.';
+    ELSIF mnist_report.kind NOT IN ('full', 'drift', 'quality', 'performance') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('there is no report of kind "%s"', mnist_report.kind),
+            HINT = 'Kinds are full, drift, quality and performance.';
+    END IF;
+
+    page := mnist_hil_page('mnist_hil: ' || mnist_report.kind || ' report', mnist_hil_report_head(mnist_report.kind),
+        CASE mnist_report.kind
+            WHEN 'drift' THEN mnist_hil_report_drift()
+            WHEN 'quality' THEN mnist_hil_report_quality()
+            WHEN 'performance' THEN mnist_hil_report_performance()
+            ELSE mnist_hil_report_summary() || mnist_hil_report_drift() || mnist_hil_report_quality()
+                || mnist_hil_report_performance() || mnist_hil_report_runs() END);
+
+    -- A standby keeps nothing.
+    IF NOT current_setting('transaction_read_only')::boolean THEN
+        LOCK TABLE mnist_report_log IN SHARE ROW EXCLUSIVE MODE;
+        INSERT INTO mnist_report_log (kind, requested_by, page)
+        VALUES (mnist_report.kind, mnist_hil_invoker(), page);
+        DELETE FROM mnist_report_log l
+        WHERE l.id < (SELECT k.id FROM mnist_report_log k ORDER BY k.id DESC OFFSET 9 LIMIT 1);
+    END IF;
+    RETURN page;
+END
+$$;
+COMMENT ON FUNCTION mnist_report(text) IS
+    'how things stand, as one HTML page that needs nothing else: full, or drift, quality or performance alone; kept in mnist_report_log, the last ten';
