@@ -351,6 +351,7 @@ CREATE TABLE mnist_feedback (
     model_version    int NOT NULL,
     annotator        name NOT NULL,
     challenge_id     bigint,
+    challenger_label smallint,
     pixels_sha256    bytea NOT NULL CHECK (octet_length(pixels_sha256) = 32),
     held_out         boolean NOT NULL GENERATED ALWAYS AS (get_byte(pixels_sha256, 0) % 5 = 0) STORED,
     created_at       timestamptz NOT NULL DEFAULT now()
@@ -366,6 +367,7 @@ COMMENT ON COLUMN mnist_feedback.label IS 'the digit that it shows, says the ann
 COMMENT ON COLUMN mnist_feedback.predicted_label IS 'the digit that was read';
 COMMENT ON COLUMN mnist_feedback.model_version IS 'the model that read it';
 COMMENT ON COLUMN mnist_feedback.challenge_id IS 'the challenge that was under way when it was read, or NULL';
+COMMENT ON COLUMN mnist_feedback.challenger_label IS 'the digit that the challenger read in the shadow, or NULL';
 COMMENT ON COLUMN mnist_feedback.annotator IS 'the role that said so';
 COMMENT ON COLUMN mnist_feedback.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
 COMMENT ON COLUMN mnist_feedback.held_out IS 'never trained on, only judged by; follows from the pixels, one in five';
@@ -408,6 +410,7 @@ CREATE TABLE mnist_label (
     predicted_label  smallint NOT NULL,
     model_version    int NOT NULL,
     challenge_id     bigint,
+    challenger_label smallint,
     votes            int NOT NULL CHECK (votes > 0),
     annotators       int NOT NULL CHECK (annotators >= votes),
     new              boolean NOT NULL,
@@ -431,6 +434,7 @@ COMMENT ON COLUMN mnist_label.label IS
 COMMENT ON COLUMN mnist_label.predicted_label IS 'the digit that was read';
 COMMENT ON COLUMN mnist_label.model_version IS 'the model that read it';
 COMMENT ON COLUMN mnist_label.challenge_id IS 'the challenge that was under way when it was read, or NULL';
+COMMENT ON COLUMN mnist_label.challenger_label IS 'the digit that the challenger read in the shadow, or NULL';
 COMMENT ON COLUMN mnist_label.votes IS 'annotators for the label; in a tie, for each of the labels in front';
 COMMENT ON COLUMN mnist_label.annotators IS 'annotators in all';
 COMMENT ON COLUMN mnist_label.new IS 'whether it rests on feedback that no completed run has used';

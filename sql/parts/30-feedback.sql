@@ -33,13 +33,14 @@ BEGIN
             HINT = 'Give the digit that the image shows, 0 to 9.';
     END IF;
 
-    INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, challenge_id, annotator,
-        pixels_sha256)
-    SELECT p.id, mnist_correct.label, p.label, p.model_version, p.challenge_id, mnist_hil_invoker(),
-        sha256(mnist_preprocess(p.image))
+    INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, challenge_id, challenger_label,
+        annotator, pixels_sha256)
+    SELECT p.id, mnist_correct.label, p.label, p.model_version, p.challenge_id, s.label,
+        mnist_hil_invoker(), sha256(mnist_preprocess(p.image))
     FROM mnist_prediction p
+    LEFT JOIN mnist_shadow s ON s.prediction_id = p.id
     WHERE p.id = mnist_correct.id
-    FOR KEY SHARE
+    FOR KEY SHARE OF p
     RETURNING mnist_feedback.id INTO feedback_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
@@ -64,14 +65,15 @@ CREATE FUNCTION mnist_hil_resolve(readings bigint[]) RETURNS void
     SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-    INSERT INTO mnist_label AS l (prediction_id, label, predicted_label, model_version, challenge_id, votes,
-        annotators, new, pixels_sha256, held_out, feedback_ids, predicted_at, confidence)
+    INSERT INTO mnist_label AS l (prediction_id, label, predicted_label, model_version, challenge_id,
+        challenger_label, votes, annotators, new, pixels_sha256, held_out, feedback_ids, predicted_at, confidence)
     SELECT r.prediction_id,
         CASE WHEN count(DISTINCT r.label) FILTER (WHERE r.votes = r.most_votes) = 1
             THEN min(r.label) FILTER (WHERE r.votes = r.most_votes) END,
         (array_agg(r.predicted_label ORDER BY r.id DESC))[1],
         (array_agg(r.model_version ORDER BY r.id DESC))[1],
         (array_agg(r.challenge_id ORDER BY r.id DESC))[1],
+        (array_agg(r.challenger_label ORDER BY r.id DESC))[1],
         max(r.votes),
         count(*),
         true,
@@ -92,7 +94,8 @@ BEGIN
     GROUP BY r.prediction_id
     ON CONFLICT (prediction_id) DO UPDATE SET
         label = excluded.label, predicted_label = excluded.predicted_label, model_version = excluded.model_version,
-        challenge_id = excluded.challenge_id, votes = excluded.votes, annotators = excluded.annotators, new = excluded.new,
+        challenge_id = excluded.challenge_id, challenger_label = excluded.challenger_label, votes = excluded.votes,
+        annotators = excluded.annotators, new = excluded.new,
         pixels_sha256 = excluded.pixels_sha256, held_out = excluded.held_out, feedback_ids = excluded.feedback_ids,
         predicted_at = excluded.predicted_at, confidence = excluded.confidence;
 END

@@ -368,8 +368,9 @@ COMMENT ON FUNCTION mnist_hil_mcnemar(bigint, bigint) IS
     'two-sided p-values of the difference of two shares of the same trials, from those in which only one succeeded: exact (McNemar) and mid-p (Fagerland et al. 2013); internal';
 
 /*
- * What people said of the readings of each challenge: counts from mnist_label, in one pass.  Of a challenge in the
- * shadow those readings count that both models have read.
+ * What people said of the readings of each challenge: counts from mnist_label alone, which has what the challenger
+ * read in the shadow from mnist_shadow by way of mnist_feedback, so that 1,000,000 shadows need not be looked at.  Of a
+ * challenge in the shadow those readings count that both models have read.
  */
 CREATE VIEW mnist_challenge_result AS
     SELECT c.id AS challenge_id,
@@ -424,26 +425,27 @@ CREATE VIEW mnist_challenge_result AS
         SELECT n.* FROM mnist_deployment n WHERE n.id > c.deployment_id ORDER BY n.id LIMIT 1) switch ON true
     LEFT JOIN (
         SELECT r.challenge_id,
-            count(r.live_label) AS live_labels,
-            count(*) FILTER (WHERE r.live_label = r.label) AS live_right,
-            count(r.challenger_label) AS challenger_labels,
-            count(*) FILTER (WHERE r.challenger_label = r.label) AS challenger_right,
-            count(*) FILTER (WHERE r.live_label = r.label AND r.challenger_label = r.label) AS both_right,
-            count(*) FILTER (WHERE r.live_label = r.label AND r.challenger_label <> r.label) AS only_live_right,
-            count(*) FILTER (WHERE r.live_label <> r.label AND r.challenger_label = r.label) AS only_challenger_right,
-            count(*) FILTER (WHERE r.live_label <> r.label AND r.challenger_label <> r.label) AS both_wrong
+            sum(r.n) FILTER (WHERE r.live IS NOT NULL)::bigint AS live_labels,
+            coalesce(sum(r.n) FILTER (WHERE r.live), 0)::bigint AS live_right,
+            sum(r.n) FILTER (WHERE r.challenger IS NOT NULL)::bigint AS challenger_labels,
+            coalesce(sum(r.n) FILTER (WHERE r.challenger), 0)::bigint AS challenger_right,
+            coalesce(sum(r.n) FILTER (WHERE r.live AND r.challenger), 0)::bigint AS both_right,
+            coalesce(sum(r.n) FILTER (WHERE r.live AND NOT r.challenger), 0)::bigint AS only_live_right,
+            coalesce(sum(r.n) FILTER (WHERE NOT r.live AND r.challenger), 0)::bigint AS only_challenger_right,
+            coalesce(sum(r.n) FILTER (WHERE NOT r.live AND NOT r.challenger), 0)::bigint AS both_wrong
         FROM (
-            SELECT l.challenge_id, l.label, l.predicted_label AS live_label, s.label AS challenger_label
-            FROM mnist_label l
-            JOIN mnist_shadow s ON s.prediction_id = l.prediction_id
-            WHERE l.label IS NOT NULL AND l.challenge_id IS NOT NULL
-            UNION ALL
-            SELECT l.challenge_id, l.label,
-                CASE WHEN l.model_version <> a.version THEN l.predicted_label END,
-                CASE WHEN l.model_version = a.version THEN l.predicted_label END
-            FROM mnist_label l
-            JOIN mnist_challenger a ON a.id = l.challenge_id
-            WHERE l.label IS NOT NULL AND NOT a.shadow) r
+            -- Whether each was right; NULL if it did not read, or, in the shadow, the other did not.
+            SELECT g.challenge_id, g.n,
+                CASE WHEN a.shadow AND g.challenger IS NOT NULL OR NOT a.shadow AND g.model_version <> a.version
+                    THEN g.answer END AS live,
+                CASE WHEN a.shadow THEN g.challenger WHEN g.model_version = a.version THEN g.answer END AS challenger
+            FROM (
+                SELECT l.challenge_id, l.model_version, l.predicted_label = l.label AS answer,
+                    l.challenger_label = l.label AS challenger, count(*) AS n
+                FROM mnist_label l
+                WHERE l.label IS NOT NULL AND l.challenge_id IS NOT NULL
+                GROUP BY 1, 2, 3, 4) g
+            JOIN mnist_challenger a ON a.id = g.challenge_id) r
         GROUP BY r.challenge_id) k ON k.challenge_id = c.id
     CROSS JOIN LATERAL mnist_hil_wilson(k.live_right, k.live_labels) AS live
     CROSS JOIN LATERAL mnist_hil_wilson(k.challenger_right, k.challenger_labels) AS challenger
