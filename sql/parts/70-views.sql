@@ -71,7 +71,10 @@ CREATE VIEW mnist_status AS
         retry.not_before AS retry_not_before,
         coalesce(retry.given_up, false) AS given_up,
         checks.schedule AS check_schedule,
-        checks.next_check
+        checks.next_check,
+        challenge.version AS challenger_version,
+        challenge.share AS challenge_share,
+        challenge.shadow AS challenge_shadow
     FROM mnist_hil_cache() AS cache
     CROSS JOIN (
         SELECT count(*) FILTER (WHERE d.condition IN ('new_labels', 'failures')) = 2
@@ -82,6 +85,7 @@ CREATE VIEW mnist_status AS
     LEFT JOIN mnist_hil_retry retry ON true
     CROSS JOIN mnist_hil_check_job() AS checks
     LEFT JOIN mnist_live live ON true
+    LEFT JOIN mnist_challenge_now challenge ON true
     CROSS JOIN (
         SELECT count(*) AS labels, count(*) FILTER (WHERE l.new) AS new_labels
         FROM mnist_label l
@@ -90,6 +94,9 @@ CREATE VIEW mnist_status AS
         SELECT r.* FROM mnist_run r WHERE r.status <> 'running' ORDER BY r.id DESC LIMIT 1) last ON true;
 COMMENT ON VIEW mnist_status IS 'the state of things; one row';
 COMMENT ON COLUMN mnist_status.live_version IS 'the model that answers';
+COMMENT ON COLUMN mnist_status.challenger_version IS 'the model that challenges it, or NULL';
+COMMENT ON COLUMN mnist_status.challenge_share IS 'the share of the readings that the challenger takes part in';
+COMMENT ON COLUMN mnist_status.challenge_shadow IS 'whether it only reads along and the live model answers';
 COMMENT ON COLUMN mnist_status.live_architecture IS 'its architecture';
 COMMENT ON COLUMN mnist_status.live_since IS 'when it went live';
 COMMENT ON COLUMN mnist_status.models_in IS

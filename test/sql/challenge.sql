@@ -47,6 +47,7 @@ SELECT count(*) AS on_record FROM mnist_challenger;
 
 SELECT mnist_challenge(2, 0.5, reason => 'smaller');
 SELECT * FROM mnist_hil_readers();
+SELECT live_version, challenger_version, challenge_share, challenge_shadow FROM mnist_status;
 
 -- Half of 2,000, within a bound that a fair coin breaks once in 20,000 times (four standard deviations, 89); here the
 -- ids are 1, 2, ..., so that it always comes out the same.
