@@ -221,14 +221,14 @@ read_search(FunctionCallInfo fcinfo, TrainingStudy *study)
 						errmsg("%d trials are too few for %d architectures", trials, study->narchitectures),
 						errhint("Each is tried at least once.")));
 	study->trials = trials;
-	study->trial_epochs = int_argument(fcinfo, ARG_TRIAL_EPOCHS, "trial_epochs", 1, TRAINING_MAX_TRIAL_EPOCHS,
-									   study->trial_epochs);
+	study->trial_epochs =
+		int_argument(fcinfo, ARG_TRIAL_EPOCHS, "trial_epochs", 1, TRAINING_MAX_TRIAL_EPOCHS, study->trial_epochs);
 	study->trial_images =
 		int_argument(fcinfo, ARG_TRIAL_IMAGES, "trial_images", TRIAL_IMAGES_MIN, INT_MAX, study->trial_images);
 	if (!search && trials == 0 && !(PG_ARGISNULL(ARG_TRIAL_EPOCHS) && PG_ARGISNULL(ARG_TRIAL_IMAGES)))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("\"trial_epochs\" and \"trial_images\" are for a search"),
-						errhint("Use search => true.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"trial_epochs\" and \"trial_images\" are for a search"), errhint("Use search => true.")));
 }
 
 /* The learning rate, or its default. */
@@ -265,12 +265,11 @@ resume(FunctionCallInfo fcinfo, TrainingOptions *options, TrainingStudy *study)
 {
 	for (int i = 0; i < (int) lengthof(recorded_arguments); i++)
 		if (!PG_ARGISNULL(recorded_arguments[i].arg))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("argument \"%s\" of mnist_retrain does not go with \"resume_run\"",
-							recorded_arguments[i].name),
-					 errdetail("Trials are gone on with as they were begun, strategy and seed included."),
-					 errhint("Only \"epochs\", \"trials\", \"wait\" and \"promote\" may be given anew.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("argument \"%s\" of mnist_retrain does not go with \"resume_run\"",
+								   recorded_arguments[i].name),
+							errdetail("Trials are gone on with as they were begun, strategy and seed included."),
+							errhint("Only \"epochs\", \"trials\", \"wait\" and \"promote\" may be given anew.")));
 	record_read_study(PG_GETARG_INT64(ARG_RESUME_RUN), options, study);
 }
 

@@ -186,10 +186,10 @@ define_training(void)
 							"Zero stands for the default of the strategy.", &mnist_hil_epochs, EPOCHS_DEFAULT,
 							EPOCHS_MIN, EPOCHS_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mnist_hil.trials", "Trials of a hyperparameter search.",
-							"It is what mnist_retrain(search => true) makes where its argument \"trials\" is left out.",
-							&mnist_hil_trials, TRIALS_DEFAULT, TRIALS_MIN, TRIALS_MAX, PGC_USERSET, 0, NULL, NULL,
-							NULL);
+	DefineCustomIntVariable(
+		"mnist_hil.trials", "Trials of a hyperparameter search.",
+		"It is what mnist_retrain(search => true) makes where its argument \"trials\" is left out.",
+		&mnist_hil_trials, TRIALS_DEFAULT, TRIALS_MIN, TRIALS_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
 static void

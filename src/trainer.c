@@ -158,8 +158,8 @@ make_run(TrainingRun *run)
 	run->crew = training_crew_create(&run->options, &run->parent, limits.nvalues, limits.smallest_batch,
 									 run->request->database, run->request->owner);
 	check_processes(run);
-	run->crew->shared->loop_bytes = training_search_bytes(&run->options, run->study, &limits, &run->parent.net,
-														  run->crew->shared->nprocesses);
+	run->crew->shared->loop_bytes =
+		training_search_bytes(&run->options, run->study, &limits, &run->parent.net, run->crew->shared->nprocesses);
 	load_data(run);
 	if (!training_has_trials(run->study) || !training_search(run))
 	{

@@ -104,10 +104,10 @@ typedef struct TrainingArchitecture
  */
 typedef struct TrainingStudy
 {
-	int trials;		  /* of a search; 0: there is none */
-	int trial_epochs; /* that a search's trial is trained */
-	int trial_images; /* of such an epoch, at most */
-	int64 resume_run; /* the run whose trials are taken over; 0: none */
+	int trials;				  /* of a search; 0: there is none */
+	int trial_epochs;		  /* that a search's trial is trained */
+	int trial_images;		  /* of such an epoch, at most */
+	int64 resume_run;		  /* the run whose trials are taken over; 0: none */
 	bool fixed_learning_rate; /* not searched: the caller has named it */
 	bool fixed_batch_size;
 	int narchitectures; /* 0 in fine-tuning, until the live model is known */
@@ -546,7 +546,7 @@ extern float training_loop_learning_rate(const TrainingOptions *options, int64 s
 typedef struct TrainingRun
 {
 	RetrainRequest *request;
-	int64 id; /* 0: no row yet */
+	int64 id;				 /* 0: no row yet */
 	TrainingOptions options; /* of the model to be made */
 	TrainingStudy *study;
 	TrainingParent parent;
@@ -570,10 +570,10 @@ typedef struct TrainingFit
 {
 	TrainingRun *run;
 	const TrainingOptions *options;
-	int trial;		  /* 0: none */
-	int max_images;	  /* of an epoch; 0: no limit */
-	bool hold_back;	  /* part of the feedback, to judge by */
-	int parts;		  /* of an epoch: how often it is reported on */
+	int trial;											   /* 0: none */
+	int max_images;										   /* of an epoch; 0: no limit */
+	bool hold_back;										   /* part of the feedback, to judge by */
+	int parts;											   /* of an epoch: how often it is reported on */
 	bool (*go_on)(struct TrainingFit *fit, void *context); /* after each report; NULL: always */
 	void *context;
 

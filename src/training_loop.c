@@ -144,8 +144,7 @@ training_loop_init(TrainingCrew *crew)
 	loop->share = share;
 	loop->trainer = nn_trainer_init(allocate(nn_trainer_size(&crew->net, share)), &crew->net, share);
 	deck_init(&loop->base, crew->data->sets[TRAINING_SET_TRAIN].n, run_key(crew, KEY_DECK_BASE));
-	deck_init(&loop->feedback, feedback - training_loop_held_back(crew, feedback),
-			  run_key(crew, KEY_DECK_FEEDBACK));
+	deck_init(&loop->feedback, feedback - training_loop_held_back(crew, feedback), run_key(crew, KEY_DECK_FEEDBACK));
 	loop->images = allocate(sizeof(float) * NN_PIXELS * share);
 	loop->targets = allocate(sizeof(float) * NN_CLASSES * share);
 	loop->weights = allocate(sizeof(float) * share);
@@ -477,8 +476,7 @@ last_images(const TrainingSet *set, int n)
 {
 	int first = set->n - n;
 
-	return (TrainingSet){
-		.n = n, .pixels = set->pixels + (Size) first * NN_PIXELS, .labels = set->labels + first};
+	return (TrainingSet){.n = n, .pixels = set->pixels + (Size) first * NN_PIXELS, .labels = set->labels + first};
 }
 
 void

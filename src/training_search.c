@@ -43,12 +43,9 @@ typedef enum Dimension
 } Dimension;
 
 static const char *const dimension_names[] = {
-	[DIMENSION_ARCHITECTURE] = "architecture",
-	[DIMENSION_LEARNING_RATE] = "learning_rate",
-	[DIMENSION_BATCH_SIZE] = "batch_size",
-	[DIMENSION_DROPOUT] = "dropout",
-	[DIMENSION_AUGMENTATION] = "augmentation",
-	[DIMENSION_WEIGHT_DECAY] = "weight_decay",
+	[DIMENSION_ARCHITECTURE] = "architecture", [DIMENSION_LEARNING_RATE] = "learning_rate",
+	[DIMENSION_BATCH_SIZE] = "batch_size",	   [DIMENSION_DROPOUT] = "dropout",
+	[DIMENSION_AUGMENTATION] = "augmentation", [DIMENSION_WEIGHT_DECAY] = "weight_decay",
 };
 
 /* Around the default: a tenth of it to ten times. */
@@ -358,8 +355,7 @@ read_trials(Study *study)
 
 	for (int d = 0; d < study->space.ndimensions; d++)
 		names[d] = dimension_names[study->dimensions[d]];
-	study->n =
-		record_read_trials(study->run->id, names, study->space.ndimensions, &recorded, CurrentMemoryContext);
+	study->n = record_read_trials(study->run->id, names, study->space.ndimensions, &recorded, CurrentMemoryContext);
 	for (int i = 0; i < study->n; i++)
 	{
 		SearchTrial *trial = &study->trials[i];
@@ -398,9 +394,8 @@ keep_if_best(Study *study, TrainingFit *fit)
 	if (!fit->options->frozen_stats)
 	{
 		training_crew_command(crew, TRAINING_CALIBRATE);
-		fit->report.validation =
-			training_gate_read(crew, TRAINING_AVERAGE, TRAINING_SET_BIT(TRAINING_SET_VALIDATION))
-				.sets[TRAINING_SET_VALIDATION];
+		fit->report.validation = training_gate_read(crew, TRAINING_AVERAGE, TRAINING_SET_BIT(TRAINING_SET_VALIDATION))
+									 .sets[TRAINING_SET_VALIDATION];
 		fit->report.value = training_accuracy(&fit->report.validation);
 	}
 	trial->outcome = SEARCH_COMPLETE;
@@ -481,8 +476,8 @@ next_point(Study *study, TrainingOptions *options)
 		default_point(study, study->n, trial->x, options);
 		return true;
 	}
-	if (study->space.ndimensions == 0 || search_propose(&study->space, study->trials, study->n,
-														(uint64) study->base.seed, trial->x) != SEARCH_OK)
+	if (study->space.ndimensions == 0 ||
+		search_propose(&study->space, study->trials, study->n, (uint64) study->base.seed, trial->x) != SEARCH_OK)
 		return false;
 	apply_point(study, trial->x, options);
 	return true;

@@ -67,10 +67,10 @@ read_datasets(int64 run_id, TrainingOptions *options)
 		char *id = text_result(i, 2);
 
 		if (id == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("the data set \"%s\" of run %lld has been dropped", text_result(i, 1), (long long) run_id),
-					 errdetail("The trials to be made would not compare with those that were.")));
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("the data set \"%s\" of run %lld has been dropped", text_result(i, 1),
+								   (long long) run_id),
+							errdetail("The trials to be made would not compare with those that were.")));
 		options->dataset_ids[i] = atoi(id);
 	}
 }
@@ -87,11 +87,10 @@ check_study(int64 run_id, uint64 found)
 						errmsg("run %lld has no trials to take over", (long long) run_id),
 						errhint("Start a new search with mnist_retrain(search => true).")));
 	if (strcmp(text_result(0, 3), "t") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("run %lld fine-tuned a model that is not live any more", (long long) run_id),
-				 errdetail("The trials to be made would not compare with those that were."),
-				 errhint("Activate version %s, or start a new search.", text_result(0, 4))));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("run %lld fine-tuned a model that is not live any more", (long long) run_id),
+						errdetail("The trials to be made would not compare with those that were."),
+						errhint("Activate version %s, or start a new search.", text_result(0, 4))));
 }
 
 void

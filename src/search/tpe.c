@@ -68,10 +68,10 @@ valid(const SearchSpace *space, int n)
 	{
 		const SearchDimension *dimension = &space->dimensions[i];
 
-		if (dimension->scale == SEARCH_CHOICE ? dimension->points < 1
-											  : dimension->points == 1 || dimension->points < 0 ||
-													!(dimension->low < dimension->high) ||
-													(dimension->scale == SEARCH_LOG && !(dimension->low > 0)))
+		if (dimension->scale == SEARCH_CHOICE
+				? dimension->points < 1
+				: dimension->points == 1 || dimension->points < 0 || !(dimension->low < dimension->high) ||
+					  (dimension->scale == SEARCH_LOG && !(dimension->low > 0)))
 			return false;
 	}
 	return true;
@@ -292,8 +292,8 @@ log_density(const Density *density, const double *x)
 							 : log_kernel(dimension, at, density->bandwidth, u);
 			}
 			else
-				value += dimension->scale == SEARCH_CHOICE ? -log(dimension->points)
-														   : log_kernel(dimension, 0.5, 1, u);
+				value +=
+					dimension->scale == SEARCH_CHOICE ? -log(dimension->points) : log_kernel(dimension, 0.5, 1, u);
 		}
 		if (value > largest)
 		{

@@ -71,6 +71,13 @@ $trying =~ s/^SELECT mnist_challenge_drop\(.*\n//m or die;
 is($node->psql('postgres', $trying, on_error_stop => 1, stderr => \$err), 0, 'a model can be tried out') or diag($err);
 is($node->safe_psql('postgres', 'SELECT version, action FROM mnist_live'), '2|promote', 'and goes live');
 
+# Looking at runs and trials; the searches themselves, which take their time, are tried in test/sql/search.sql.
+my (undef, $looking) = sql_blocks(section('Searching hyperparameters and architectures'));
+$node->safe_psql('postgres', "SELECT mnist_retrain('from_scratch', '{softmax,mlp}', trials => 3, epochs => 1, promote => false)");
+is($node->psql('postgres', $looking, on_error_stop => 1, stdout => \$out, stderr => \$err), 0, 'runs and trials can be looked at')
+	or diag($err);
+like($out, qr/^3\|(succeeded|pruned)\|.*^\d+\|(softmax|mlp)\|.*^loss of run \d+/ms, 'and are there');
+
 # The settings: all of them, with what the server says of each.
 my %documented;
 for my $line (split /\n/, section('Settings'))

@@ -215,8 +215,8 @@ test_within_bounds(void **state)
 static void
 test_never_twice(void **state)
 {
-	static const SearchSpace space = {
-		3, {{SEARCH_CHOICE, 0, 0, 3}, {SEARCH_LINEAR, 1, 4, 4}, {SEARCH_LOG, 64, 256, 3}}};
+	static const SearchSpace space = {3,
+									  {{SEARCH_CHOICE, 0, 0, 3}, {SEARCH_LINEAR, 1, 4, 4}, {SEARCH_LOG, 64, 256, 3}}};
 	bool seen[3][4][3] = {0};
 
 	(void) state;
@@ -348,8 +348,8 @@ test_prunes(void **state)
 		}
 		kept += best == best_kept;
 	}
-	print_message("pruner: the best kept in %d of %d studies, %d of %d bad trials pruned, %d of %d reports made\n", kept,
-				  SEEDS, bad_pruned, bad, reports, SEEDS * 160);
+	print_message("pruner: the best kept in %d of %d studies, %d of %d bad trials pruned, %d of %d reports made\n",
+				  kept, SEEDS, bad_pruned, bad, reports, SEEDS * 160);
 	assert_true(kept >= SEEDS * 99 / 100);
 	assert_true(bad_pruned >= bad * 9 / 10);
 	assert_true(reports < SEEDS * 160 * 3 / 4);
@@ -382,10 +382,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_beats_random), cmocka_unit_test(test_deterministic),
-		cmocka_unit_test(test_within_bounds), cmocka_unit_test(test_never_twice),
+		cmocka_unit_test(test_beats_random),	cmocka_unit_test(test_deterministic),
+		cmocka_unit_test(test_within_bounds),	cmocka_unit_test(test_never_twice),
 		cmocka_unit_test(test_avoids_failures), cmocka_unit_test(test_order),
-		cmocka_unit_test(test_invalid), cmocka_unit_test(test_prunes),
+		cmocka_unit_test(test_invalid),			cmocka_unit_test(test_prunes),
 		cmocka_unit_test(test_prunes_nothing),
 	};
 

@@ -1,0 +1,151 @@
+# A search under bad luck: whenever it ends, its trials are on record, and another run takes them over and ends where it
+# would have ended.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $node = PostgreSQL::Test::Cluster->new('search');
+$node->init;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nmax_worker_processes = 8\n"
+	. "restart_after_crash = on\n");
+$node->start;
+$node->safe_psql('postgres', "CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1500, 1)");
+
+my $trials = 12;
+my $study = "'from_scratch', '{softmax,mlp}', epochs => 2, seed => 1, promote => false";
+my $processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %'";
+
+# Wait until a query gives a value; returns how long it took, or undef after so many seconds.
+sub wait_for
+{
+	my ($sql, $expected, $seconds) = @_;
+	my $start = time;
+
+	while (time - $start < $seconds)
+	{
+		my $stdout;
+
+		$node->psql('postgres', $sql, stdout => \$stdout);
+		return time - $start if defined $stdout && $stdout eq $expected;
+		sleep 0.02;
+	}
+	return undef;
+}
+
+# Each trial of a run in a line.
+sub trials_of
+{
+	my ($id) = @_;
+
+	return $node->safe_psql('postgres',
+		"SELECT trial, status, architecture, parameters, value, epochs FROM mnist_trial WHERE run_id = $id ORDER BY trial");
+}
+
+sub weights_of
+{
+	my ($id) = @_;
+
+	return $node->safe_psql('postgres', "SELECT encode(weights_sha256, 'hex') FROM mnist_model WHERE run_id = $id");
+}
+
+# What the study comes to if nothing happens.
+my $whole = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($study, trials => $trials)");
+my $expected = trials_of($whole);
+is(scalar(split /\n/, $expected), $trials, 'all trials are made');
+
+# Take over a run's trials, and check that the study comes to the same.
+sub goes_on
+{
+	my ($what, $id) = @_;
+	my $ended = $node->safe_psql('postgres',
+		"SELECT count(*) FROM mnist_trial WHERE run_id = $id AND status IN ('succeeded', 'pruned', 'failed')");
+	my $resumed = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain(resume_run => $id, trials => $trials, promote => false)");
+
+	is(trials_of($resumed), $expected, "$what: the study goes on to the same trials");
+	is(weights_of($resumed), weights_of($whole), "$what: and to the same weights");
+	is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE run_id = $resumed AND taken_from IS NOT NULL"), $ended,
+		"$what: none is made twice");
+}
+
+# Start a study that takes a while, more or less by the size of its trials, and wait for some of it.
+sub start_study
+{
+	my ($images) = @_;
+	my $id = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($study, trials => 1000, trial_epochs => $images, wait => false)");
+
+	ok(defined wait_for("SELECT count(*) >= 3 FROM mnist_trial WHERE run_id = $id", 't', 60), 'trials are on record while the run goes on');
+	return $id;
+}
+
+# ---- while it runs
+
+my $id = start_study(20);
+is($node->safe_psql('postgres', "SELECT phase, trial BETWEEN 3 AND 1000, trials, best_value > 0, epochs FROM mnist_training_progress"),
+	'searching|t|1000|t|20', 'progress shows the trial');
+my $pinned = 0;
+for (1 .. 30)
+{
+	$pinned += $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %'"
+			. " AND backend_xmin IS NOT NULL AND now() - xact_start > interval '1 s'");
+	sleep 0.02;
+}
+is($pinned, 0, 'no snapshot is held over training');
+
+# ---- cancelled, at any moment: within trials and between them
+
+$node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
+cmp_ok(wait_for($processes, '0', 10) // 99, '<', 1, 'cancelled: all processes end within a second');
+is($node->safe_psql('postgres', "SELECT status FROM mnist_run WHERE id = $id"), 'cancelled', 'cancelled: the run is');
+is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE run_id = $id AND status = 'running'"), '0',
+	'cancelled: no trial is left running');
+is($node->safe_psql('postgres', "SELECT status, sqlstate, error IS NOT NULL, finished_at IS NOT NULL FROM mnist_trial"
+			. " WHERE run_id = $id ORDER BY trial DESC LIMIT 1"), 'cancelled|57014|t|t', 'cancelled: the trial ends with the run');
+
+my $slowest = 0;
+for my $round (1 .. 5)
+{
+	my $seconds;
+
+	$id = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($study, trials => 1000, wait => false)");
+	wait_for("SELECT count(*) >= 2 FROM mnist_trial WHERE run_id = $id", 't', 60);
+	sleep 0.037 * $round;
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM mnist_training_progress WHERE run_id = $id");
+	$seconds = wait_for($processes, '0', 10) // 99;
+	$slowest = $seconds if $seconds > $slowest;
+}
+cmp_ok($slowest, '<', 1, 'terminated: within a second at any moment');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT status, ', ') FROM mnist_run WHERE id > $whole"), 'cancelled',
+	'terminated: on record each time');
+is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE status = 'running'"), '0', 'terminated: no trial is left running');
+
+# ---- taken over
+
+$id = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($study, trials => $trials, wait => false)");
+wait_for("SELECT count(*) >= 4 FROM mnist_trial WHERE run_id = $id", 't', 60);
+$node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
+wait_for("SELECT status <> 'running' FROM mnist_run WHERE id = $id", 't', 60);
+goes_on('cancelled', $id);
+
+# ---- a crash
+
+$id = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($study, trials => $trials, wait => false)");
+wait_for("SELECT count(*) >= 4 FROM mnist_trial WHERE run_id = $id", 't', 60);
+kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mnist_hil trainer'");
+sleep 0.5;
+ok(defined wait_for('SELECT 1', '1', 60), 'killed: the server is back');
+goes_on('killed', $id);
+is($node->safe_psql('postgres', "SELECT status, sqlstate FROM mnist_run WHERE id = $id"), 'failed|57P02', 'killed: the run has failed');
+is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE run_id = $id AND status = 'running'"), '0',
+	'killed: no trial is left running');
+
+# ---- the record is the run's own: the model is made again from it
+
+my $again = $node->safe_psql('postgres', "SELECT run_id FROM mnist_reproduce($whole)");
+is(weights_of($again), weights_of($whole), 'reproduced without its trials');
+
+$node->stop;
+done_testing();
