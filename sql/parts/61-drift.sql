@@ -397,8 +397,8 @@ BEGIN
             RETURN false;
         END IF;
         -- Once more under the lock: another check may have done it meanwhile.
-        IF attempt = 1 THEN
-            LOCK TABLE mnist_drift_check IN SHARE ROW EXCLUSIVE MODE;
+        IF attempt = 1 AND NOT mnist_hil_try_lock() THEN
+            RETURN false;
         END IF;
     END LOOP;
 

@@ -92,20 +92,17 @@ COMMENT ON COLUMN mnist_retrain_decision.explanation IS 'the same in words';
  * cheap however many labels there are.  The indexes are small, or hold what is sought at once; the planner, which may
  * not know that yet, is not asked.
  */
-CREATE FUNCTION mnist_hil_enough_failures() RETURNS boolean
+CREATE FUNCTION mnist_hil_enough_failures(min_new_labels int, fail_threshold int) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, @extschema@, pg_temp
     SET enable_seqscan = off
     SET enable_bitmapscan = off
 AS $$
-DECLARE
-    s record;
 BEGIN
-    SELECT * INTO s FROM mnist_hil_settings();
     IF (
         SELECT count(*)
-        FROM (SELECT FROM mnist_label l WHERE l.new AND l.label IS NOT NULL LIMIT s.min_new_labels) n
-        ) < s.min_new_labels
+        FROM (SELECT FROM mnist_label l WHERE l.new AND l.label IS NOT NULL LIMIT min_new_labels) n
+        ) < min_new_labels
     THEN
         RETURN false;
     END IF;
@@ -115,8 +112,8 @@ BEGIN
             FROM (
                 SELECT FROM mnist_label l
                 WHERE l.new AND l.label <> l.predicted_label AND l.label = digit
-                LIMIT s.fail_threshold) f
-            ) >= s.fail_threshold
+                LIMIT fail_threshold) f
+            ) >= fail_threshold
         THEN
             RETURN true;
         END IF;
@@ -124,7 +121,7 @@ BEGIN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_enough_failures() IS
+COMMENT ON FUNCTION mnist_hil_enough_failures(int, int) IS
     'whether conditions new_labels and failures of mnist_retrain_decision are both met; cheap; internal';
 
 -- What stands in the way of a run now although there is a reason for one.

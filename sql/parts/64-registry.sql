@@ -75,6 +75,9 @@ UNION ALL
 UNION ALL
     SELECT c.version, 'challenger' FROM mnist_challenge_now c
 UNION ALL
+    SELECT d.version, 'live before'
+    FROM (SELECT x.version FROM mnist_deployment x ORDER BY x.id DESC OFFSET 1 LIMIT 1) d
+UNION ALL
     SELECT r.model_version, 'awaiting approval'
     FROM mnist_run r
     WHERE r.decision = 'awaiting approval' AND r.model_version IS NOT NULL;

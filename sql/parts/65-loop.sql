@@ -67,28 +67,34 @@ $$;
 COMMENT ON FUNCTION mnist_hil_note_state(boolean, text, text, text, jsonb) IS
     'note an event if what holds now is not what was noted last; internal';
 
-CREATE FUNCTION mnist_hil_watch() RETURNS void
+-- Whether a condition of mnist_retrain_decision is met, noted where it begins or ends to be so.  While a run not long
+-- ago keeps drift from being a reason, it goes on all the same.
+CREATE FUNCTION mnist_hil_watch(watched text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    c record;
+    c mnist_retrain_decision;
+    holds boolean;
 BEGIN
-    FOR c IN
-        SELECT d.*
-        FROM mnist_retrain_decision d
-        WHERE d.condition IN ('drift', 'accuracy') AND d.value IS NOT NULL AND d.threshold IS NOT NULL
-    LOOP
-        PERFORM mnist_hil_note_state(c.met,
-            CASE c.condition WHEN 'drift' THEN 'drift' ELSE 'accuracy_under_floor' END,
-            CASE c.condition WHEN 'drift' THEN 'drift_ended' ELSE 'accuracy_recovered' END,
-            CASE c.condition WHEN 'drift' THEN 'drift: ' ELSE 'accuracy: ' END || c.explanation,
+    SELECT d.* INTO c FROM mnist_retrain_decision d WHERE d.condition = watched;
+    holds := c.met;
+    IF watched = 'drift' AND NOT c.met THEN
+        SELECT d.share > c.threshold AND d.breaches >= d.breaches_needed INTO holds FROM mnist_drift_share d;
+    END IF;
+    IF c.value IS NOT NULL AND c.threshold IS NOT NULL THEN
+        PERFORM mnist_hil_note_state(holds,
+            CASE watched WHEN 'drift' THEN 'drift' ELSE 'accuracy_under_floor' END,
+            CASE watched WHEN 'drift' THEN 'drift_ended' ELSE 'accuracy_recovered' END,
+            format('%s: %s', watched, c.explanation),
             jsonb_build_object('value', c.value, 'threshold', c.threshold,
                 'model_version', (SELECT l.version FROM mnist_live l)));
-    END LOOP;
+    END IF;
+    RETURN c.met;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_watch() IS 'note where drift or an accuracy under the floor begins or ends; internal';
+COMMENT ON FUNCTION mnist_hil_watch(text) IS
+    'whether drift, or accuracy, is a reason to train; notes where it begins or ends; internal';
 
 ---------------------------------------------------------------- the check
 
@@ -115,7 +121,28 @@ $$;
 COMMENT ON FUNCTION mnist_hil_same_data() IS
     'why drift alone is no reason to train; NULL: it is one; internal';
 
-CREATE FUNCTION mnist_hil_start_run(reasons text[]) RETURNS bigint
+CREATE FUNCTION mnist_hil_obstacle(only_drift boolean) RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    retry mnist_hil_retry;
+BEGIN
+    IF NOT mnist_hil_try_lock() THEN
+        RETURN 'another check is under way';
+    END IF;
+    SELECT h.* INTO retry FROM mnist_hil_retry h;
+    RETURN CASE
+        WHEN retry.given_up THEN format('given up after run %s failed: %s', retry.failed_run, retry.error)
+        WHEN clock_timestamp() < retry.not_before THEN format('run %s failed: %s; not tried again before %s',
+            retry.failed_run, retry.error, date_trunc('second', retry.not_before))
+        WHEN only_drift THEN mnist_hil_same_data() END;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_obstacle(boolean) IS
+    'what stands in the way of a run for which there is reason, NULL if nothing does; then this transaction has the lock; internal';
+
+CREATE FUNCTION mnist_hil_start_run(reasons text[], OUT run_id bigint, OUT obstacle text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
@@ -127,10 +154,10 @@ DECLARE
     state text;
 BEGIN
     SELECT h.* INTO retry FROM mnist_hil_retry h;
-    RETURN mnist_hil_retrain_by_check(reasons::text, coalesce(retry.attempt, 0) + 1, coalesce(retry.failed_run, 0));
+    run_id := mnist_hil_retrain_by_check(reasons::text, coalesce(retry.attempt, 0) + 1, coalesce(retry.failed_run, 0));
 EXCEPTION
     WHEN object_in_use THEN
-        RETURN NULL;
+        obstacle := 'another run is under way';
     WHEN OTHERS THEN
         -- It counts as a run that failed, to be tried again later, and is on record as one, unless it came far enough
         -- to write that itself.
@@ -145,23 +172,26 @@ EXCEPTION
             RETURNING * INTO run;
             PERFORM mnist_hil_note_run(run);
         END IF;
-        RETURN NULL;
+        obstacle := format('it failed at once: %s', failure);
 END
 $$;
 COMMENT ON FUNCTION mnist_hil_start_run(text[]) IS
-    'begin a run for these reasons; its id, or NULL if another one is under way or this one failed; internal';
+    'begin a run for these reasons: its id, or why it did not come to be; internal';
 
+-- It asks one table after another, and those that are switched off or cannot have changed not at all: a new
+-- connection, which pg_cron makes for each check, pays for every table and view that it sees for the first time.
 CREATE FUNCTION mnist_check(OUT retrain boolean, OUT reasons text[], OUT run_id bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    running mnist_run;
+    s record;
+    running bigint;
+    look record;
     enough boolean;
-    accurate boolean;
-    steady boolean;
-    same_data text;
-    retry mnist_hil_retry;
+    inaccurate boolean := false;
+    drifted boolean := false;
+    obstacle text;
 BEGIN
     retrain := false;
     reasons := '{}';
@@ -170,59 +200,45 @@ BEGIN
             THEN 'this server is a standby: its primary decides' ELSE 'the transaction is read-only' END];
         RETURN;
     END IF;
+    SELECT * INTO s FROM mnist_hil_settings();
+    IF s.retention IS NOT NULL THEN
+        PERFORM mnist_hil_retain(s.retention);
+    END IF;
 
-    PERFORM mnist_hil_drift_update();
-    PERFORM mnist_hil_watch();
+    enough := mnist_hil_enough_failures(s.min_new_labels, s.fail_threshold);
+    IF s.accuracy_floor > 0 THEN
+        inaccurate := mnist_hil_watch('accuracy');
+    END IF;
+    SELECT c.share, c.last_reading IS DISTINCT FROM (SELECT max(p.id) FROM mnist_prediction p) AS due INTO look
+    FROM (SELECT) AS one
+    LEFT JOIN (SELECT d.* FROM mnist_drift_check d ORDER BY d.id DESC LIMIT 1) c ON true;
+    IF (look.due AND mnist_hil_drift_update()) OR look.share > s.drift_threshold THEN
+        drifted := mnist_hil_watch('drift');
+    END IF;
 
-    SELECT r.* INTO running FROM mnist_run r WHERE r.status = 'running';
-    IF running.id IS NOT NULL THEN
-        IF mnist_hil_close_orphan(running.id) THEN
-            reasons := ARRAY[format('run %s ended without a word', running.id)];
+    SELECT r.id INTO running FROM mnist_run r WHERE r.status = 'running';
+    IF running IS NOT NULL THEN
+        IF mnist_hil_close_orphan(running) THEN
+            reasons := ARRAY[format('run %s ended without a word', running)];
         ELSE
-            run_id := running.id;
-            reasons := ARRAY[format('run %s is under way', running.id)];
+            run_id := running;
+            reasons := ARRAY[format('run %s is under way', running)];
         END IF;
         RETURN;
     END IF;
-
-    enough := mnist_hil_enough_failures();
-    SELECT NOT bool_or(d.met AND d.condition = 'accuracy'), NOT bool_or(d.met AND d.condition = 'drift')
-    INTO accurate, steady
-    FROM mnist_retrain_decision d
-    WHERE d.condition IN ('drift', 'accuracy');
-    IF NOT enough AND accurate AND steady THEN
+    IF NOT (enough OR inaccurate OR drifted) THEN
         RETURN;
     END IF;
 
     SELECT array_agg(d.explanation) INTO reasons
     FROM mnist_retrain_decision d
     WHERE d.met AND (enough OR d.condition NOT IN ('new_labels', 'failures'));
-    IF NOT mnist_hil_try_lock() THEN
-        reasons := reasons || 'another check is under way'::text;
-        RETURN;
+    obstacle := mnist_hil_obstacle(drifted AND NOT enough AND NOT inaccurate);
+    IF obstacle IS NULL THEN
+        SELECT b.* INTO run_id, obstacle FROM mnist_hil_start_run(reasons) AS b;
+        retrain := run_id IS NOT NULL;
     END IF;
-    IF NOT enough AND accurate THEN
-        same_data := mnist_hil_same_data();
-        IF same_data IS NOT NULL THEN
-            reasons := reasons || same_data;
-            RETURN;
-        END IF;
-    END IF;
-    SELECT h.* INTO retry FROM mnist_hil_retry h;
-    IF retry.given_up THEN
-        reasons := reasons || format('given up after run %s failed: %s', retry.failed_run, retry.error);
-        RETURN;
-    ELSIF clock_timestamp() < retry.not_before THEN
-        reasons := reasons || format('run %s failed: %s; not tried again before %s', retry.failed_run, retry.error,
-            date_trunc('second', retry.not_before));
-        RETURN;
-    END IF;
-
-    run_id := mnist_hil_start_run(reasons);
-    retrain := run_id IS NOT NULL;
-    IF NOT retrain THEN
-        reasons := reasons || 'the run could not be started: see mnist_run'::text;
-    END IF;
+    reasons := array_remove(reasons || obstacle, NULL);
 END
 $$;
 COMMENT ON FUNCTION mnist_check() IS

@@ -28,3 +28,4 @@ SELECT pg_catalog.pg_extension_config_dump('mnist_drift_reference_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mnist_drift_histogram', 'WHERE reference_id > 1');
 SELECT pg_catalog.pg_extension_config_dump('mnist_drift_check', '');
 SELECT pg_catalog.pg_extension_config_dump('mnist_drift_check_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_retention', 'WHERE false');

@@ -1,0 +1,101 @@
+/*
+ * Retention: what nobody needs any more goes, where mnist_hil.retention says so.
+ *
+ * mnist_check calls this, in small batches, so that it takes little time and few locks at once.  Readings go in the
+ * order of their ids, which is nearly that of time; how far it came is kept, so that those that stay, because people
+ * said something of them, are not looked at again each time.
+ */
+
+CREATE TABLE mnist_retention (
+    one            boolean PRIMARY KEY DEFAULT true CHECK (one),
+    prediction_id  bigint NOT NULL DEFAULT 0
+);
+INSERT INTO mnist_retention DEFAULT VALUES;
+
+COMMENT ON TABLE mnist_retention IS 'how far mnist_check came in deleting old readings; one row';
+COMMENT ON COLUMN mnist_retention.one IS 'true';
+COMMENT ON COLUMN mnist_retention.prediction_id IS 'readings up to this one are gone, or stay';
+
+-- Of what holds for a while the newest event is kept: mnist_check goes by it.
+CREATE FUNCTION mnist_hil_retain_events(cutoff timestamptz, batch int) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    DELETE FROM mnist_event
+    WHERE id IN (
+        SELECT e.id
+        FROM mnist_event e
+        WHERE e.created_at < cutoff AND EXISTS (SELECT FROM mnist_event n WHERE n.kind = e.kind AND n.id > e.id)
+        LIMIT batch)
+$$;
+COMMENT ON FUNCTION mnist_hil_retain_events(timestamptz, int) IS 'delete a batch of old events; internal';
+
+CREATE FUNCTION mnist_hil_retain_predictions(cutoff timestamptz, batch int) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    examined bigint[];
+    deleted bigint;
+BEGIN
+    SELECT array_agg(o.id) INTO examined
+    FROM (
+        -- The first reading that is too young ends the batch, though later ones may be older: their turn comes.
+        SELECT p.id, bool_and(p.created_at < cutoff) OVER (ORDER BY p.id) AS old
+        FROM (
+            SELECT r.id, r.created_at
+            FROM mnist_prediction r
+            WHERE r.id > (SELECT t.prediction_id FROM mnist_retention t)
+            ORDER BY r.id
+            LIMIT batch) p) o
+    WHERE o.old;
+    IF examined IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- A reading that somebody is correcting is passed over; one that was corrected meanwhile is seen to be, because the
+    -- next statement looks anew.
+    PERFORM FROM mnist_prediction p WHERE p.id = ANY (examined) FOR UPDATE SKIP LOCKED;
+    DELETE FROM mnist_prediction p
+    WHERE p.id IN (SELECT q.id FROM mnist_prediction q WHERE q.id = ANY (examined) FOR UPDATE SKIP LOCKED)
+        AND NOT EXISTS (SELECT FROM mnist_feedback f WHERE f.prediction_id = p.id);
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    UPDATE mnist_retention SET prediction_id = (SELECT max(e) FROM unnest(examined) AS e);
+    RETURN deleted;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_retain_predictions(timestamptz, int) IS
+    'delete what has no feedback of a batch of old readings; internal';
+
+CREATE FUNCTION mnist_hil_retain(retention interval) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    cutoff timestamptz := clock_timestamp() - retention;
+    old_run bigint;
+BEGIN
+    IF NOT EXISTS (
+            SELECT FROM mnist_prediction p
+            WHERE p.created_at < cutoff AND p.id = (
+                SELECT min(n.id) FROM mnist_prediction n WHERE n.id > (SELECT t.prediction_id FROM mnist_retention t)))
+        AND NOT EXISTS (
+            SELECT FROM mnist_event e
+            WHERE e.created_at < cutoff AND EXISTS (SELECT FROM mnist_event n WHERE n.kind = e.kind AND n.id > e.id))
+        AND NOT EXISTS (
+            SELECT FROM mnist_run r
+            WHERE r.finished_at < cutoff AND r.id = (SELECT min(m.run_id) FROM mnist_metric m WHERE m.trial > 0))
+        OR NOT mnist_hil_try_lock()
+    THEN
+        RETURN;
+    END IF;
+    PERFORM mnist_hil_retain_predictions(cutoff, 10000);
+    PERFORM mnist_hil_retain_events(cutoff, 1000);
+
+    SELECT r.id INTO old_run
+    FROM mnist_run r
+    WHERE r.finished_at < cutoff AND r.id = (SELECT min(m.run_id) FROM mnist_metric m WHERE m.trial > 0);
+    DELETE FROM mnist_metric m WHERE m.run_id = old_run AND m.trial > 0;
+END
+$$;
+COMMENT ON FUNCTION mnist_hil_retain(interval) IS
+    'delete a batch of old readings without feedback, old events, and an old run''s trials; internal';

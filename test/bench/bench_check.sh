@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# bench_check.sh: what mnist_check costs where there is nothing to do, over 1,000,000 readings and 100,000 corrections,
+# and what mnist_correct costs beside it.
+. "$(dirname "$0")/server.sh"
+
+readings=$(smoke 1000 1000000)
+corrections=$(smoke 100 100000)
+repetitions=$(smoke 3 101)
+
+# The readings' images are not looked at here.  Readings are as a working model makes them: drift has nothing to find.
+bench_psql -o /dev/null <<-SQL
+	INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
+	SELECT '\x00', i % 10, 0.99, '{0.99,0.01,0,0,0,0,0,0,0,0}', 1 FROM generate_series(1, $readings) AS i;
+SQL
+
+# in_new_connection: milliseconds of the first statement of five connections, the median.
+in_new_connection()
+{
+	for _ in 1 2 3 4 5; do
+		printf '\\o /dev/null\n\\timing on\nSELECT * FROM mnist_check();\n' | bench_psql |
+			sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p'
+	done | median
+}
+
+measure()
+{
+	printf '%-72s %8s / %8s ms\n' "$1" "$(milliseconds "$repetitions" '' 'SELECT * FROM mnist_check()')" "$(in_new_connection)"
+}
+
+# correct FROM TO FAILURES: that many corrections at once, of which every FAILURESth says that the reading was wrong.
+correct()
+{
+	bench_psql -o /dev/null <<-SQL
+		INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
+		SELECT p.id, CASE WHEN p.id % $3 = 0 THEN (p.label + 1) % 10 ELSE p.label END, p.label, p.model_version, 'ann',
+			sha256(p.id::text::bytea)
+		FROM mnist_prediction p WHERE p.id > $1 AND p.id <= $2;
+	SQL
+}
+
+echo "mnist_check with nothing to do, over $readings readings: in a session (median of $repetitions) / first of a new connection"
+measure 'no corrections'
+correct 0 "$corrections" "$((corrections * 2))"
+measure "$corrections new confirmations, no failure, never analyzed"
+bench_psql -c 'VACUUM ANALYZE'
+measure "the same, analyzed"
+bench_psql -c 'SELECT mnist_hil_enough_failures(50, 20)' -o /dev/null
+
+bench_psql -o /dev/null <<-SQL
+	INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, datasets)
+	VALUES ('succeeded', 'fine_tune', 'default', 1, '{}', 'bench', 1, now(), '{mnist}');
+	INSERT INTO mnist_run_feedback (run_id, feedback_id, split) SELECT 1, id, 'train' FROM mnist_feedback;
+SQL
+measure "$corrections corrections, all of them used by a run, not vacuumed since"
+bench_psql -c 'VACUUM ANALYZE'
+measure 'the same, vacuumed'
+echo "mnist_retrain_decision, mnist_status: $(milliseconds "$repetitions" '' 'SELECT * FROM mnist_retrain_decision')," \
+	"$(milliseconds "$repetitions" '' 'SELECT * FROM mnist_status') ms"
+
+echo "mnist_correct and mnist_predict, in transactions of their own, without waiting for the disk:" \
+	"$(milliseconds "$repetitions" "SET synchronous_commit = off;" "SELECT mnist_correct((SELECT id FROM mnist_predict('\\x$(printf '00%.0s' $(seq 784))')), 1)") ms"
