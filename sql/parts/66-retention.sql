@@ -55,10 +55,15 @@ BEGIN
     -- A reading that somebody is correcting is passed over; one that was corrected meanwhile is seen to be, because the
     -- next statement looks anew.
     PERFORM FROM mnist_prediction p WHERE p.id = ANY (examined) FOR UPDATE SKIP LOCKED;
-    DELETE FROM mnist_prediction p
-    WHERE p.id IN (SELECT q.id FROM mnist_prediction q WHERE q.id = ANY (examined) FOR UPDATE SKIP LOCKED)
-        AND NOT EXISTS (SELECT FROM mnist_feedback f WHERE f.prediction_id = p.id);
-    GET DIAGNOSTICS deleted = ROW_COUNT;
+    WITH gone AS (
+        DELETE FROM mnist_prediction p
+        WHERE p.id IN (SELECT q.id FROM mnist_prediction q WHERE q.id = ANY (examined) FOR UPDATE SKIP LOCKED)
+            AND NOT EXISTS (SELECT FROM mnist_feedback f WHERE f.prediction_id = p.id)
+        RETURNING p.id
+    ), shadows AS (
+        DELETE FROM mnist_shadow s USING gone WHERE s.prediction_id = gone.id
+    )
+    SELECT count(*) INTO deleted FROM gone;
     UPDATE mnist_retention SET prediction_id = (SELECT max(e) FROM unnest(examined) AS e);
     RETURN deleted;
 END
