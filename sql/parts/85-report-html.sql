@@ -144,7 +144,7 @@ AS $$
             mnist_hil_count(value::bigint)), '' ORDER BY place)
         || string_agg(format('<text class="mid" x="%s" y="162">%s</text>',
             round((40 + 440.0 * (place - 0.5) / n)::numeric, 1), label), '' ORDER BY place)
-            FILTER (WHERE (place - 1) % greatest(1, ceil(n / 7.0)::int) = 0)
+            FILTER (WHERE (place - 1) % greatest(1, ceil(n / 12.0)::int) = 0)
         || '</svg>'
     FROM bar
 $$;
@@ -308,7 +308,7 @@ th { font-weight: 600; color: var(--soft); white-space: nowrap; vertical-align: 
 td { max-width: 26rem; overflow-wrap: break-word; } td time { white-space: nowrap; }
 td.t { min-width: 13rem; }
 td.n, th.n { text-align: right; white-space: nowrap; }
-.none { color: var(--soft); }
+.none { color: var(--soft); } .interval { white-space: nowrap; }
 .flag { color: var(--b); font-weight: 650; white-space: nowrap; } .ok { color: var(--c); white-space: nowrap; }
 figure { margin: 0; } figcaption { font-size: 0.82rem; line-height: 1.4; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.2rem 1.6rem;

@@ -52,15 +52,16 @@ CREATE FUNCTION mnist_hil_report_summary() RETURNS text
     LANGUAGE sql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    WITH reading AS (
-        SELECT p.created_at
+    WITH span AS (
+        SELECT min(p.id) AS first, max(p.id) AS last, greatest(1, (max(p.id) - min(p.id)) / 20000) AS step
         FROM mnist_prediction p
-        ORDER BY p.id DESC
-        LIMIT 1000000
     ), daily AS (
-        SELECT date_trunc('day', r.created_at) AS day, count(*) AS readings
-        FROM reading r
-        WHERE r.created_at > date_trunc('day', now()) - interval '29 days'
+        -- every so manieth reading stands for as many
+        SELECT date_trunc('day', p.created_at) AS day, count(*) * max(s.step) AS readings
+        FROM span s
+        CROSS JOIN LATERAL generate_series(s.last, s.first, -s.step) AS i (id)
+        JOIN mnist_prediction p ON p.id = i.id
+        WHERE p.created_at > date_trunc('day', now()) - interval '29 days'
         GROUP BY 1
     ), calendar AS (
         SELECT array_agg(to_char(c.day, 'MM-DD') ORDER BY c.day) AS labels,
@@ -75,7 +76,9 @@ AS $$
                 CASE WHEN d.met THEN '<span class="flag">&#9650; yes</span>' ELSE 'no' END, mnist_hil_html(d.explanation)), '')
             FROM mnist_retrain_decision d))
         || coalesce('<h3>Readings a day</h3>' || mnist_hil_figure(mnist_hil_bars(c.labels, c.readings),
-            'Of the last 30 days, over the newest 1,000,000 readings.'), '')
+            'Of the last 30 days' || (
+                SELECT CASE WHEN s.step > 1 THEN format(', estimated from every %s. reading', s.step) ELSE '' END FROM span s)
+            || '.'), '')
         || '<h3>Who went live</h3>' || mnist_hil_table('{When,Version,How,By,Why}', (
             SELECT string_agg(mnist_hil_row(mnist_hil_time(d.deployed_at), d.version::text, d.action,
                 mnist_hil_html(d.deployed_by), mnist_hil_html(d.reason)), '' ORDER BY d.id DESC)
@@ -195,7 +198,23 @@ CREATE FUNCTION mnist_hil_report_quality() RETURNS text
     SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
     SELECT mnist_hil_section('quality', 'Data quality',
-        '<h3>Annotators</h3>' || mnist_hil_table('{Annotator,Feedback,"Said otherwise than read",Newest}', (
+        mnist_hil_table('{Check,Found,Share,Threshold,"In order",What}', (
+            SELECT string_agg(mnist_hil_row(q.name, trim_scale(round(q.value::numeric, 3))::text, mnist_hil_percent(q.share),
+                CASE q.name WHEN 'class balance' THEN 'at least ' || mnist_hil_percent(q.threshold)
+                    WHEN 'agreement' THEN 'kappa at least ' || q.threshold
+                    ELSE 'at most ' || mnist_hil_percent(q.threshold) END,
+                CASE WHEN q.ok THEN '<span class="ok">&#10003; yes</span>' WHEN NOT q.ok THEN '<span class="flag">&#9650; no</span>' END,
+                mnist_hil_html(q.explanation)), '')
+            FROM mnist_data_quality q))
+        || mnist_hil_figure((
+                SELECT mnist_hil_bars(array_agg(d.digit::text ORDER BY d.digit), array_agg(d.n ORDER BY d.digit))
+                FROM (
+                    SELECT g.digit, count(p.label)::float8 AS n
+                    FROM generate_series(0, 9) AS g (digit)
+                    LEFT JOIN (SELECT p.label FROM mnist_prediction p ORDER BY p.id DESC LIMIT 10000) p ON p.label = g.digit
+                    GROUP BY g.digit) d),
+            'Digits read, of the newest 10,000 readings.')
+        || '<h3>Annotators</h3>' || mnist_hil_table('{Annotator,Feedback,"Said otherwise than read",Newest}', (
             SELECT string_agg(mnist_hil_row(mnist_hil_html(a.annotator), mnist_hil_count(a.feedback),
                 mnist_hil_percent(a.corrections), mnist_hil_time(a.newest)), '' ORDER BY a.feedback DESC)
             FROM (
@@ -205,6 +224,11 @@ AS $$
                 GROUP BY f.annotator
                 ORDER BY feedback DESC
                 LIMIT 20) a))
+        || '<h3>Do they agree?</h3>' || mnist_hil_table('{Annotator,And,"Both labelled",Agree,"Cohen''s kappa"}', (
+            SELECT string_agg(mnist_hil_row(mnist_hil_html(a.annotator), mnist_hil_html(a.other), mnist_hil_count(a.readings),
+                mnist_hil_percent(a.agreement), round(a.kappa::numeric, 2)::text), '')
+            FROM (SELECT * FROM mnist_annotator_agreement a ORDER BY a.readings DESC LIMIT 20) a),
+            'No two annotators have labelled the same reading.')
         || '<h3>Base data</h3>' || mnist_hil_table('{"Data set",Source,Training,Validation,Test,Imported,By}', (
             SELECT string_agg(mnist_hil_row(mnist_hil_html(d.name), mnist_hil_html(d.source), mnist_hil_count(s.train),
                 mnist_hil_count(s.validation), mnist_hil_count(s.test), mnist_hil_time(d.created_at),
@@ -245,13 +269,90 @@ AS $$
 $$;
 COMMENT ON FUNCTION mnist_hil_report_confusion() IS 'what was taken for what, in a report; internal';
 
-CREATE FUNCTION mnist_hil_report_performance() RETURNS text
+CREATE FUNCTION mnist_hil_interval(share float8, low float8, high float8) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT format('<span class="interval">%s <small>%s to %s</small></span>', mnist_hil_percent(share),
+        round((100 * low)::numeric, 1), round((100 * high)::numeric, 1))
+$$;
+COMMENT ON FUNCTION mnist_hil_interval(float8, float8, float8) IS 'a share with its interval, as HTML; internal';
+
+CREATE FUNCTION mnist_hil_report_models() RETURNS text
     LANGUAGE sql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    SELECT mnist_hil_section('performance', 'Performance',
-        '<h3>What was taken for what</h3>' || mnist_hil_report_confusion()
-        || mnist_hil_report_worst())
+    SELECT '<h3>By model version</h3>' || mnist_hil_table(
+            '{Version,Labels,Right,"Adjusted to all",Precision,Recall,F1,"Calibration error","Mind that"}', (
+            SELECT string_agg(mnist_hil_row(p.model_version
+                    || CASE WHEN p.model_version = (SELECT l.version FROM mnist_live l) THEN ' (live)' ELSE '' END,
+                mnist_hil_count(p.labels), mnist_hil_interval(p.accuracy, p.accuracy_low, p.accuracy_high),
+                mnist_hil_percent(p.accuracy_adjusted), mnist_hil_percent(p.precision), mnist_hil_percent(p.recall),
+                mnist_hil_percent(p.f1), round(p.ece::numeric, 3)::text, coalesce(mnist_hil_html(p.warning), '')), '')
+            FROM (SELECT * FROM mnist_model_performance p ORDER BY p.model_version DESC LIMIT 10) p),
+            'No reading is labelled yet.')
+        || '<p class="soft">Over labelled readings, which people chose: they correct errors more often than they confirm what '
+        || 'is right, and look at what looks doubtful. Adjusted: as if the labelled readings were as confident as all are.</p>'
+$$;
+COMMENT ON FUNCTION mnist_hil_report_models() IS 'how well each model reads, in a report; internal';
+
+CREATE FUNCTION mnist_hil_report_charts(version int) RETURNS text
+    LANGUAGE sql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    WITH day AS (
+        SELECT * FROM mnist_accuracy_daily d ORDER BY d.day DESC LIMIT 60
+    ), bin AS (
+        SELECT * FROM mnist_calibration c WHERE c.model_version = mnist_hil_report_charts.version
+    )
+    SELECT '<div class="charts">'
+        || coalesce((
+            SELECT mnist_hil_figure(mnist_hil_lines(array_agg(to_char(d.day, 'MM-DD') ORDER BY d.day),
+                    array_agg(d.accuracy::float8 ORDER BY d.day), 1, floor(min(d.accuracy_low) * 10) / 10, 1,
+                    array_agg(d.accuracy_low::float8 ORDER BY d.day) || array_agg(d.accuracy_high::float8 ORDER BY d.day)),
+                'Share right of the labelled readings of each day, with its 95 % interval.')
+            FROM day d
+            HAVING count(*) > 0), '')
+        || coalesce((
+            SELECT mnist_hil_figure(mnist_hil_lines(
+                    array_agg(mnist_hil_percent(b.confidence_from, 0) ORDER BY b.confidence_from),
+                    array_agg(b.accuracy::float8 ORDER BY b.confidence_from)
+                        || array_fill(NULL::float8, ARRAY[count(*)::int])
+                        || array_agg(b.confidence::float8 ORDER BY b.confidence_from), 3, 0, 1,
+                    array_agg(b.accuracy_low::float8 ORDER BY b.confidence_from)
+                        || array_agg(b.accuracy_high::float8 ORDER BY b.confidence_from)),
+                format('Calibration of version %s: share right (line, with its interval) by tenths of confidence; dashed: what the '
+                    'confidence promises.', version))
+            FROM bin b
+            HAVING count(*) > 0), '')
+        || E'</div>\n'
+$$;
+COMMENT ON FUNCTION mnist_hil_report_charts(int) IS
+    'accuracy by day, and the calibration of a version, in a report; internal';
+
+CREATE FUNCTION mnist_hil_report_performance() RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    -- the live version, or the newest that anything is known of
+    version int := (
+        SELECT m.model_version
+        FROM (SELECT DISTINCT c.model_version FROM mnist_model_confusion c) m
+        ORDER BY m.model_version = (SELECT l.version FROM mnist_live l) DESC, m.model_version DESC
+        LIMIT 1);
+BEGIN
+    RETURN mnist_hil_section('performance', 'Performance', mnist_hil_report_models()
+        || coalesce(mnist_hil_report_charts(version) || format('<h3>By digit, version %s</h3>', version)
+            || mnist_hil_table('{Digit,Shown,Read,Precision,Recall,F1}', (
+                SELECT string_agg(mnist_hil_row(p.label::text, mnist_hil_count(p.shown), mnist_hil_count(p."read"),
+                    mnist_hil_interval(p.precision, p.precision_low, p.precision_high),
+                    mnist_hil_interval(p.recall, p.recall_low, p.recall_high), mnist_hil_percent(p.f1)), '')
+                FROM mnist_class_performance p
+                WHERE p.model_version = version)), '')
+        || '<h3>What was taken for what, by all versions</h3>' || mnist_hil_report_confusion()
+        || mnist_hil_report_worst());
+END
 $$;
 COMMENT ON FUNCTION mnist_hil_report_performance() IS 'how well digits are read, in a report; internal';
 

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# bench_report.sh: what looking costs: mnist_metrics and mnist_report over 1,000,000 readings and 100,000 labels.
+# bench_report.sh: what looking costs: the views, mnist_metrics and mnist_report over 1,000,000 readings and 100,000
+# labels.
 . "$(dirname "$0")/server.sh"
 
 readings=$(smoke 2000 1000000)
 bench_psql -o /dev/null <<-SQL
-	CREATE TEMP TABLE digit AS
-	SELECT i, mnist_hil_synthetic(i % 10, i) AS image FROM generate_series(0, 999) AS i;
-	INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version)
-	SELECT now() - ($readings - n) * interval '1 second', d.image, n % 10, 0.3 + 0.7 * random(), array_fill(0.1::real, ARRAY[10]), 1
+	-- A thousand pictures, read again and again.
+	SELECT count(*) FROM mnist_predict_batch(ARRAY(SELECT mnist_draw(i % 10, i, 28) FROM generate_series(0, 999) AS i));
+	CREATE TEMP TABLE digit AS SELECT row_number() OVER () - 1 AS i, p.* FROM mnist_prediction p;
+	INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version, features, pixels_hash)
+	SELECT now() - ($readings - n) * interval '1 second', d.image, d.label, d.confidence, d.probabilities, 1, d.features, n
 	FROM generate_series(1, $readings) AS n JOIN digit d ON d.i = n % 1000;
 	-- Labels as corrections would leave them, made at once.
 	SET session_replication_role = replica;
@@ -16,9 +18,10 @@ bench_psql -o /dev/null <<-SQL
 	FROM mnist_prediction p WHERE p.id % 10 = 0;
 	RESET session_replication_role;
 	INSERT INTO mnist_label (prediction_id, label, predicted_label, model_version, votes, annotators, new, pixels_sha256,
-		held_out, feedback_ids)
-	SELECT f.prediction_id, f.label, f.predicted_label, 1, 1, 1, true, f.pixels_sha256, f.held_out, ARRAY[f.id]
-	FROM mnist_feedback f;
+		held_out, feedback_ids, predicted_at, confidence)
+	SELECT f.prediction_id, f.label, f.predicted_label, 1, 1, 1, true, f.pixels_sha256, f.held_out, ARRAY[f.id], p.created_at,
+		p.confidence
+	FROM mnist_feedback f JOIN mnist_prediction p ON p.id = f.prediction_id;
 	VACUUM ANALYZE;
 SQL
 
@@ -34,6 +37,8 @@ milliseconds()
 }
 
 echo "milliseconds over $readings readings, a tenth of them labelled, median and most of ten"
-milliseconds 'SELECT * FROM mnist_metrics'
+for view in mnist_drift mnist_data_quality mnist_model_performance mnist_metrics; do
+	milliseconds "SELECT * FROM $view"
+done
 milliseconds 'SELECT mnist_metrics_text()'
 milliseconds 'SELECT mnist_report()'

@@ -93,6 +93,16 @@ SELECT position(format('<b>Readings</b><strong>%s</strong>', (SELECT count(*) FR
     position(format('>%s</td>', (SELECT max(count) FROM mnist_confusion)) IN page) > 0 AS confusion,
     position(mnist_hil_html((SELECT verdict FROM mnist_run)) IN page) > 0 AS verdict
 FROM page WHERE kind = 'full';
+SELECT bool_and(position(format('<title>%s: %s</title>', to_char(d.day, 'MM-DD'), d.readings) IN page) > 0) AS readings_a_day
+FROM page, (SELECT date_trunc('day', created_at) AS day, count(*) AS readings FROM mnist_prediction GROUP BY 1) AS d WHERE kind = 'full';
+SELECT bool_and(position(mnist_hil_html(q.explanation) IN page) > 0 AND position(q.name IN page) > 0) AS checks
+FROM page, mnist_data_quality q WHERE kind = 'quality';
+SELECT bool_and(position(mnist_hil_interval(p.accuracy, p.accuracy_low, p.accuracy_high) IN page) > 0) AS accuracy,
+    bool_and(position(mnist_hil_html(p.warning) IN page) > 0) AS warning
+FROM page, mnist_model_performance p WHERE kind = 'performance';
+SELECT bool_and(position(mnist_hil_row(c.label::text, c.shown::text, c."read"::text, mnist_hil_interval(c.precision, c.precision_low, c.precision_high),
+        mnist_hil_interval(c.recall, c.recall_low, c.recall_high), mnist_hil_percent(c.f1)) IN page) > 0) AS digits
+FROM page, mnist_class_performance c WHERE kind = 'performance' AND c.model_version = 1;
 
 -- Drawings: two curves a run; a pair of histograms a feature, which say what the view says.
 SELECT array_length(regexp_split_to_array(page, '<figcaption>Run '), 1) - 1 = 2 * count(DISTINCT m.run_id) AS curves
