@@ -30,7 +30,7 @@ static struct
 	uint64 stamp; /* holds while equal to the stamp above */
 	Oid namespace;
 	Oid owner;
-	Oid deployment;					/* the relations whose invalidation is listened to */
+	Oid deployment; /* the relations whose invalidation is listened to */
 	Oid challenger;
 	char name[2 * NAMEDATALEN + 3]; /* quoted */
 } cached;
