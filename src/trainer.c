@@ -154,6 +154,8 @@ make_run(TrainingRun *run)
 	char *gate;
 
 	open_run(run);
+	if (run->options.reproduces == 0)
+		training_screen(&run->options, &run->parent, run->request->database, run->request->owner, &run->crew);
 	training_limits(&run->options, run->study, &limits);
 	run->crew = training_crew_create(&run->options, &run->parent, limits.nvalues, limits.smallest_batch,
 									 run->request->database, run->request->owner);

@@ -5,10 +5,7 @@
  *
  *	retrain.c			the SQL function: checks its arguments, starts the trainer, waits for its reply
  *	trainer.c			the trainer: the run from its row to its verdict
-extern void record_read_parent(TrainingParent *parent, int version, MemoryContext context);
-extern void record_check_software(const TrainingOptions *options);
-extern int64 record_start(const TrainingOptions *options, const TrainingStudy *study, const TrainingParent *parent,
-						  const char *requested_by, const TrainingCause *cause);
+ *	reproduce.c			the SQL function that has a run done again from its record
  *	training_options.c	every hyperparameter, per strategy
  *	training_process.c	what starting a process takes, and errors that cross from one to another
  *	training_record.c	what a run writes into the tables
@@ -16,6 +13,7 @@ extern int64 record_start(const TrainingOptions *options, const TrainingStudy *s
  *	training_crew.c		the processes of a run: their shared segment, how they start, meet and end
  *	training_data.c		each process's share of the samples
  *	training_loop.c		the steps, and reading whole sets
+ *	training_screen.c	labels that deserve a second opinion
  *	training_gate.c		is the candidate to go live?
  */
 #ifndef MNIST_HIL_TRAINING_H
@@ -80,6 +78,7 @@ typedef struct TrainingOptions
 	int memory_kb;		/* over all processes */
 	uint32 sets;		/* which sets to load, as TRAINING_SET_BITs */
 	int base_limit;		/* training images of the base data to load, about; 0: all */
+	int64 drawings;		/* of feedback to train on, at most, if opinions on them are wanted; else 0 */
 	int64 run_id;		/* whose feedback to load; set once the run has its row */
 	int64 reproduces;	/* the run to repeat, or 0 */
 	int parent_version; /* where to start from, and what to compare with; 0: the live model */
@@ -409,8 +408,21 @@ typedef enum TrainingCommand
 	TRAINING_STEPS,		/* steps of training */
 	TRAINING_CALIBRATE, /* batch norm on images as they are */
 	TRAINING_EVALUATE,	/* read sets with a vector's weights */
-	TRAINING_COMPARE	/* read sets with TRAINING_VALUES and with TRAINING_LIVE */
+	TRAINING_COMPARE,	/* read sets with TRAINING_VALUES and with TRAINING_LIVE */
+	TRAINING_FOLD,		/* from here on train on the feedback outside a fold */
+	TRAINING_OPINE		/* read the feedback in a fold */
 } TrainingCommand;
+
+/* What models make of a drawing that is feedback to train on. */
+typedef struct TrainingOpinion
+{
+	int64 feedback_id;
+	uint8 label;		   /* the one that it was given */
+	uint8 live_label;	   /* the one that the live model reads */
+	uint8 fit_label;	   /* the one that a model reads which was tuned on the other fold */
+	float fit_probability; /* of that one */
+	float fit_own;		   /* that this model gives the label it was given */
+} TrainingOpinion;
 
 /* What one process tells the others; written by it alone, read after the next meeting. */
 typedef struct TrainingSlot
@@ -421,7 +433,7 @@ typedef struct TrainingSlot
 	TrainingComparison comparison[TRAINING_NSETS]; /* of the last TRAINING_COMPARE */
 } TrainingSlot;
 
-/* The run's segment; the vectors follow it. */
+/* The run's segment; the vectors follow it, and the opinions them. */
 typedef struct TrainingShared
 {
 	/* written by the trainer before it starts helpers, never changed */
@@ -429,6 +441,7 @@ typedef struct TrainingShared
 	char live_network[2 * NN_MAX_TEXT];
 	Size live_bytes;   /* of the live model's vector */
 	Size vector_bytes; /* of each other one: of the largest network that is to be trained */
+	int max_processes; /* that there is room for */
 
 	/* how the processes meet and how they learn of the end */
 	pg_atomic_uint32 stopped; /* nobody trains on: an error, or the trainer has gone */
@@ -454,6 +467,7 @@ typedef struct TrainingShared
 	int64 nsteps;
 	int64 all_steps;
 	double feedback_share; /* of each batch */
+	int fold;			   /* TRAINING_FOLD, TRAINING_OPINE; -1: all, by the live model alone */
 	TrainingVector vector; /* TRAINING_EVALUATE */
 	uint32 sets;		   /* and TRAINING_COMPARE */
 
@@ -501,6 +515,15 @@ extern void training_crew_setup(TrainingCrew *crew, const TrainingOptions *optio
 /* Trainer: have all processes do something, itself included, and return when all have. */
 extern void training_crew_command(TrainingCrew *crew, TrainingCommand command);
 
+/* Trainer: have all processes load their shares, under one snapshot. */
+extern void training_crew_load(TrainingCrew *crew);
+
+/* A process's opinions, as many as it has feedback images to train on. */
+extern TrainingOpinion *training_crew_opinions(const TrainingCrew *crew, int rank);
+
+/* Trainer: give back the memory of a crew that has ended. */
+extern void training_crew_free(TrainingCrew *crew);
+
 /* Trainer: images of each set over all processes. */
 extern void training_crew_totals(const TrainingCrew *crew, int64 totals[TRAINING_NSETS]);
 
@@ -536,6 +559,12 @@ extern void training_loop_evaluate(TrainingCrew *crew);
 
 /* Do TRAINING_COMPARE: read this process's share of the sets with the candidate and with the live model. */
 extern void training_loop_compare(TrainingCrew *crew);
+
+/* Do TRAINING_FOLD. */
+extern void training_loop_fold(TrainingCrew *crew);
+
+/* Do TRAINING_OPINE: what the live model, and the average, make of this process's feedback. */
+extern void training_loop_opine(TrainingCrew *crew);
 
 /* Learning rate at a step of all_steps. */
 extern float training_loop_learning_rate(const TrainingOptions *options, int64 step, int64 all_steps);
@@ -619,6 +648,15 @@ extern Size training_search_bytes(const TrainingOptions *options, const Training
  * crew is set up for it; false: it is yet to be trained in full.
  */
 extern bool training_search(TrainingRun *run);
+
+/* ---- training_screen.c ---- */
+
+/*
+ * Find the labels of a run's feedback that deserve a second opinion, and set them aside in its snapshot.  *crew: the
+ * processes at work, for the caller to end after an error.
+ */
+extern void training_screen(const TrainingOptions *options, const TrainingParent *parent, Oid database, Oid owner,
+							TrainingCrew **crew);
 
 /* ---- training_gate.c ---- */
 

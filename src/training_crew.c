@@ -2,8 +2,8 @@
  * training_crew.c: the processes of a run, and how they meet.
  *
  * The trainer makes one segment of dynamic shared memory: TrainingShared, then the vectors (the live model's
- * values, the values, Adam's two moments, the average, a gradient a process).  Samples never go there:
- * /dev/shm may be small.
+ * values, the values, Adam's two moments, the average, a gradient a process), then, while feedback is screened, an
+ * opinion a drawing.  Samples never go there: /dev/shm may be small.
  *
  * A run may train several networks, one after the other: the vectors have room for the largest, and each training
  * begins with TRAINING_SETUP, at which every process makes itself ready for the options that the trainer has put there.
@@ -65,6 +65,22 @@ training_crew_vector(const TrainingCrew *crew, int vector)
 	if (vector == TRAINING_LIVE)
 		return (float *) vectors;
 	return (float *) (vectors + crew->shared->live_bytes + (Size) (vector - 1) * crew->shared->vector_bytes);
+}
+
+/* Where opinions begin: behind one gradient for each process that was asked for. */
+static Size
+opinions_offset(const TrainingShared *shared, int processes)
+{
+	return vectors_offset() + shared->live_bytes + (TRAINING_GRADIENTS - 1 + processes) * shared->vector_bytes;
+}
+
+TrainingOpinion *
+training_crew_opinions(const TrainingCrew *crew, int rank)
+{
+	const TrainingShared *shared = crew->shared;
+	Size each = (Size) (shared->options.drawings / shared->nprocesses + 1);
+
+	return (TrainingOpinion *) ((char *) crew->shared + opinions_offset(shared, shared->max_processes)) + each * rank;
 }
 
 /* Leave, so that nobody waits for this process. */
@@ -168,6 +184,8 @@ training_crew_create(const TrainingOptions *options, const TrainingParent *paren
 
 	size =
 		add_size(add_size(vectors_offset(), live_bytes), mul_size(vector_bytes, TRAINING_GRADIENTS - 1 + processes));
+	if (options->drawings > 0)
+		size = add_size(size, mul_size(sizeof(TrainingOpinion), (Size) options->drawings + processes));
 	segment = dsm_create(size, 0);
 	shared = dsm_segment_address(segment);
 	memset(shared, 0, size);
@@ -176,6 +194,7 @@ training_crew_create(const TrainingOptions *options, const TrainingParent *paren
 	nn_net_format(&parent->net, shared->live_network, sizeof(shared->live_network));
 	shared->live_bytes = live_bytes;
 	shared->vector_bytes = vector_bytes;
+	shared->max_processes = processes;
 	pg_atomic_init_u32(&shared->stopped, 0);
 	ConditionVariableInit(&shared->met);
 	SpinLockInit(&shared->mutex);
@@ -320,6 +339,12 @@ carry_out(TrainingCrew *crew)
 		case TRAINING_COMPARE:
 			training_loop_compare(crew);
 			break;
+		case TRAINING_FOLD:
+			training_loop_fold(crew);
+			break;
+		case TRAINING_OPINE:
+			training_loop_opine(crew);
+			break;
 	}
 	MemoryContextSwitchTo(oldcontext);
 	training_crew_wait(crew);
@@ -343,6 +368,18 @@ training_crew_setup(TrainingCrew *crew, const TrainingOptions *options, bool hol
 }
 
 void
+training_crew_load(TrainingCrew *crew)
+{
+	StartTransactionCommand();
+	XactIsoLevel = XACT_REPEATABLE_READ;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	strlcpy(crew->shared->snapshot, ExportSnapshot(GetActiveSnapshot()), sizeof(crew->shared->snapshot));
+	training_crew_command(crew, TRAINING_LOAD);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+void
 training_crew_totals(const TrainingCrew *crew, int64 totals[TRAINING_NSETS])
 {
 	memset(totals, 0, sizeof(int64) * TRAINING_NSETS);
@@ -363,6 +400,14 @@ training_crew_end(TrainingCrew *crew)
 	}
 	crew->nhelpers = 0;
 	RESUME_INTERRUPTS();
+}
+
+void
+training_crew_free(TrainingCrew *crew)
+{
+	dsm_detach(crew->segment);
+	MemoryContextDelete(crew->context);
+	pfree(crew);
 }
 
 /* A helper's error becomes the run's, unless another came first. */

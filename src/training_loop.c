@@ -218,6 +218,7 @@ make_batch(TrainingCrew *crew, int64 step)
 
 		nn_augment(loop->images + (Size) i * NN_PIXELS, set->pixels + (Size) image * NN_PIXELS,
 				   plain ? NULL : &options->augment, nn_key(key, (uint64) i));
+		loop->weights[i] = (set->weights != NULL ? set->weights[image] : 1.0f) / (float) options->batch_size;
 		label_target(loop->targets + (Size) i * NN_CLASSES, set->labels[image], options->label_smoothing);
 	}
 	if (options->distillation > 0 && nfeedback < loop->share)
@@ -449,6 +450,67 @@ compare_set(TrainingComparison *sum, const TrainingSet *set, const NnPlan *plan,
 			sum->live_only[label] += live_right && !candidate_right;
 		}
 	}
+}
+
+void
+training_loop_fold(TrainingCrew *crew)
+{
+	TrainingLoop *loop = crew->loop;
+	int n = crew->data->sets[TRAINING_SET_FEEDBACK].n;
+	int fold = crew->shared->fold;
+	uint32 kept = 0;
+
+	/* the room for all of them stays; a deck of other images, in an order of its own */
+	for (int i = 0; i < n; i++)
+		if (i % 2 != fold)
+			loop->feedback.order[kept++] = (uint32) i;
+	loop->feedback.n = loop->feedback.next = kept;
+	loop->feedback.key = nn_key(run_key(crew, KEY_DECK_FEEDBACK), (uint64) fold);
+	loop->feedback.pass = 0;
+}
+
+void
+training_loop_opine(TrainingCrew *crew)
+{
+	TrainingLoop *loop = crew->loop;
+	const TrainingSet *set = &crew->data->sets[TRAINING_SET_FEEDBACK];
+	TrainingOpinion *opinions = training_crew_opinions(crew, crew->rank);
+	int fold = crew->shared->fold;
+	const NnPlan *plan = loop->live_plan;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "opinions", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+	void *scratch = loop->live_scratch;
+	float probabilities[NN_CLASSES];
+
+	if (fold >= 0)
+	{
+		nn_plan_build(loop->plan, &crew->net, training_crew_vector(crew, TRAINING_AVERAGE));
+		plan = loop->plan;
+		scratch = allocate(nn_scratch_size(plan, 1));
+	}
+	for (int i = 0; i < set->n; i++)
+	{
+		TrainingOpinion *opinion = &opinions[i];
+
+		if (fold >= 0 && i % 2 != fold)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		nn_forward(plan, set->pixels + (Size) i * NN_PIXELS, 1, probabilities, scratch);
+		if (fold < 0)
+		{
+			opinion->feedback_id = set->ids[i];
+			opinion->label = set->labels[i];
+			opinion->live_label = (uint8) best_class(probabilities);
+		}
+		else
+		{
+			opinion->fit_label = (uint8) best_class(probabilities);
+			opinion->fit_probability = probabilities[opinion->fit_label];
+			opinion->fit_own = probabilities[opinion->label];
+		}
+	}
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
 }
 
 void

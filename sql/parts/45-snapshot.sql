@@ -142,6 +142,51 @@ $$;
 COMMENT ON FUNCTION mnist_hil_run_drawings(bigint) IS
     'the drawings that a run trains on and is judged by, one row each; internal';
 
+-- What src/training_screen.c measured, weighed.  A label is doubted if nobody else agreed with it, the live model does not
+-- read it, and a model that learnt from other feedback reads another digit with more confidence than it has on average
+-- in feedback labelled with that digit.  That model can judge only if it agrees with most words of some annotator with
+-- enough of them: where it does not, the feedback is of a kind that one half does not tell the other.
+CREATE FUNCTION mnist_hil_doubt(
+    run_id bigint, feedback_ids bigint[], live_labels int[], fit_labels int[], fit_probabilities real[], fit_own real[])
+    RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    WITH opinion AS (
+        SELECT o.*, u.label, f.annotator, f.pixels_sha256
+        FROM unnest(feedback_ids, live_labels, fit_labels, fit_probabilities, fit_own)
+            AS o (feedback_id, live_label, fit_label, probability, own)
+        JOIN mnist_run_feedback u ON u.run_id = mnist_hil_doubt.run_id AND u.feedback_id = o.feedback_id
+        JOIN mnist_feedback f ON f.id = o.feedback_id
+    ), usual AS (
+        SELECT o.label, avg(o.own) AS own FROM opinion o GROUP BY o.label
+    ), alone AS (
+        SELECT f.pixels_sha256
+        FROM mnist_run_feedback u
+        JOIN mnist_feedback f ON f.id = u.feedback_id
+        WHERE u.run_id = mnist_hil_doubt.run_id AND u.weight > 0
+        GROUP BY f.pixels_sha256
+        HAVING count(*) = 1
+    ), doubted AS (
+        UPDATE mnist_run_feedback u
+        SET weight = 0, reason = 'doubted', doubted_as = o.fit_label, doubt = o.probability
+        FROM opinion o
+        JOIN alone a USING (pixels_sha256)
+        LEFT JOIN usual s ON s.label = o.fit_label
+        WHERE u.run_id = mnist_hil_doubt.run_id AND u.feedback_id = o.feedback_id
+            AND o.live_label <> o.label AND o.fit_label <> o.label
+            AND o.probability >= greatest(s.own, 0.5)
+            AND EXISTS (
+                SELECT FROM opinion t
+                GROUP BY t.annotator
+                HAVING count(*) >= 20 AND count(*) < 2 * count(*) FILTER (WHERE t.fit_label = t.label))
+        RETURNING 1
+    )
+    SELECT count(*) FROM doubted
+$$;
+COMMENT ON FUNCTION mnist_hil_doubt(bigint, bigint[], int[], int[], real[], real[]) IS
+    'set the labels of a run''s feedback aside that models contradict with great confidence; returns how many; internal';
+
 ---------------------------------------------------------------- what a run's data was
 
 CREATE FUNCTION mnist_hil_feedback_digest(run_id bigint) RETURNS jsonb

@@ -166,7 +166,7 @@ SELECT version = :poor AS unchanged FROM mnist_live;
 -- From scratch, too, and with no trace of the parent.
 SELECT verdict LIKE 'reproduced run %' AS reproduced FROM mnist_reproduce(:c_run_id);
 -- What is missing is told, all at once.
-DELETE FROM mnist_feedback WHERE annotator = 'regress_mnist_cat';
+DELETE FROM mnist_feedback WHERE annotator = current_user;
 SELECT mnist_drop_dataset('again');
 SELECT pg_temp.outcome(format('SELECT mnist_reproduce(%s)', :e_run_id)) LIKE
     '55000: run % cannot be reproduced%Data set "drawn" was dropped. Feedback was erased: of % drawings to train on %' AS missing;
