@@ -93,7 +93,7 @@ $(BUILD):
 
 # ---- programs without PostgreSQL: unit tests, fuzz targets, benchmarks
 #
-# src/nn and src/image are compiled here once more, without the server's headers: they know nothing of it.  Variants
+# src/nn, src/image and their like are compiled here once more, without the server's headers: they know nothing of it.  Variants
 # (sanitizers, coverage, fuzzing) are this Makefile again with another BUILD and other PROGRAM_FLAGS.
 
 PROGRAM_FLAGS = -O2 -g

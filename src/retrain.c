@@ -524,8 +524,8 @@ mnist_retrain(PG_FUNCTION_ARGS)
 /*
  * mnist_hil_retrain_by_check(reasons text, attempt int, retry_of bigint) RETURNS bigint
  *
- * mnist_retrain(wait => false) with all defaults, whose record says that mnist_check decided it and why.  The call goes
- * through SQL, so that the defaults stand in one place.  retry_of: 0 if no run failed before.
+ * mnist_retrain(wait => false) with all defaults, whose record says that mnist_check decided it and why.  The call
+ * goes through SQL, so that the defaults stand in one place.  retry_of: 0 if no run failed before.
  */
 Datum
 mnist_hil_retrain_by_check(PG_FUNCTION_ARGS)

@@ -6,7 +6,8 @@
  * opinion a drawing.  Samples never go there: /dev/shm may be small.
  *
  * A run may train several networks, one after the other: the vectors have room for the largest, and each training
- * begins with TRAINING_SETUP, at which every process makes itself ready for the options that the trainer has put there.
+ * begins with TRAINING_SETUP, at which every process makes itself ready for the options that the trainer has put
+ * there.
  *
  * Helpers wait for a command of the trainer, all processes carry it out, and meet again (training_crew_wait).
  * Whoever reads what another process wrote does so after a meeting, which orders memory; no lock is needed.

@@ -1,8 +1,8 @@
 /*
  * training_gate.c: choosing the candidate, and is it to go live?
  *
- * Candidate and live model read the same images, and what is judged by is on which of them they differ.  The candidate
- * passes if all of this holds:
+ * Candidate and live model read the same images, and what is judged by is on which of them they differ.  The
+ * candidate passes if all of this holds:
  *
  *	- on base validation it does not read fewer images than the live model by more than a margin;
  *	- no digit is lost there: that is, none is read worse by more than a floor, in a way that chance does not explain

@@ -2,9 +2,9 @@
  * training_search.c: trials: which there are, what they came to, which is the best.
  *
  * A search makes a number of short trials over the dimensions below, and the options of the best train the model in
- * full.  The first trial of each architecture is its defaults, so that every one is tried and the outcome is not worse
- * than without a search; the others are proposed by src/search, which also says which to give up at one of their
- * reports.  A trial that diverges has failed, and the search goes on.
+ * full.  The first trial of each architecture is its defaults, so that every one is tried and the outcome is not
+ * worse than without a search; the others are proposed by src/search, which also says which to give up at one of
+ * their reports.  A trial that diverges has failed, and the search goes on.
  *
  * Without a search each of several architectures is a trial, trained in full by its defaults, and the best one's
  * weights are kept.
@@ -13,10 +13,10 @@
  * feedback to train on, which the final training has again.  What is held out for the gate, and the test images, take
  * no part.
  *
- * Every trial starts from the same weights and sees the same images, as far as the batch size lets it: all follow from
- * the run's seed.  So do the proposals, with what is on record of the trials before: another run with the same seed
- * and data makes the same trials, and one that takes over the trials of a run that was interrupted goes on as that one
- * would have.  For that the numbers in memory are rounded to those on record.
+ * Every trial starts from the same weights and sees the same images, as far as the batch size lets it: all follow
+ * from the run's seed.  So do the proposals, with what is on record of the trials before: another run with the same
+ * seed and data makes the same trials, and one that takes over the trials of a run that was interrupted goes on as
+ * that one would have.  For that the numbers in memory are rounded to those on record.
  */
 #include "training.h"
 
@@ -144,8 +144,8 @@ add_dimension(Study *study, Dimension which, SearchScale scale, double low, doub
 }
 
 /*
- * The dimensions that make sense: what the caller has fixed is none, nor dropout where no network has any.  Fine-tuning
- * is held to the live model by other means than weight decay.
+ * The dimensions that make sense: what the caller has fixed is none, nor dropout where no network has any.
+ * Fine-tuning is held to the live model by other means than weight decay.
  */
 static void
 make_space(Study *study)

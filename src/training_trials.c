@@ -2,9 +2,9 @@
  * training_trials.c: what a run writes into the tables of its trials, and reads back.
  *
  * A study is on record from its first moment: what it searches, by mnist_run.search, and each trial with its
- * parameters before it begins.  A trial's row ends as succeeded, pruned or failed, whatever the run comes to; one that
- * is under way when the run ends is closed with it, as cancelled, by a trigger on mnist_run, and is no trial to go by.
- * A run that takes over the trials of another copies the rows, so that each run's record is whole.
+ * parameters before it begins.  A trial's row ends as succeeded, pruned or failed, whatever the run comes to; one
+ * that is under way when the run ends is closed with it, as cancelled, by a trigger on mnist_run, and is no trial to
+ * go by. A run that takes over the trials of another copies the rows, so that each run's record is whole.
  */
 #include "training_sql.h"
 
@@ -273,8 +273,8 @@ record_trial_end(int64 run_id, TrainingTrialEnd end, const TrainingReport *repor
 }
 
 /*
- * Write down which trial was the best, and its options as the run's own.  kept: its training was the run's, and so are
- * its curves.
+ * Write down which trial was the best, and its options as the run's own.  kept: its training was the run's, and so
+ * are its curves.
  */
 void
 record_chosen(int64 run_id, int trial, const TrainingOptions *options, bool kept)

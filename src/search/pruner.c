@@ -1,11 +1,11 @@
 /*
  * pruner.c: giving up trials that will come to nothing, by the median rule (Golovin et al. 2017, Vizier).
  *
- * A trial is given up when the best value it has reported is below the median, over the complete trials, of what these
- * had reached after as many reports.  Half of the trials that are no better than those before them end early; one that
- * leads at each report is never given up, and so the best of all survives unless it was among the worse half for a
- * while.  To make that rare nothing is pruned at the first reports, when values say little yet, nor before some trials
- * are complete.
+ * A trial is given up when the best value it has reported is below the median, over the complete trials, of what
+ * these had reached after as many reports.  Half of the trials that are no better than those before them end early;
+ * one that leads at each report is never given up, and so the best of all survives unless it was among the worse half
+ * for a while.  To make that rare nothing is pruned at the first reports, when values say little yet, nor before some
+ * trials are complete.
  */
 #include "search.h"
 

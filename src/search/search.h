@@ -2,8 +2,8 @@
  * search.h: hyperparameter search: which point of a space to try next, and when to give a trial up.
  *
  * Plain C11 like src/nn: no PostgreSQL, no allocation, no I/O, no state.  What was tried is handed in as data, and an
- * answer is a function of that and of a seed alone: a study that was interrupted goes on, from its record, as if it had
- * not been.
+ * answer is a function of that and of a seed alone: a study that was interrupted goes on, from its record, as if it
+ * had not been.
  */
 #ifndef SEARCH_H
 #define SEARCH_H

@@ -2,17 +2,18 @@
  * tpe.c: the tree-structured Parzen estimator (Bergstra, Bardenet, Bengio and Kegl 2011), in its multivariate form
  * (Falkner, Klein and Hutter 2018, BOHB).
  *
- * The trials so far are split into a few good ones and the rest, and a density is estimated of each: l(x) of the good,
- * g(x) of the rest.  Of a number of points drawn from l the one of the largest l(x) / g(x) is tried next, which is the
- * one of the largest expected improvement.  A density is a mixture with one component a trial and one for the prior,
- * which spans the space; a component is a product over the dimensions, so that numbers that go together well are found
- * together: a normal distribution cut off at the bounds, or, for a choice, most of the weight on what was chosen.
+ * The trials so far are split into a few good ones and the rest, and a density is estimated of each: l(x) of the
+ * good, g(x) of the rest.  Of a number of points drawn from l the one of the largest l(x) / g(x) is tried next, which
+ * is the one of the largest expected improvement.  A density is a mixture with one component a trial and one for the
+ * prior, which spans the space; a component is a product over the dimensions, so that numbers that go together well
+ * are found together: a normal distribution cut off at the bounds, or, for a choice, most of the weight on what was
+ * chosen.
  *
- * The first points are spread evenly instead, by a sequence of low discrepancy (Roberts 2018: the multiples of powers of
- * a generalised golden ratio) shifted by the seed: there is nothing to estimate from yet.
+ * The first points are spread evenly instead, by a sequence of low discrepancy (Roberts 2018: the multiples of powers
+ * of a generalised golden ratio) shifted by the seed: there is nothing to estimate from yet.
  *
- * Inside, every number is in "unit" coordinates: 0 .. 1 from low to high on the dimension's scale.  A grid point stands
- * for the cell around it; the outermost cells reach beyond 0 and 1 by half a cell.
+ * Inside, every number is in "unit" coordinates: 0 .. 1 from low to high on the dimension's scale.  A grid point
+ * stands for the cell around it; the outermost cells reach beyond 0 and 1 by half a cell.
  */
 #include "search.h"
 
@@ -224,7 +225,7 @@ normal_cdf(double z)
 	return 0.5 * erfc(-z * M_SQRT1_2);
 }
 
-/* Inverse of the standard normal distribution function, by bisection: exact, and the same on every machine. */
+/* Inverse of the standard normal distribution function, by bisection. */
 static double
 normal_quantile(double p)
 {

@@ -9,7 +9,7 @@
 trials=$(smoke 3 20)
 epochs=$(smoke 1 3)
 architecture=$(smoke softmax keras_cnn)
-bench_psql -c "SET mnist_hil.epochs = 0" -x -c "
+bench_psql -x -c "
 	SELECT round(100 * test_accuracy::numeric, 2) AS test_percent,
 		round(100 * validation_accuracy::numeric, 2) AS validation_percent, round(seconds::numeric, 1) AS seconds
 	FROM mnist_retrain('from_scratch', '{$architecture}', epochs => $epochs, seed => 1, trials => $trials,

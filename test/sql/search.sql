@@ -105,6 +105,9 @@ SELECT run_id FROM mnist_retrain(epochs => 1, seed => 2, trials => 3, trial_imag
 SELECT trial, status, architecture, (SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(parameters) k) AS searched,
     feedback_accuracy BETWEEN 0 AND 1 AS judged_by_feedback
 FROM mnist_trial WHERE run_id = :f_run_id ORDER BY trial;
+SELECT run_id FROM mnist_reproduce(:f_run_id) \gset repeat_
+SELECT a.weights_sha256 = b.weights_sha256 AS reproduced FROM mnist_model a, mnist_model b
+WHERE a.run_id = :f_run_id AND b.run_id = :repeat_run_id;
 SELECT m.network ~ 'dropout' AS dropout, m.architecture FROM mnist_model m WHERE m.run_id = :f_run_id;
 
 -- Every candidate must fit into memory, the largest decides.
