@@ -37,6 +37,8 @@ $old->safe_psql(
 	VALUES ('succeeded', 'fine_tune', 'default', 1, '{"epochs": 1}', 'ann', 1, now());
 	INSERT INTO mnist_run_feedback SELECT 1, unnest(feedback_ids), 'train' FROM mnist_label WHERE prediction_id <= 10;
 	INSERT INTO mnist_metric (run_id, epoch, train_loss) VALUES (1, 1, 0.5);
+	INSERT INTO mnist_trial (run_id, trial, status, architecture, parameters, value)
+		VALUES (1, 1, 'succeeded', 'mlp', '{"architecture": "mlp"}', 0.9);
 	INSERT INTO mnist_model (version, parent_version, architecture, network, parameters, weights, weights_sha256, run_id)
 	SELECT 2, 1, architecture, network, parameters, weights, weights_sha256, 1 FROM mnist_model;
 	SELECT mnist_activate(2, 'for the dump');
