@@ -96,11 +96,11 @@
 #define DRIFT_MIN_WINDOW_MIN 10
 #define DRIFT_MIN_WINDOW_MAX 100000
 
-#define DRIFT_EFFECT_DEFAULT 0.2 /* of the population stability index: a shift to act upon */
+#define DRIFT_EFFECT_DEFAULT 0.1 /* of the population stability index: below, by convention, nothing has changed */
 #define DRIFT_EFFECT_MIN 0.0
 #define DRIFT_EFFECT_MAX 10.0
 
-#define DRIFT_SIGNIFICANCE_DEFAULT 0.01
+#define DRIFT_SIGNIFICANCE_DEFAULT 0.005
 #define DRIFT_SIGNIFICANCE_MIN 1e-12
 #define DRIFT_SIGNIFICANCE_MAX 0.5
 

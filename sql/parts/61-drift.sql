@@ -362,7 +362,7 @@ COMMENT ON COLUMN mnist_drift.statistic IS
 COMMENT ON COLUMN mnist_drift.p_value IS
     'probability that readings from the reference''s distribution differ from it as much or more';
 COMMENT ON COLUMN mnist_drift.effect IS
-    'population stability index over tenths of the reference: under 0.1 little, over 0.2 much has changed';
+    'population stability index over tenths of the reference: under 0.1 little has changed, over 0.25 much';
 COMMENT ON COLUMN mnist_drift.shift IS
     'which way: probability that a reading of the window has more than one of the reference, less that it has less (Cliff''s delta)';
 COMMENT ON COLUMN mnist_drift.drifted IS
