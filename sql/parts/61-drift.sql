@@ -277,6 +277,7 @@ AS $$
 DECLARE
     live int := (SELECT l.version FROM mnist_live l);
     samples real[];
+    bound bigint;
 BEGIN
     IF source IS NULL THEN
         RAISE EXCEPTION USING
@@ -299,8 +300,8 @@ BEGIN
             HINT = CASE source WHEN 'readings' THEN 'It takes mnist_hil.drift_min_window of them.'
                 ELSE 'mnist_import_idx, mnist_import_images and mnist_import_synthetic bring it in.' END;
     END IF;
-    RETURN (
-        SELECT r.readings FROM mnist_drift_reference r WHERE r.id = mnist_hil_drift_store(live, source, samples));
+    bound := mnist_hil_drift_store(live, source, samples);
+    RETURN (SELECT r.readings FROM mnist_drift_reference r WHERE r.id = bound);
 END
 $$;
 COMMENT ON FUNCTION mnist_drift_rebase(text) IS
