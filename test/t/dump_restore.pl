@@ -44,6 +44,9 @@ $old->safe_psql(
 	SELECT mnist_activate(2, 'for the dump');
 	SELECT mnist_challenge(1, 1, shadow => true, reason => 'for the dump');
 	SELECT mnist_predict(mnist_draw(4));
+	SET mnist_hil.drift_min_window = 10;
+	SELECT mnist_predict(mnist_draw(i % 10, i)) FROM generate_series(31, 45) AS i;
+	SELECT mnist_hil_drift_update();
 });
 
 my @tables = split /\n/, $old->safe_psql(
@@ -78,7 +81,7 @@ sub check_restored
 
 		isnt($expected, '', "$table has rows");
 		# The row of CREATE EXTENSION says when and by whom that was.
-		if ($table eq 'mnist_model' or $table eq 'mnist_deployment')
+		if ($table =~ /^mnist_(model|deployment|drift_reference)$/)
 		{
 			is($node->safe_psql($database, "SELECT count(*) FROM $schema.$table"),
 				$old->safe_psql('postgres', "SELECT count(*) FROM $schema.$table"), "$how: $table has as many rows");
