@@ -143,8 +143,8 @@ COMMENT ON FUNCTION mnist_hil_run_drawings(bigint) IS
     'the drawings that a run trains on and is judged by, one row each; internal';
 
 -- What src/training_screen.c measured, weighed.  A label is doubted if nobody else agreed with it, the live model does not
--- read it, and a model that learnt from other feedback reads another digit with more confidence than it has on average
--- in feedback labelled with that digit.  That model can judge only if it agrees with most words of some annotator with
+-- read it, and a model that learnt from other feedback reads another digit: with more confidence than it has on average
+-- in feedback labelled with that digit, and ten times as much as it has in the label.  That model can judge only if it agrees with most words of some annotator with
 -- enough of them: where it does not, the feedback is of a kind that one half does not tell the other.
 CREATE FUNCTION mnist_hil_doubt(
     run_id bigint, feedback_ids bigint[], live_labels int[], fit_labels int[], fit_probabilities real[], fit_own real[])
@@ -175,7 +175,7 @@ AS $$
         LEFT JOIN usual s ON s.label = o.fit_label
         WHERE u.run_id = mnist_hil_doubt.run_id AND u.feedback_id = o.feedback_id
             AND o.live_label <> o.label AND o.fit_label <> o.label
-            AND o.probability >= greatest(s.own, 0.5)
+            AND o.probability >= greatest(s.own, 0.5) AND o.probability > 10 * o.own
             AND EXISTS (
                 SELECT FROM opinion t
                 GROUP BY t.annotator
