@@ -6,8 +6,8 @@
 readings=$(smoke 3000 1000000)
 copies=$((readings / 1000 - 1))
 bench_psql -o /dev/null <<-SQL
-	SELECT count(mnist_predict_batch(images))
-	FROM (SELECT array_agg(pixels) AS images FROM (SELECT pixels FROM mnist_sample LIMIT 1000) s GROUP BY true) s;
+	SELECT count(*)
+	FROM (SELECT array_agg(pixels) AS images FROM (SELECT pixels FROM mnist_sample LIMIT 1000) s) s, mnist_predict_batch(s.images);
 	INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version, features, pixels_hash)
 	SELECT now() - (random() * 100) * interval '1 day', image, label, confidence, probabilities, model_version, features, pixels_hash + i
 	FROM mnist_prediction, generate_series(1, $copies) AS i;

@@ -212,6 +212,15 @@ SELECT mnist_drift_rebase('readings');
 SELECT mnist_hil_drift_update() AS looked_at_once;
 SELECT reference_id, breaches FROM mnist_drift_share;
 
+-- None of the views holds a lock that a reading waits for.
+BEGIN;
+SELECT (SELECT count(*) FROM mnist_drift) + (SELECT count(*) FROM mnist_drift_share) + (SELECT count(*) FROM mnist_data_quality)
+    + (SELECT count(*) FROM mnist_annotator_agreement) + (SELECT count(*) FROM mnist_model_performance)
+    + (SELECT count(*) FROM mnist_class_performance) + (SELECT count(*) FROM mnist_accuracy_daily)
+    + (SELECT count(*) FROM mnist_calibration) + (SELECT count(*) FROM mnist_model_confusion) > 0 AS looked;
+SELECT DISTINCT mode FROM pg_locks WHERE pid = pg_backend_pid() AND locktype <> 'virtualxid';
+COMMIT;
+
 ---------------------------------------------------------------- other models
 
 -- Version 2 is activated by hand, and there is no base data: the first 500 readings by it are its reference.

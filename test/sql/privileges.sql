@@ -22,6 +22,9 @@ GRANT EXECUTE ON FUNCTION mnist_retrain, mnist_activate, mnist_rollback, mnist_i
 GRANT SELECT ON mnist_status, mnist_live, mnist_failure_counts, mnist_confusion, mnist_training_progress TO regress_observer;
 GRANT SELECT ON mnist_challenge_now, mnist_challenge_result TO regress_observer;
 GRANT SELECT ON mnist_metrics TO regress_observer;
+GRANT SELECT ON mnist_feature, mnist_drift, mnist_drift_share, mnist_data_quality, mnist_annotator_agreement,
+    mnist_model_performance, mnist_class_performance, mnist_accuracy_daily, mnist_calibration, mnist_model_confusion TO regress_observer;
+GRANT EXECUTE ON FUNCTION mnist_drift_rebase TO regress_trainer;
 GRANT EXECUTE ON FUNCTION mnist_metrics_text, mnist_report TO regress_observer;
 
 SELECT mnist_import_synthetic('base', 70) IS NOT NULL AS imported;
@@ -79,6 +82,13 @@ INSERT INTO public.act (what, statement) VALUES
     ('mnist_confusion', 'SELECT * FROM mnist_confusion'),
     ('mnist_challenge_result', 'SELECT * FROM mnist_challenge_result, mnist_challenge_now'),
     ('mnist_training_progress', 'SELECT * FROM mnist_training_progress'),
+    ('features', 'SELECT mnist_features(mnist_draw(1))'),
+    ('rebase drift', 'SELECT mnist_drift_rebase(''base data'')'),
+    ('mnist_drift', 'SELECT * FROM mnist_drift, mnist_drift_share, mnist_feature'),
+    ('mnist_data_quality', 'SELECT * FROM mnist_data_quality, mnist_annotator_agreement'),
+    ('mnist_model_performance', 'SELECT * FROM mnist_model_performance, mnist_class_performance, mnist_accuracy_daily, mnist_calibration, mnist_model_confusion'),
+    ('look at references', 'SELECT * FROM mnist_drift_reference, mnist_drift_histogram, mnist_drift_check'),
+    ('internal: bind', 'SELECT mnist_hil_drift_bind(1)'),
     ('mnist_metrics', 'SELECT * FROM mnist_metrics'),
     ('mnist_metrics_text', 'SELECT mnist_metrics_text()'),
     ('mnist_report', 'SELECT mnist_report()'),
