@@ -35,6 +35,7 @@
 #define BATCH_SIZE_MIN 16
 #define BATCH_SIZE_MAX 4096
 #define TRIAL_IMAGES_MIN 256
+#define STRATEGY_AUTO "auto" /* from scratch if architectures are named, else fine-tuning */
 
 /* The arguments' positions, as in 60-training.sql. */
 enum
@@ -247,6 +248,13 @@ learning_rate_argument(FunctionCallInfo fcinfo, float defaultval)
 	return rate;
 }
 
+/* Is the strategy left to us? */
+static bool
+is_auto(FunctionCallInfo fcinfo)
+{
+	return strcmp(text_to_cstring(PG_GETARG_TEXT_PP(ARG_STRATEGY)), STRATEGY_AUTO) == 0;
+}
+
 /* What a run that resumes another's trials may not be told, for it is on record. */
 static const struct
 {
@@ -263,21 +271,33 @@ static const struct
 static void
 resume(FunctionCallInfo fcinfo, TrainingOptions *options, TrainingStudy *study)
 {
+	const char *named = is_auto(fcinfo) ? NULL : "strategy";
+
 	for (int i = 0; i < (int) lengthof(recorded_arguments); i++)
 		if (!PG_ARGISNULL(recorded_arguments[i].arg))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("argument \"%s\" of mnist_retrain does not go with \"resume_run\"",
-								   recorded_arguments[i].name),
-							errdetail("Trials are gone on with as they were begun, strategy and seed included."),
-							errhint("Only \"epochs\", \"trials\", \"wait\" and \"promote\" may be given anew.")));
+			named = recorded_arguments[i].name;
+	if (named != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"%s\" of mnist_retrain does not go with \"resume_run\"", named),
+						errdetail("Trials are gone on with as they were begun, strategy and seed included."),
+						errhint("Only \"epochs\", \"trials\", \"wait\" and \"promote\" may be given anew.")));
 	record_read_study(PG_GETARG_INT64(ARG_RESUME_RUN), options, study);
+}
+
+/* The strategy; what is left to us depends on whether there are architectures to train from scratch. */
+static TrainingStrategy
+strategy_argument(FunctionCallInfo fcinfo)
+{
+	if (!is_auto(fcinfo))
+		return training_strategy_parse(text_to_cstring(PG_GETARG_TEXT_PP(ARG_STRATEGY)));
+	return PG_ARGISNULL(ARG_ARCHITECTURES) ? TRAINING_FINE_TUNE : TRAINING_FROM_SCRATCH;
 }
 
 /* Begin with what the strategy and its architectures are by default. */
 static void
 start_anew(FunctionCallInfo fcinfo, TrainingOptions *options, TrainingStudy *study)
 {
-	training_options_init(options, training_strategy_parse(text_to_cstring(PG_GETARG_TEXT_PP(ARG_STRATEGY))));
+	training_options_init(options, strategy_argument(fcinfo));
 	training_study_init(study);
 	set_architectures(options, study,
 					  PG_ARGISNULL(ARG_ARCHITECTURES) ? NULL : PG_GETARG_ARRAYTYPE_P(ARG_ARCHITECTURES));

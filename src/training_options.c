@@ -124,7 +124,7 @@ training_strategy_parse(const char *name)
 		if (strcmp(name, strategy_names[i]) == 0)
 			return (TrainingStrategy) i;
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is no training strategy \"%s\"", name),
-					errhint("The strategies are \"fine_tune\" and \"from_scratch\".")));
+					errhint("The strategies are \"fine_tune\", \"from_scratch\" and \"auto\".")));
 }
 
 /* What a hyperparameter is called in JSON, and where it lies. */

@@ -3,7 +3,7 @@
  */
 
 CREATE FUNCTION mnist_retrain(
-    strategy text DEFAULT 'fine_tune',
+    strategy text DEFAULT 'auto',
     architectures text[] DEFAULT NULL,
     epochs int DEFAULT NULL,
     seed bigint DEFAULT NULL,

@@ -16,7 +16,7 @@ SELECT mnist_retrain(batch_size => 1);
 SELECT mnist_retrain(learning_rate => 0);
 SELECT mnist_retrain(learning_rate => 'NaN');
 SELECT mnist_retrain(learning_rate => 'Infinity');
-SELECT mnist_retrain(architectures => '{softmax}');
+SELECT mnist_retrain('fine_tune', '{softmax}');
 SELECT mnist_retrain('from_scratch', '{}');
 SELECT mnist_retrain('from_scratch', '{NULL}');
 SELECT mnist_retrain('from_scratch', '{softmax,softmax}');

@@ -21,7 +21,7 @@ SHOW mnist_hil.trials;
 SET mnist_hil.trials = 0;
 
 -- Each architecture is trained in full, and the best is kept: the very model that it gives alone.
-SELECT run_id, model_version FROM mnist_retrain('from_scratch', '{softmax,mlp}', epochs => 2, seed => 5, promote => false) \gset many_
+SELECT run_id, model_version FROM mnist_retrain(architectures => '{softmax,mlp}', epochs => 2, seed => 5, promote => false) \gset many_
 SELECT trial, status, architecture, parameters, epochs, value = validation_accuracy AS by_validation, finished_at > started_at AS took
 FROM mnist_trial WHERE run_id = :many_run_id ORDER BY trial;
 SELECT r.architecture, r.best_trial, r.trial, r.epochs, t.value = max(t.value) OVER () AS best, r.validation_accuracy = t.value AS as_judged,
@@ -69,6 +69,7 @@ WHERE a.run_id = :a_run_id AND c.run_id = :c_run_id;
 
 -- A study goes on: no trial is made twice, and the outcome is that of a study made in one go.
 SELECT mnist_retrain(resume_run => :a_run_id, seed => 3);
+SELECT mnist_retrain('from_scratch', resume_run => :a_run_id);
 SELECT mnist_retrain(resume_run => 999999);
 SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, promote => false) \gset plain_
 SELECT mnist_retrain(resume_run => :plain_run_id);
