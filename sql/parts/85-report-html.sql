@@ -292,7 +292,7 @@ p { max-width: 50rem; margin: 0.5rem 0; }
 .soft, small, figcaption, .empty { color: var(--soft); }
 nav { display: flex; flex-wrap: wrap; gap: 0.3rem 1.2rem; margin: 0.8rem 0 0; }
 a { color: var(--a); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: 0.7rem; margin: 1.2rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: 0.7rem; margin: 1.2rem 0; }
 .tile { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--was); border-radius: 6px;
   padding: 0.6rem 0.8rem; display: flex; flex-direction: column; }
 .tile b { font-weight: 500; font-size: 0.85rem; color: var(--soft); }
@@ -305,8 +305,8 @@ a { color: var(--a); }
 table { border-collapse: collapse; font-size: 0.87rem; font-variant-numeric: tabular-nums; min-width: 40%; }
 th, td { text-align: left; padding: 0.3rem 0.7rem 0.3rem 0; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--soft); white-space: nowrap; vertical-align: bottom; }
-td { max-width: 26rem; overflow-wrap: break-word; } td time { white-space: nowrap; }
-td.t { min-width: 13rem; }
+td { max-width: 26rem; overflow-wrap: break-word; } time { white-space: nowrap; }
+td.t { min-width: 17rem; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 .none { color: var(--soft); } .interval { white-space: nowrap; }
 .flag { color: var(--b); font-weight: 650; white-space: nowrap; } .ok { color: var(--c); white-space: nowrap; }

@@ -35,7 +35,7 @@ AS $$
         || mnist_hil_tile('Feedback', mnist_hil_count(v.feedback), mnist_hil_count(v.new_labels)
             || CASE WHEN v.new_labels = 5000 THEN ' or more' ELSE '' END || ' labels not yet learnt from')
         || mnist_hil_tile('Drifted features', d.drifted || ' of ' || d.features,
-            CASE WHEN d.features IS NULL THEN 'not known yet'
+            CASE WHEN d.features IS NULL THEN 'mnist_check has not looked yet'
                 ELSE 'at ' || mnist_hil_time(d.checked_at) || CASE WHEN d.alarm THEN ', a reason to train' ELSE '' END END,
             CASE WHEN d.features IS NULL THEN NULL WHEN d.share > d.threshold THEN 'bad' ELSE 'good' END)
         || mnist_hil_tile('Last run', r.status, 'run ' || r.id || ', ' || mnist_hil_time(r.finished_at),
@@ -56,11 +56,11 @@ AS $$
         SELECT min(p.id) AS first, max(p.id) AS last, greatest(1, (max(p.id) - min(p.id)) / 20000) AS step
         FROM mnist_prediction p
     ), daily AS (
-        -- every so manieth reading stands for as many
+        -- One of so many, picked by a hash of its place, stands for them.
         SELECT date_trunc('day', p.created_at) AS day, count(*) * max(s.step) AS readings
         FROM span s
         CROSS JOIN LATERAL generate_series(s.last, s.first, -s.step) AS i (id)
-        JOIN mnist_prediction p ON p.id = i.id
+        JOIN mnist_prediction p ON p.id = i.id - (hashint8(i.id) & 2147483647) % s.step
         WHERE p.created_at > date_trunc('day', now()) - interval '29 days'
         GROUP BY 1
     ), calendar AS (
@@ -77,7 +77,7 @@ AS $$
             FROM mnist_retrain_decision d))
         || coalesce('<h3>Readings a day</h3>' || mnist_hil_figure(mnist_hil_bars(c.labels, c.readings),
             'Of the last 30 days' || (
-                SELECT CASE WHEN s.step > 1 THEN format(', estimated from every %s. reading', s.step) ELSE '' END FROM span s)
+                SELECT CASE WHEN s.step > 1 THEN format(', estimated from one reading in %s', s.step) ELSE '' END FROM span s)
             || '.'), '')
         || '<h3>Who went live</h3>' || mnist_hil_table('{When,Version,How,By,Why}', (
             SELECT string_agg(mnist_hil_row(mnist_hil_time(d.deployed_at), d.version::text, d.action,
