@@ -193,8 +193,8 @@ extern void features_measure(const uint8 *pixels, const ImageSource *source, int
 extern int reading_label(const float probabilities[NN_CLASSES]);
 
 /*
- * Read n images (n, NN_PIXELS) of any number up to READING_BATCH: probabilities (n, NN_CLASSES), by the rule for blank
- * ones, and hidden (n, NN_HIDDEN).
+ * Read n images (n, NN_PIXELS) of any number up to READING_BATCH: probabilities (n, NN_CLASSES), by the rule for
+ * blank ones, and hidden (n, NN_HIDDEN).
  */
 #define READING_BATCH 64
 extern void reading_forward(const NnPlan *plan, const uint8 *pixels, int n, float *probabilities, float *hidden);

@@ -92,12 +92,15 @@ CREATE VIEW mnist_accuracy_daily AS
         w.high::real AS accuracy_high, d.model_versions,
         CASE WHEN d.correct = 0 THEN 'no reading was confirmed: the labels are corrections only' END AS warning
     FROM (
-        SELECT l.predicted_at::date AS day, count(*) AS labels,
-            count(*) FILTER (WHERE l.label = l.predicted_label) AS correct,
-            array_agg(DISTINCT l.model_version) AS model_versions
-        FROM mnist_label l
-        WHERE l.label IS NOT NULL AND l.predicted_at IS NOT NULL
-        GROUP BY 1) d
+        SELECT l.day, sum(l.labels)::bigint AS labels, sum(l.correct)::bigint AS correct,
+            array_agg(l.model_version ORDER BY l.model_version) AS model_versions
+        FROM (
+            SELECT l.predicted_at::date AS day, l.model_version, count(*) AS labels,
+                count(*) FILTER (WHERE l.label = l.predicted_label) AS correct
+            FROM mnist_label l
+            WHERE l.label IS NOT NULL AND l.predicted_at IS NOT NULL
+            GROUP BY 1, 2) l
+        GROUP BY l.day) d
     LEFT JOIN LATERAL mnist_hil_wilson(d.correct, d.labels) AS w ON true
     ORDER BY d.day;
 COMMENT ON VIEW mnist_accuracy_daily IS

@@ -11,10 +11,10 @@
 #include <stdint.h>
 
 /*
- * Cut n values, sorted upwards and finite, into about so many bins of equal share: writes at most 2 * bins + 2 edges,
- * strictly upwards, and returns how many.  A value belongs to the bin after the last edge that is not above it.  A value
- * that makes up a bin's share alone gets a bin of its own, and what lies outside of the values has the first and the
- * last bin to itself, so that a sample that differs there only is told apart.  n 0: no edges.
+ * Cut n values, sorted upwards and finite, into about so many bins of equal share: writes at most 2 * bins + 2
+ * edges, strictly upwards, and returns how many.  A value belongs to the bin after the last edge that is not above
+ * it.  A value that makes up a bin's share alone gets a bin of its own, and what lies outside of the values has the
+ * first and the last bin to itself, so that a sample that differs there only is told apart.  n 0: no edges.
  */
 extern int two_sample_edges(const float *values, int n, int bins, float *edges);
 
@@ -40,14 +40,15 @@ extern double two_sample_chi_square(const int64_t *a, const int64_t *b, int bins
 extern double two_sample_chi_square_p(double statistic, int freedom);
 
 /*
- * Fisher's exact test, two-sided: the probability of all tables with the same margins that are no more likely than this
- * one, of two samples with so many of a kind (a[1], b[1]) and so many not (a[0], b[0]).
+ * Fisher's exact test, two-sided: the probability of all tables with the same margins that are no more likely than
+ * this one, of two samples with so many of a kind (a[1], b[1]) and so many not (a[0], b[0]).
  */
 extern double two_sample_fisher_p(const int64_t a[2], const int64_t b[2]);
 
 /*
- * The population stability index: the sum of (share b - share a) ln(share b / share a) over groups of bins, each with
- * about one in so many of a; 0: every bin by itself.  Half an observation is added to every group, so that none is empty.
+ * The population stability index: the sum of (share b - share a) ln(share b / share a) over groups of bins, each
+ * with about one in so many of a; 0: every bin by itself.  Half an observation is added to every group, so that
+ * none is empty.
  */
 extern double two_sample_psi(const int64_t *a, const int64_t *b, int bins, int groups);
 

@@ -1,5 +1,6 @@
 /*
- * test_hidden.c: the numbers that stand for the last hidden layer, against plain loops over the layers before the last.
+ * test_hidden.c: the numbers that stand for the last hidden layer, against plain loops over the layers before the
+ * last.
  */
 #include <setjmp.h>
 #include <stdarg.h>

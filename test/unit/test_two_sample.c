@@ -1,5 +1,6 @@
 /*
- * test_two_sample.c: tests and distances against published values and against plain loops over the samples themselves.
+ * test_two_sample.c: tests and distances against published values and against plain loops over the samples
+ * themselves.
  */
 #include <setjmp.h>
 #include <stdarg.h>
