@@ -1,15 +1,15 @@
 /*
  * training_screen.c: labels that deserve a second opinion.
  *
- * Feedback corrects errors, so that the live model contradicts a label says little: it may be a style that the model
- * has yet to learn.  A wrong label is one that neither the live model nor what the rest of the feedback teaches agrees
- * with.  So, before a run trains, the drawings are split in two; from the live model a copy is tuned quickly on one
- * half, beside base data, and reads the other, and the other way round.  What a consistent style teaches carries over
- * from one half to the other; a mistake does not (cross-fitting, as in confident learning: Northcutt, Jiang and Chuang
- * 2021).  Which labels are then doubted is decided in SQL: mnist_hil_doubt.
+ * Feedback corrects errors, so that the live model contradicts a label says little: it may be a style that the
+ * model has yet to learn.  A wrong label is one that neither the live model nor what the rest of the feedback
+ * teaches agrees with.  So, before a run trains, the drawings are split in two; from the live model a copy is tuned
+ * quickly on one half, beside base data, and reads the other, and the other way round.  What a consistent style
+ * teaches carries over from one half to the other; a mistake does not (cross-fitting, as in confident learning:
+ * Northcutt, Jiang and Chuang 2021).  Which labels are then doubted is decided in SQL: mnist_hil_doubt.
  *
- * The quick fits have processes of their own, which see a part of the base data only.  Their seed is fixed: what is
- * doubted follows from the data, the live model and the number of processes.
+ * The quick fits have processes of their own, which see a part of the base data only.  Their seed is fixed: what
+ * is doubted follows from the data, the live model and the number of processes.
  */
 #include "training_sql.h"
 
@@ -109,8 +109,8 @@ no_report(void *context, int64 step, const TrainingScore *score)
 }
 
 /*
- * Tune a copy of the live model on the drawings outside a fold, and have it read those in the fold; false if that came
- * to nothing.
+ * Tune a copy of the live model on the drawings outside a fold, and have it read those in the fold; false if that
+ * came to nothing.
  */
 static bool
 fit_without(TrainingCrew *crew, int fold, int64 drawings)

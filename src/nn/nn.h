@@ -280,9 +280,9 @@ extern float nn_one_cycle(int64_t step, int64_t steps, float warmup);
 
 /*
  * McNemar's exact test, two-sided: how probable it is that two networks which are as good as each other differ by at
- * least so much.  only_first, only_second: images that only the first, only the second reads correctly; how many both
- * read alike makes no difference.  The binomial distribution of only_first among all that differ (McNemar 1947; Dietterich
- * 1998 recommends it for comparing classifiers).  Returns a p-value, above 0 and at most 1.
+ * least so much.  only_first, only_second: images that only the first, only the second reads correctly; how many
+ * both read alike makes no difference.  The binomial distribution of only_first among all that differ (McNemar 1947;
+ * Dietterich 1998 recommends it for comparing classifiers).  Returns a p-value, above 0 and at most 1.
  */
 extern double nn_mcnemar(int64_t only_first, int64_t only_second);
 
