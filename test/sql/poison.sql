@@ -70,6 +70,10 @@ SELECT run_id, promoted FROM mnist_retrain(epochs => 4, seed => 1) \gset
 SELECT :'promoted' AS promoted, lying >= (1 + :lying_before) / 2 AS learned_half_of_what_was_missing, upright >= :upright_before - 0.02 AS upright_kept FROM accuracy;
 SELECT avg((u.reason IS NOT DISTINCT FROM 'doubted')::int) < 0.1 AS few_set_aside
 FROM mnist_run_feedback u WHERE u.run_id = :run_id AND u.split = 'train';
+-- It went live with a reference for drift of its own.
+SELECT r.source, r.readings > 0 AS readings, count(*) AS features
+FROM mnist_drift_reference r JOIN mnist_drift_histogram h ON h.reference_id = r.id
+WHERE r.model_version = (SELECT version FROM mnist_live) GROUP BY r.id;
 
 DROP TABLE reading, digit CASCADE;
 DROP EXTENSION mnist_hil;
