@@ -112,6 +112,9 @@ sub check_restored
 		$next->('mnist_run'), "$how: so do runs");
 	is($node->safe_psql($database, "SELECT $schema.mnist_rollback()"), '1', "$how: rolling back goes where it went");
 	is( $node->safe_psql(
+			$database, "SELECT run_id, model_version FROM $schema.mnist_retrain('from_scratch', '{softmax}', promote => false)"),
+		$next->('mnist_run') + 1 . '|3', "$how: so does retraining");
+	is( $node->safe_psql(
 			$database, "SET search_path = $schema; SET ROLE ann;
 			SELECT mnist_correct(30, 4) > 0, sum(failures) > 0 FROM mnist_failure_counts"),
 		't|t', "$how: grants are kept");

@@ -1,0 +1,132 @@
+# The loop on a schedule, by the real pg_cron, in this database and from another one; on a standby; and what a run of it
+# leaves behind: no snapshot while it trains, no process and no error once its database is gone.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $pg_cron = -e "$ENV{share_contrib_dir}/extension/pg_cron.control";
+my $node = PostgreSQL::Test::Cluster->new('loop');
+$node->init(allows_streaming => 1);
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil" . ($pg_cron ? ',pg_cron' : '') . "'\n"
+	. "max_worker_processes = 16\nlog_min_messages = info\nmnist_hil.min_new_labels = 5\nmnist_hil.fail_threshold = 1\nmnist_hil.epochs = 1\n");
+$node->append_conf('postgresql.conf', "cron.database_name = 'postgres'\ncron.host = '" . $node->host . "'\n") if $pg_cron;
+$node->start;
+$node->safe_psql('postgres', 'CREATE DATABASE app');
+$node->safe_psql('app', 'CREATE SCHEMA "My Schema"; CREATE EXTENSION mnist_hil SCHEMA "My Schema"; CREATE ROLE operator LOGIN');
+$node->safe_psql('app', 'ALTER DATABASE app SET search_path = "My Schema"');
+$node->safe_psql('app', "SELECT mnist_import_synthetic('drawn', 600)");
+# A model that is trained in a moment.
+$node->safe_psql('app', "SELECT mnist_activate(model_version) FROM mnist_retrain('from_scratch', '{softmax}', promote => false)");
+
+sub fails
+{
+	my ($database, $sql, $pattern, $what) = @_;
+	my $stderr;
+
+	isnt($node->psql($database, "\\set VERBOSITY verbose\n$sql", stderr => \$stderr), 0, "$what: refused");
+	like($stderr, $pattern, $what);
+	return;
+}
+
+# ---- the schedule
+
+if ($pg_cron)
+{
+	fails('app', 'SELECT mnist_schedule()', qr/55000: pg_cron is not installed in database "postgres".*HINT:  .*CREATE EXTENSION pg_cron/s, 'no pg_cron yet');
+	$node->safe_psql('postgres', 'CREATE EXTENSION pg_cron');
+	my $job = $node->safe_psql('app', 'SELECT mnist_schedule()');
+
+	is($node->safe_psql('postgres', 'SELECT jobid, schedule, command, database, username = current_user, jobname FROM cron.job'),
+		qq($job|*/5 * * * *|SELECT * FROM "My Schema".mnist_check()|app|t|mnist_check app), 'a job in the database where pg_cron is');
+	is($node->safe_psql('app', "SELECT mnist_schedule('* * * * *')"), $job, 'again: the same job');
+	is($node->safe_psql('postgres', 'SELECT schedule FROM cron.job'), '* * * * *', 'with the new schedule');
+	fails('app', "SELECT mnist_schedule('never')", qr/invalid schedule/, 'a schedule that is none');
+	fails('app', 'SELECT mnist_schedule(NULL)', qr/22004/, 'no schedule');
+	$node->safe_psql('app', 'GRANT USAGE ON SCHEMA "My Schema" TO operator');
+	fails('app', "SET SESSION AUTHORIZATION operator; SELECT mnist_schedule()", qr/42501: permission denied for function mnist_schedule/, 'not for everybody');
+	$node->safe_psql('app', 'GRANT EXECUTE ON FUNCTION mnist_schedule, mnist_unschedule, mnist_check TO operator');
+	fails('app', "SET SESSION AUTHORIZATION operator; SELECT mnist_schedule()",
+		qr/42501: permission denied for schema cron.*HINT:  In database "postgres", .*SELECT cron\.schedule_in_database\('mnist_check app', '\*\/5 \* \* \* \*', 'SELECT \* FROM "My Schema"\.mnist_check\(\)', 'app'\);/s,
+		'who may not use pg_cron is told what to run');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '1', 'nothing was scheduled by that');
+
+	# pg_cron in this database: in the caller's transaction, and mnist_status tells.
+	$node->safe_psql('postgres', 'CREATE EXTENSION mnist_hil');
+	is($node->safe_psql('postgres', 'BEGIN; SELECT mnist_schedule() > 0; ROLLBACK; SELECT count(*) FROM cron.job'), "t\n1", 'undone with the transaction');
+	$node->safe_psql('postgres', "SELECT mnist_schedule('59 23 31 12 *')");
+	is($node->safe_psql('postgres', "SELECT check_schedule, to_char(next_check AT TIME ZONE 'GMT', 'MM-DD HH24:MI') FROM mnist_status"),
+		'59 23 31 12 *|12-31 23:59', 'mnist_status says when the next check is');
+	is($node->safe_psql('postgres', 'SELECT mnist_unschedule()'), 't', 'unscheduled');
+	is($node->safe_psql('postgres', 'SELECT mnist_unschedule()'), 'f', 'there is nothing to unschedule');
+	is($node->safe_psql('postgres', 'SELECT check_schedule IS NULL AND next_check IS NULL FROM mnist_status'), 't', 'and mnist_status says so');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '1', 'the other database keeps its job');
+}
+else
+{
+	fails('app', 'SELECT mnist_schedule()', qr/55000: pg_cron is not installed.*HINT:  Install it/s, 'no pg_cron');
+	fails('app', 'SELECT mnist_unschedule()', qr/55000: pg_cron is not installed/, 'nothing to unschedule');
+}
+
+# Something to do for the job, which comes with the next minute; the rest goes on meanwhile.
+$node->safe_psql('app', 'SELECT mnist_correct(id, (label + 1) % 10) FROM mnist_predict_batch(ARRAY(SELECT mnist_draw(3, i, 28) FROM generate_series(1, 10) AS i))');
+
+# ---- a standby leaves it to its primary
+
+$node->backup('copy');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'copy', has_streaming => 1);
+$standby->start;
+is($standby->safe_psql('app', 'SELECT * FROM mnist_check()'), 'f|{"this server is a standby: its primary decides"}|', 'a standby says so');
+is($standby->safe_psql('app', "SELECT met FROM mnist_retrain_decision WHERE condition = 'failures'"), 't', 'and shows the conditions');
+unlike(slurp_file($standby->logfile), qr/ERROR/, 'without an error');
+$standby->stop;
+
+# ---- no snapshot while it trains, nothing left when the database goes
+
+my $ours = "backend_type LIKE 'mnist_hil %' AND datname = 'other'";
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', "CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 600)");
+$node->safe_psql('other', "SELECT mnist_retrain('from_scratch', ARRAY['lenet5'], epochs => 10000, wait => false)");
+$node->poll_query_until('other', 'SELECT progress > 0 FROM mnist_training_progress');
+# Progress is written about once a second, in transactions of a moment.  Of many looks a snapshot that is kept would
+# be in every one, and the oldest would grow older.
+my $looks = $node->safe_psql(
+	'postgres', qq{
+	CREATE TEMP TABLE look (held boolean);
+	DO \$\$
+	BEGIN
+		FOR i IN 1 .. 60 LOOP
+			INSERT INTO look SELECT bool_or(backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) FROM pg_stat_activity WHERE $ours;
+			PERFORM pg_stat_clear_snapshot(), pg_sleep(0.03);
+		END LOOP;
+	END
+	\$\$;
+	SELECT count(*), count(*) FILTER (WHERE NOT held) >= 50 FROM look WHERE held IS NOT NULL;
+});
+is($looks, '60|t', 'a run holds no snapshot while it trains');
+
+my $log = -s $node->logfile;
+$node->safe_psql('postgres', 'DROP DATABASE other WITH (FORCE)');
+my $start = time;
+$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %' AND datname IS DISTINCT FROM 'app')");
+cmp_ok(time - $start, '<', 2, 'DROP DATABASE WITH (FORCE): no process of the run is left');
+unlike(substr(slurp_file($node->logfile), $log), qr/ERROR|FATAL|PANIC|TRAP|WARNING/, 'DROP DATABASE WITH (FORCE): without an error in the log');
+
+# ---- the job has run
+
+SKIP:
+{
+	skip 'pg_cron is not installed', 4 unless $pg_cron;
+	ok($node->poll_query_until('app', "SELECT EXISTS (SELECT FROM mnist_run WHERE trigger = 'check' AND status = 'succeeded')"), 'pg_cron began a run');
+	is($node->safe_psql('app', 'SELECT requested_by = current_user, reasons IS NOT NULL FROM mnist_run WHERE trigger = 'check' LIMIT 1'), 't|t', 'which says who and why');
+	is($node->safe_psql('postgres', "SELECT DISTINCT status FROM cron.job_run_details WHERE status <> 'running'"), 'succeeded', 'and its history is with pg_cron');
+	is($node->safe_psql('app', 'SELECT mnist_unschedule()'), 't', 'unscheduled from here');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '0', 'the job is gone');
+}
+$node->stop;
+
+done_testing();
