@@ -88,7 +88,7 @@ BEGIN
             WHERE e.created_at < cutoff AND EXISTS (SELECT FROM mnist_event n WHERE n.kind = e.kind AND n.id > e.id))
         AND NOT EXISTS (
             SELECT FROM mnist_run r
-            WHERE r.finished_at < cutoff AND r.id = (SELECT min(m.run_id) FROM mnist_metric m WHERE m.trial > 0))
+            WHERE r.finished_at < cutoff AND r.id = (SELECT min(t.run_id) FROM mnist_trial t))
         OR NOT mnist_hil_try_lock()
     THEN
         RETURN;
@@ -98,8 +98,9 @@ BEGIN
 
     SELECT r.id INTO old_run
     FROM mnist_run r
-    WHERE r.finished_at < cutoff AND r.id = (SELECT min(m.run_id) FROM mnist_metric m WHERE m.trial > 0);
+    WHERE r.finished_at < cutoff AND r.id = (SELECT min(t.run_id) FROM mnist_trial t);
     DELETE FROM mnist_metric m WHERE m.run_id = old_run AND m.trial > 0;
+    DELETE FROM mnist_trial t WHERE t.run_id = old_run;
 END
 $$;
 COMMENT ON FUNCTION mnist_hil_retain(interval) IS

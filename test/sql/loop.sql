@@ -175,6 +175,8 @@ UPDATE mnist_prediction SET created_at = now() - interval '3 days';
 INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version)
 SELECT now() - interval '2 days' * (i <= 5)::int, '\x00', 1, 1, '{0,1}', 1 FROM generate_series(1, 7) AS i;
 INSERT INTO mnist_event (kind, message, created_at) SELECT 'old', i::text, now() - interval '2 days' FROM generate_series(1, 3) AS i;
+INSERT INTO mnist_trial (run_id, trial, status, architecture, parameters, value) VALUES (1, 1, 'succeeded', 'mlp', '{}', 0.9);
+UPDATE mnist_run SET finished_at = now() - interval '2 days' WHERE id = 1;
 CREATE TEMP TABLE before AS SELECT (SELECT count(*) FROM mnist_prediction) AS predictions, (SELECT count(*) FROM mnist_feedback) AS feedback;
 SELECT retrain FROM mnist_check();
 SELECT count(*) = (SELECT predictions FROM before) AS kept_all FROM mnist_prediction;
@@ -184,6 +186,7 @@ SELECT retrain FROM mnist_check();
 SELECT (SELECT predictions FROM before) - count(*) AS deleted FROM mnist_prediction;
 SELECT count(*) = (SELECT feedback FROM before) AS feedback_kept FROM mnist_feedback;
 SELECT message FROM mnist_event WHERE kind = 'old';
+SELECT count(*) AS trials FROM mnist_trial;
 RESET mnist_hil.retention;
 
 -- Notifications: one an event, JSON, less than 8,000 bytes whatever is said.
