@@ -71,6 +71,12 @@ $trying =~ s/^SELECT mnist_challenge_drop\(.*\n//m or die;
 is($node->psql('postgres', $trying, on_error_stop => 1, stderr => \$err), 0, 'a model can be tried out') or diag($err);
 is($node->safe_psql('postgres', 'SELECT version, action FROM mnist_live'), '2|promote', 'and goes live');
 
+# The loop: without pg_cron, which test/t/loop.pl has.
+my ($deciding, $listening) = sql_blocks(section('The loop'));
+$deciding =~ s/^SELECT mnist_(un)?schedule\(.*\n//mg;
+like($node->safe_psql('postgres', $deciding), qr/^[tf]\|.*^new_labels\|/ms, 'the loop decides');
+like($node->safe_psql('postgres', $listening), qr/\|model_/, 'and events tell');
+
 # Looking at runs and trials; the searches themselves, which take their time, are tried in test/sql/search.sql.
 my (undef, $looking) = sql_blocks(section('Searching hyperparameters and architectures'));
 $node->safe_psql('postgres', "SELECT mnist_retrain('from_scratch', '{softmax,mlp}', trials => 3, epochs => 1, promote => false)");
