@@ -97,26 +97,6 @@ mnist_hil_features(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(construct_array(elements, READING_FEATURES, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
 }
 
-/* Make the function return a tuplestore of rows of so many columns. */
-static Tuplestorestate *
-begin_rows(FunctionCallInfo fcinfo, int ncolumns, TupleDesc *desc)
-{
-	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext old;
-
-	if (info == NULL || !IsA(info, ReturnSetInfo) || !(info->allowedModes & SFRM_Materialize))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("set-valued function called in context that cannot accept a set")));
-	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, desc) != TYPEFUNC_COMPOSITE || (*desc)->natts != ncolumns)
-		elog(ERROR, "return type must be a row of %d columns", ncolumns);
-	info->returnMode = SFRM_Materialize;
-	info->setDesc = *desc;
-	info->setResult = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
-	MemoryContextSwitchTo(old);
-	return info->setResult;
-}
-
 /* mnist_hil_feature_catalog(): place, name, kind and description of every feature. */
 Datum
 mnist_hil_feature_catalog(PG_FUNCTION_ARGS)

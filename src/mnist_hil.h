@@ -8,7 +8,9 @@
 
 #include "postgres.h"
 
+#include "access/tupdesc.h"
 #include "fmgr.h"
+#include "utils/tuplestore.h"
 
 #include "compat.h"
 #include "image/image.h"
@@ -198,6 +200,12 @@ extern int reading_label(const float probabilities[NN_CLASSES]);
  */
 #define READING_BATCH 64
 extern void reading_forward(const NnPlan *plan, const uint8 *pixels, int n, float *probabilities, float *hidden);
+
+/*
+ * Make a function that returns a set return a tuplestore of rows of so many columns; *desc is their type.
+ * ERRCODE_FEATURE_NOT_SUPPORTED where no set can be returned.
+ */
+extern Tuplestorestate *begin_rows(FunctionCallInfo fcinfo, int ncolumns, TupleDesc *desc);
 
 /* ---- picture.c: pictures for SQL ---- */
 

@@ -561,7 +561,10 @@ model_use_plan(ModelUse *use, int *version)
 	return use->model->plan;
 }
 
-/* A reference to the challenger's model, which the backend keeps for the next call as well; NULL if it is of no use. */
+/*
+ * A reference to the challenger's model, which the backend keeps for the next call as well; NULL if it is of no
+ * use.
+ */
 static Model *
 use_challenger(const Challenge *challenge)
 {

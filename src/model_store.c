@@ -65,7 +65,10 @@ column_value(Relation rel, HeapTuple tuple, const char *name)
 	return value;
 }
 
-/* A scan that stands on the newest row of a table, the one with the highest id; its tuple is invalid if there is none. */
+/*
+ * A scan that stands on the newest row of a table, the one with the highest id; its tuple is invalid if there is
+ * none.
+ */
 typedef struct NewestRow
 {
 	Relation rel;

@@ -709,9 +709,8 @@ predict_some(const Readers *readers, Datum *elements, bool *elements_null, int s
 	}
 }
 
-/* Make the function return a tuplestore; *desc is its row type. */
-static Tuplestorestate *
-begin_rows(FunctionCallInfo fcinfo, TupleDesc *desc)
+Tuplestorestate *
+begin_rows(FunctionCallInfo fcinfo, int ncolumns, TupleDesc *desc)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext old;
@@ -720,8 +719,8 @@ begin_rows(FunctionCallInfo fcinfo, TupleDesc *desc)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("set-valued function called in context that cannot accept a set")));
 	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, desc) != TYPEFUNC_COMPOSITE || (*desc)->natts != NCOLUMNS)
-		elog(ERROR, "return type must be a row of %d columns", NCOLUMNS);
+	if (get_call_result_type(fcinfo, NULL, desc) != TYPEFUNC_COMPOSITE || (*desc)->natts != ncolumns)
+		elog(ERROR, "return type must be a row of %d columns", ncolumns);
 	info->returnMode = SFRM_Materialize;
 	info->setDesc = *desc;
 	info->setResult = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
@@ -735,7 +734,7 @@ mnist_predict_batch(PG_FUNCTION_ARGS)
 {
 	ArrayType *images = PG_GETARG_ARRAYTYPE_P(0);
 	TupleDesc desc;
-	Tuplestorestate *result = begin_rows(fcinfo, &desc);
+	Tuplestorestate *result = begin_rows(fcinfo, NCOLUMNS, &desc);
 	MemoryContext context;
 	MemoryContext old;
 	Readers readers;

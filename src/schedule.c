@@ -1,11 +1,12 @@
 /*
  * schedule.c: mnist_schedule() and mnist_unschedule(), the way to pg_cron.
  *
- * pg_cron lives in one database of the server.  Where that is this one, its functions are called here, as the caller,
- * in the caller's transaction.  Where it is another one, a background worker is sent there, which connects as the
- * caller, does the same in a transaction of its own, and brings back the job's id or the error; so there the schedule
- * takes effect at once, whatever becomes of the caller's transaction.  The worker can do nothing that the caller could
- * not do over a connection of their own: the caller must be allowed to connect there and to use pg_cron.
+ * pg_cron lives in one database of the server.  Where that is this one, its functions are called here, as the
+ * caller, in the caller's transaction.  Where it is another one, a background worker is sent there, which
+ * connects as the caller, does the same in a transaction of its own, and brings back the job's id or the error;
+ * so there the schedule takes effect at once, whatever becomes of the caller's transaction.  The worker can do
+ * nothing that the caller could not do over a connection of their own: the caller must be allowed to connect
+ * there and to use pg_cron.
  *
  * Jobs run as who scheduled them.  There is one a database and role, by its name; a superuser's replaces those of
  * others, which only superusers see.
@@ -36,7 +37,10 @@ typedef enum ErrandState
 	ERRAND_FAILED
 } ErrandState;
 
-/* What is to be done with the job, and what came of it.  The worker writes from state on, the caller what is above. */
+/*
+ * What is to be done with the job, and what came of it.  The worker writes from state on, the caller what is
+ * above.
+ */
 typedef struct Errand
 {
 	char name[NAMEDATALEN]; /* of the job */

@@ -1,10 +1,10 @@
 /*
  * training_search.c: trials: which there are, what they came to, which is the best.
  *
- * A search makes a number of short trials over the dimensions below, and the options of the best train the model in
- * full.  The first trial of each architecture is its defaults, so that every one is tried and what is known to work is
- * among the trials; the others are proposed by src/search, which also says which to give up at one of their reports.
- * A trial that diverges has failed, and the search goes on.
+ * A search makes a number of short trials over the dimensions below, and the options of the best train the model
+ * in full.  The first trial of each architecture is its defaults, so that every one is tried and what is known to
+ * work is among the trials; the others are proposed by src/search, which also says which to give up at one of
+ * their reports. A trial that diverges has failed, and the search goes on.
  *
  * Without a search each of several architectures is a trial, trained in full by its defaults, and the best one's
  * weights are kept.

@@ -95,8 +95,8 @@ extern ImageStatus image_to_mnist_source(const uint8_t *data, size_t size, size_
 /* ---- features.c ---- */
 
 /*
- * What is measured of an image to watch for drift: of its pixels in MNIST's form, whose side is the unit of lengths, and
- * of what it was before.  Of an image without ink all but the last three are 0.
+ * What is measured of an image to watch for drift: of its pixels in MNIST's form, whose side is the unit of
+ * lengths, and of what it was before.  Of an image without ink all but the last three are 0.
  */
 typedef enum ImageFeature
 {

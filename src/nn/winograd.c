@@ -1,20 +1,22 @@
 /*
- * winograd.c: F(2x2, 3x3) and F(4x4, 3x3) of Lavin and Gray 2016, "Fast algorithms for convolutional neural networks".
+ * winograd.c: F(2x2, 3x3) and F(4x4, 3x3) of Lavin and Gray 2016, "Fast algorithms for convolutional neural
+ * networks".
  *
- * A tile of m x m outputs is computed from n x n inputs, n = m + 2, with n * n multiplications for each pair of channels
- * instead of 9 * m * m: 16 for 36, or 36 for 144.  Inputs are transformed by a few additions, kernels once, when the
- * plan is made; each of the n * n elements then is a product of matrices, tiles by channels in times channels out, which
- * is what nn_affine computes; and the sums are transformed back.  The tiles' edges are also edges of pooling windows of 2.
+ * A tile of m x m outputs is computed from n x n inputs, n = m + 2, with n * n multiplications for each pair of
+ * channels instead of 9 * m * m: 16 for 36, or 36 for 144.  Inputs are transformed by a few additions, kernels
+ * once, when the plan is made; each of the n * n elements then is a product of matrices, tiles by channels in
+ * times channels out, which is what nn_affine computes; and the sums are transformed back.  The tiles' edges are
+ * also edges of pooling windows of 2.
  *
- * The transforms evaluate polynomials at the points 0, -a, a and infinity for m = 2, and also at -b and b for m = 4.
- * That m = 2 has four of the six points of m = 4, and that the interpolation's divisors are part of the output's
- * transform alone, lets tiles of different m share transformed kernels.  So rows and columns are divided into fours, and
- * what is left over into a two where that suffices; tiles are then 4 x 4, 4 x 2, 2 x 4 or 2 x 2, and an element's product
- * has as many rows as there are tiles with its two points.
+ * The transforms evaluate polynomials at the points 0, -a, a and infinity for m = 2, and also at -b and b for
+ * m = 4.  That m = 2 has four of the six points of m = 4, and that the interpolation's divisors are part of the
+ * output's transform alone, lets tiles of different m share transformed kernels.  So rows and columns are divided
+ * into fours, and what is left over into a two where that suffices; tiles are then 4 x 4, 4 x 2, 2 x 4 or 2 x 2,
+ * and an element's product has as many rows as there are tiles with its two points.
  *
- * With a * b = 1 powers stay near 1 on both sides, and with them the rounding: a = 1/sqrt(2), b = sqrt(2) has a smaller
- * error than the usual 1 and 2 (Barabasz et al. 2020, "Error analysis and improving the accuracy of Winograd convolution",
- * discuss the choice), a few times that of the direct sum.
+ * With a * b = 1 powers stay near 1 on both sides, and with them the rounding: a = 1/sqrt(2), b = sqrt(2) has a
+ * smaller error than the usual 1 and 2 (Barabasz et al. 2020, "Error analysis and improving the accuracy of
+ * Winograd convolution", discuss the choice), a few times that of the direct sum.
  */
 #include "winograd.h"
 

@@ -16,8 +16,8 @@ nn_winograd_elements(int m)
 }
 
 /*
- * The tiles of at most m x m outputs, m = 2 or 4, that this convolution, of a kernel so wide, is best computed by; 0 if it
- * cannot be, or had better be computed directly.
+ * The tiles of at most m x m outputs, m = 2 or 4, that this convolution, of a kernel so wide, is best computed
+ * by; 0 if it cannot be, or had better be computed directly.
  */
 extern int nn_winograd_tile(const NnAffine *op, int kernel_w);
 
@@ -28,8 +28,8 @@ extern size_t nn_winograd_work(const NnAffine *op, int m);
 extern void nn_winograd_kernel(int m, const double *kernel, double *u);
 
 /*
- * As nn_affine, with the weights transformed: ((m + 2) * (m + 2), Cout / NN_BLOCK, Cin, NN_BLOCK).  An output is a sum in
- * an order of its own, but one that depends on nothing else either.
+ * As nn_affine, with the weights transformed: ((m + 2) * (m + 2), Cout / NN_BLOCK, Cin, NN_BLOCK).  An output is
+ * a sum in an order of its own, but one that depends on nothing else either.
  */
 extern void nn_winograd(const NnAffine *op, int m, const float *in, const float *weights, const float *bias,
 						float *out, float *work);
