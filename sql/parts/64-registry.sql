@@ -105,6 +105,14 @@ BEGIN
             HINT = 'The live one and the one before it are kept even with 0.';
     END IF;
 
+    -- An older snapshot would not show which model went live since, and so not keep it.
+    IF current_setting('transaction_isolation') NOT LIKE 'read%' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = format('mnist_prune does not work in a %s transaction', current_setting('transaction_isolation')),
+            HINT = 'Call it in a READ COMMITTED transaction.';
+    END IF;
+
     -- As when models are switched: neither the live one nor the one before it changes until this has committed.
     IF NOT dry_run THEN
         LOCK TABLE mnist_deployment IN SHARE ROW EXCLUSIVE MODE;

@@ -209,9 +209,14 @@ BEGIN
     IF s.accuracy_floor > 0 THEN
         inaccurate := mnist_hil_watch('accuracy');
     END IF;
-    SELECT c.share, c.last_reading IS DISTINCT FROM (SELECT max(p.id) FROM mnist_prediction p) AS due INTO look
+    -- The last look at drift; and whether there may be something new to see.
+    SELECT c.share,
+        n.features IS NOT NULL AND n.id IS DISTINCT FROM c.last_reading
+            AND coalesce(c.checked_at < clock_timestamp() - interval '1 minute', true) AS due
+    INTO look
     FROM (SELECT) AS one
-    LEFT JOIN (SELECT d.* FROM mnist_drift_check d ORDER BY d.id DESC LIMIT 1) c ON true;
+    LEFT JOIN (SELECT d.* FROM mnist_drift_check d ORDER BY d.id DESC LIMIT 1) c ON true
+    LEFT JOIN (SELECT p.id, p.features FROM mnist_prediction p ORDER BY p.id DESC LIMIT 1) n ON true;
     IF (look.due AND mnist_hil_drift_update()) OR look.share > s.drift_threshold THEN
         drifted := mnist_hil_watch('drift');
     END IF;

@@ -167,6 +167,9 @@ SELECT mnist_prune();
 SELECT array_agg(version ORDER BY version) AS kept FROM mnist_model WHERE weights IS NOT NULL;
 SELECT mnist_prune(-1);
 SELECT mnist_prune(NULL);
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT mnist_prune();
+ROLLBACK;
 RESET mnist_hil.keep_models;
 SELECT kind, detail ->> 'versions' AS versions FROM mnist_event WHERE kind = 'models_pruned' AND id = (SELECT max(id) FROM mnist_event);
 
