@@ -6,6 +6,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -103,7 +105,7 @@ mnist_explain(PG_FUNCTION_ARGS)
 	if (!explain_argument(fcinfo, &explanation))
 		PG_RETURN_NULL();
 	for (int i = 0; i < IMAGE_PIXELS; i++)
-		largest = Max(largest, Abs(explanation.attribution[i]));
+		largest = Max(largest, fabsf(explanation.attribution[i]));
 
 	samples = palloc((Size) SIDE * SIDE * IMAGE_RGB);
 	for (int y = 0; y < SIDE; y++)
@@ -113,7 +115,7 @@ mnist_explain(PG_FUNCTION_ARGS)
 			int i = y / SCALE * IMAGE_SIDE + x / SCALE;
 			float attribution = explanation.attribution[i];
 
-			color_pixel(explanation.pixels[i], largest > 0.0f ? Abs(attribution) / largest : 0.0f,
+			color_pixel(explanation.pixels[i], largest > 0.0f ? fabsf(attribution) / largest : 0.0f,
 						attribution > 0.0f ? color_for : color_against, samples + ((Size) y * SIDE + x) * IMAGE_RGB);
 		}
 	}

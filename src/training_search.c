@@ -22,6 +22,7 @@
 
 #include "common/shortest_dec.h"
 #include "lib/stringinfo.h"
+#include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
