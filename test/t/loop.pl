@@ -122,7 +122,7 @@ SKIP:
 {
 	skip 'pg_cron is not installed', 4 unless $pg_cron;
 	ok($node->poll_query_until('app', "SELECT EXISTS (SELECT FROM mnist_run WHERE trigger = 'check' AND status = 'succeeded')"), 'pg_cron began a run');
-	is($node->safe_psql('app', 'SELECT requested_by = current_user, reasons IS NOT NULL FROM mnist_run WHERE trigger = 'check' LIMIT 1'), 't|t', 'which says who and why');
+	is($node->safe_psql('app', "SELECT requested_by = current_user, reasons IS NOT NULL FROM mnist_run WHERE trigger = 'check' LIMIT 1"), 't|t', 'which says who and why');
 	is($node->safe_psql('postgres', "SELECT DISTINCT status FROM cron.job_run_details WHERE status <> 'running'"), 'succeeded', 'and its history is with pg_cron');
 	is($node->safe_psql('app', 'SELECT mnist_unschedule()'), 't', 'unscheduled from here');
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '0', 'the job is gone');
