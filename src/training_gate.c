@@ -25,8 +25,9 @@
 
 PG_FUNCTION_INFO_V1(mnist_mcnemar);
 
-/* The candidate may lose this share of the base validation images, for noise. */
+/* The candidate may lose this share of the base validation images, for noise, or so few that they say nothing. */
 #define VALIDATION_MARGIN 0.001
+#define VALIDATION_MARGIN_IMAGES 3
 
 /* ... and this share of those of each digit, */
 #define DIGIT_FLOOR 0.005
@@ -40,6 +41,7 @@ PG_FUNCTION_INFO_V1(mnist_mcnemar);
 
 /* ... and is chosen to lose no more than this, where there is a choice. */
 #define CHOICE_MARGIN 0.0005
+#define CHOICE_MARGIN_IMAGES 2
 
 /*
  * How far to go from the live weights to the tuned ones: the points looked at.  Never all the way: the last fifth
@@ -67,6 +69,13 @@ training_gate_read(TrainingCrew *crew, TrainingVector vector, uint32 sets)
 				sum.sets[i].loss += score->loss;
 			}
 	return sum;
+}
+
+/* A share of a number of images, but at least so many. */
+static int64
+margin_of(int64 images, double share, int64 least)
+{
+	return Max((int64) (share * (double) images), least);
 }
 
 /* values = live + share * (average - live) */
@@ -104,7 +113,7 @@ choose_blend(TrainingCrew *crew)
 	const uint32 sets = validation | TRAINING_SET_BIT(TRAINING_SET_FEEDBACK);
 	TrainingScores live = training_gate_read(crew, TRAINING_LIVE, validation);
 	int64 allowed = live.sets[TRAINING_SET_VALIDATION].correct -
-					(int64) (CHOICE_MARGIN * (double) live.sets[TRAINING_SET_VALIDATION].images);
+					margin_of(live.sets[TRAINING_SET_VALIDATION].images, CHOICE_MARGIN, CHOICE_MARGIN_IMAGES);
 	TrainingScores best = {0};
 	float best_share = 0.0f;
 
@@ -243,7 +252,7 @@ weigh(const TrainingComparison comparison[TRAINING_NSETS], StringInfo json)
 {
 	Figures validation = figures_of(&comparison[TRAINING_SET_VALIDATION], 0, NN_CLASSES);
 	Figures held_out = figures_of(&comparison[TRAINING_SET_HELD_OUT], 0, NN_CLASSES);
-	int64 margin = (int64) (VALIDATION_MARGIN * (double) validation.images);
+	int64 margin = margin_of(validation.images, VALIDATION_MARGIN, VALIDATION_MARGIN_IMAGES);
 	StringInfoData against;
 
 	initStringInfo(&against);
@@ -270,9 +279,10 @@ weigh(const TrainingComparison comparison[TRAINING_NSETS], StringInfo json)
 	append_set(json, "feedback", &comparison[TRAINING_SET_HELD_OUT]);
 	append_set(json, "test", &comparison[TRAINING_SET_TEST]);
 	appendStringInfo(json,
-					 ", \"validation_margin\": %g, \"digit_floor\": %g, \"significant\": %g, \"min_held_out\": %d,"
+					 ", \"validation_margin\": %g, \"validation_margin_images\": %lld, \"digit_floor\": %g,"
+					 " \"significant\": %g, \"min_held_out\": %d,"
 					 " \"min_to_gain\": %d",
-					 VALIDATION_MARGIN, DIGIT_FLOOR, SIGNIFICANT, MIN_HELD_OUT, MIN_TO_GAIN);
+					 VALIDATION_MARGIN, (long long) margin, DIGIT_FLOOR, SIGNIFICANT, MIN_HELD_OUT, MIN_TO_GAIN);
 	return against.data;
 }
 
