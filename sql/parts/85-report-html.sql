@@ -296,7 +296,7 @@ a { color: var(--a); }
 .tile { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--was); border-radius: 6px;
   padding: 0.6rem 0.8rem; display: flex; flex-direction: column; }
 .tile b { font-weight: 500; font-size: 0.85rem; color: var(--soft); }
-.tile strong { font-size: 1.5rem; line-height: 1.35; font-weight: 650; font-variant-numeric: tabular-nums; }
+.tile strong { font-size: 1.25rem; line-height: 1.35; font-weight: 650; font-variant-numeric: tabular-nums; }
 .tile small { font-size: 0.8rem; line-height: 1.35; overflow-wrap: anywhere; }
 .tile.good { border-left-color: var(--c); } .tile.bad { border-left-color: var(--b); }
 .notes { padding-left: 1.2rem; max-width: 50rem; } .notes .bad::marker { color: var(--b); content: "\25B2 "; }
