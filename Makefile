@@ -17,12 +17,13 @@ LIBRARY_SOURCES := $(wildcard src/nn/*.c src/image/*.c src/stat/*.c src/search/*
 SERVER_SOURCES := $(wildcard src/*.c)
 OBJS := $(patsubst %.c,%.o,$(SERVER_SOURCES) $(LIBRARY_SOURCES))
 
-# The install script is put together from its parts; upgrade scripts are files of their own in sql/.
+# The install script is put together from its parts, and can be run over itself.  An upgrade script in sql/ says what is
+# altered and dropped; what is installed is that and then the install script.
 SQL_PARTS := $(sort $(wildcard sql/parts/*.sql))
 EXTENSION_SCRIPT = $(BUILD)/mnist_hil--$(EXTVERSION).sql
 EXTENSION_WEIGHTS = $(BUILD)/mnist_hil--default.weights
-DATA_built = $(EXTENSION_SCRIPT) $(EXTENSION_WEIGHTS)
-DATA = $(wildcard sql/mnist_hil--*--*.sql)
+UPGRADES := $(patsubst sql/%,$(BUILD)/%,$(wildcard sql/mnist_hil--*--$(EXTVERSION).sql))
+DATA_built = $(EXTENSION_SCRIPT) $(UPGRADES) $(EXTENSION_WEIGHTS)
 
 WARNINGS = -Wall -Wextra -Wmissing-prototypes -Wshadow -Wno-declaration-after-statement
 ifdef WERROR
@@ -84,6 +85,9 @@ $(BUILD)/src/image/%.o: override PROGRAM_CFLAGS += $(VECTORS)
 
 $(EXTENSION_SCRIPT): $(SQL_PARTS) mnist_hil.control | $(BUILD)
 	cat $(SQL_PARTS) > $@
+
+$(UPGRADES): $(BUILD)/%: sql/% $(EXTENSION_SCRIPT)
+	cat $^ > $@
 
 $(EXTENSION_WEIGHTS): sql/default.weights | $(BUILD)
 	cp $< $@

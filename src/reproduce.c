@@ -57,8 +57,7 @@ check_run(int64 run_id)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("run %lld made no model that could be reproduced", (long long) run_id),
 						errdetail("It is %s.", status)));
-	query(psprintf("SELECT pg_catalog.array_to_string(%s.mnist_hil_reproduce_missing($1, NULL), ' ')", schema),
-		  run_id);
+	query("SELECT pg_catalog.array_to_string(mnist_internal.reproduce_missing($1, NULL), ' ')", run_id);
 	training_check_nothing_missing(run_id, TextDatumGetCString(column(1)));
 }
 
@@ -95,9 +94,9 @@ read_options(int64 run_id, TrainingOptions *options)
 									SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
 
 	options->ndatasets = (int) query(psprintf("SELECT d.dataset_id FROM %s.mnist_run r,"
-											  " %s.mnist_hil_recorded_datasets(r.data) d WHERE r.id = $1"
+											  " mnist_internal.recorded_datasets(r.data) d WHERE r.id = $1"
 											  " ORDER BY d.place",
-											  schema_name(), schema_name()),
+											  schema_name()),
 									 run_id);
 	if (options->ndatasets > TRAINING_MAX_DATASETS)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

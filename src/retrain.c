@@ -346,9 +346,9 @@ read_invoker(NameData *invoker)
 	bool isnull;
 	Datum value;
 
-	SPI_execute(psprintf("SELECT %s.mnist_hil_invoker()::pg_catalog.name", schema_name()), true, 1);
+	SPI_execute("SELECT mnist_internal.invoker()", true, 1);
 	if (SPI_processed != 1)
-		elog(ERROR, "mnist_hil_invoker returned no row");
+		elog(ERROR, "mnist_internal.invoker returned no row");
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	namestrcpy(invoker, NameStr(*DatumGetName(value)));
 }

@@ -325,10 +325,11 @@ take_feedback_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind
 static void
 load_feedback(Loader *loader)
 {
-	char *sql = psprintf("SELECT d.label, p.image, d.pixels_sha256, d.held_out, d.weight, d.feedback_id"
-						 " FROM %s.mnist_hil_run_drawings($1) d JOIN %s.mnist_prediction p ON p.id = d.prediction_id"
-						 " ORDER BY d.pixels_sha256",
-						 schema_name(), schema_name());
+	char *sql =
+		psprintf("SELECT d.label, p.image, d.pixels_sha256, d.held_out, d.weight, d.feedback_id"
+				 " FROM mnist_internal.run_drawings($1) d JOIN %s.mnist_prediction p ON p.id = d.prediction_id"
+				 " ORDER BY d.pixels_sha256",
+				 schema_name());
 	Oid types[] = {INT8OID};
 	Datum values[] = {Int64GetDatum(loader->options->run_id)};
 

@@ -197,7 +197,7 @@ record_check_software(const TrainingOptions *options)
 
 	add_int8(&parameters, options->reproduces);
 	add_text(&parameters, software());
-	execute("SELECT pg_catalog.array_to_string(%s.mnist_hil_reproduce_missing($1, $2), ' ')", &parameters);
+	execute("SELECT pg_catalog.array_to_string(mnist_internal.reproduce_missing($1, $2), ' ')", &parameters);
 	training_check_nothing_missing(options->reproduces, TextDatumGetCString(result(1)));
 }
 
@@ -232,7 +232,7 @@ close_orphan(int64 run_id)
 	Parameters parameters = {0};
 
 	add_int8(&parameters, run_id);
-	execute("SELECT %s.mnist_hil_close_orphan($1)", &parameters);
+	execute("SELECT mnist_internal.close_orphan($1)", &parameters);
 }
 
 /*
@@ -314,7 +314,7 @@ record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRA
 		"UPDATE %s.mnist_run SET phase = 'training', updated_at = clock_timestamp(),"
 		" datasets = (SELECT array_agg(name ORDER BY id) FROM %s.mnist_dataset WHERE $2 IS NULL OR id = ANY ($2)),"
 		" train_images = $3, feedback_train_images = $4, validation_images = $5, feedback_held_out_images = $6,"
-		" test_images = $7, processes = $8, data = $9::jsonb, data_sha256 = %s.mnist_hil_data_sha256($9::jsonb)"
+		" test_images = $7, processes = $8, data = $9::jsonb, data_sha256 = mnist_internal.data_sha256($9::jsonb)"
 		" WHERE id = $1",
 		&parameters);
 	record_commit();
@@ -388,13 +388,13 @@ record_open_snapshot(const TrainingOptions *options)
 	if (options->reproduces != 0)
 	{
 		add_int8(&parameters, options->reproduces);
-		execute("SELECT %s.mnist_hil_copy_snapshot($1, $2)", &parameters);
+		execute("SELECT mnist_internal.copy_snapshot($1, $2)", &parameters);
 	}
 	else
 	{
 		add(&parameters, FLOAT8OID, Float8GetDatum(options->annotator_share));
 		add_int4(&parameters, options->annotator_labels);
-		execute("SELECT %s.mnist_hil_open_snapshot($1, $2, $3)", &parameters);
+		execute("SELECT mnist_internal.open_snapshot($1, $2, $3)", &parameters);
 	}
 	record_commit();
 }
@@ -411,7 +411,7 @@ record_read_data(const TrainingOptions *options, MemoryContext context)
 	add(&parameters, INT4ARRAYOID, datasets);
 	if (isnull)
 		parameters.nulls[1] = 'n';
-	execute("SELECT %s.mnist_hil_data($1, $2)::pg_catalog.text", &parameters);
+	execute("SELECT mnist_internal.data($1, $2)::pg_catalog.text", &parameters);
 	return MemoryContextStrdup(context, TextDatumGetCString(result(1)));
 }
 
@@ -434,7 +434,7 @@ promote(int64 run_id, const TrainingParent *parent, const char *requested_by, co
 				&parameters) == 0)
 		return false;
 	add_int4(&version, outcome->model_version);
-	execute("SELECT %s.mnist_hil_drift_bind($1)", &version);
+	execute("SELECT mnist_internal.drift_bind($1)", &version);
 	return true;
 }
 
@@ -465,7 +465,7 @@ note_feedback_used(int64 run_id)
 	Parameters parameters = {0};
 
 	add_int8(&parameters, run_id);
-	execute("SELECT %s.mnist_hil_note_used(pg_catalog.array_agg(DISTINCT f.prediction_id))"
+	execute("SELECT mnist_internal.note_used(pg_catalog.array_agg(DISTINCT f.prediction_id))"
 			" FROM %s.mnist_run_feedback u JOIN %s.mnist_feedback f ON f.id = u.feedback_id WHERE u.run_id = $1",
 			&parameters);
 }

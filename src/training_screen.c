@@ -76,7 +76,7 @@ weigh_opinions(int64 run_id, const TrainingCrew *crew)
 	for (int i = 3; i < 5; i++)
 		add(&parameters, FLOAT4ARRAYOID,
 			PointerGetDatum(construct_array(columns[i], (int) n, FLOAT4OID, 4, true, TYPALIGN_INT)));
-	execute("SELECT %s.mnist_hil_doubt($1, $2, $3, $4, $5, $6)", &parameters);
+	execute("SELECT mnist_internal.doubt($1, $2, $3, $4, $5, $6)", &parameters);
 	record_commit();
 }
 

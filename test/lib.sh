@@ -58,7 +58,7 @@ build_and_install()
 	sharedir=$("$PG_CONFIG" --sharedir)
 	if cmp -s "$repo/mnist_hil.so" "$libdir/mnist_hil.so" &&
 		cmp -s "$repo/mnist_hil.control" "$sharedir/extension/mnist_hil.control"; then
-		for file in "$repo"/build/mnist_hil--* "$repo"/sql/mnist_hil--*; do
+		for file in "$repo"/build/mnist_hil--*; do
 			[ -e "$file" ] || continue
 			cmp -s "$file" "$sharedir/extension/$(basename "$file")" || { file=stale; break; }
 		done

@@ -16,9 +16,9 @@
 
 ---------------------------------------------------------------- training runs
 
-CREATE SEQUENCE mnist_run_id_seq;
-CREATE TABLE mnist_run (
-    id                        bigint PRIMARY KEY DEFAULT nextval('mnist_run_id_seq'),
+CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_run_id_seq;
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_run (
+    id                        bigint PRIMARY KEY DEFAULT nextval('@extschema@.mnist_run_id_seq'),
     status                    text NOT NULL CHECK (status IN ('running', 'succeeded', 'failed', 'cancelled')),
     strategy                  text NOT NULL CHECK (strategy IN ('fine_tune', 'from_scratch')),
     architecture              text NOT NULL,
@@ -78,68 +78,68 @@ CREATE TABLE mnist_run (
     error                     text,
     sqlstate                  text
 ) WITH (fillfactor = 50);
-ALTER SEQUENCE mnist_run_id_seq OWNED BY mnist_run.id;
-CREATE UNIQUE INDEX mnist_run_one_running ON mnist_run ((true)) WHERE status = 'running';
+ALTER SEQUENCE @extschema@.mnist_run_id_seq OWNED BY @extschema@.mnist_run.id;
+CREATE UNIQUE INDEX IF NOT EXISTS mnist_run_one_running ON @extschema@.mnist_run ((true)) WHERE status = 'running';
 
-COMMENT ON TABLE mnist_run IS 'training runs, recorded whatever became of them; at most one is running';
-COMMENT ON COLUMN mnist_run.id IS 'the run';
-COMMENT ON COLUMN mnist_run.status IS 'running, succeeded (a model was made, promoted or not), failed or cancelled';
-COMMENT ON COLUMN mnist_run.strategy IS 'fine_tune (from the parent''s weights) or from_scratch';
-COMMENT ON COLUMN mnist_run.architecture IS 'the network''s name; while several are tried, all of them';
-COMMENT ON COLUMN mnist_run.seed IS 'what all randomness of the run follows from';
-COMMENT ON COLUMN mnist_run.parameters IS 'every hyperparameter, as used; before a search has ended, as it began';
-COMMENT ON COLUMN mnist_run.parent_version IS 'the model live when the run began; where a fine-tuning starts';
-COMMENT ON COLUMN mnist_run.model_version IS 'the model it made';
-COMMENT ON COLUMN mnist_run.promoted IS 'whether that model went live';
-COMMENT ON COLUMN mnist_run.verdict IS 'why it went live, or not';
-COMMENT ON COLUMN mnist_run.datasets IS 'names of the data sets trained on; those dropped since stay listed';
-COMMENT ON COLUMN mnist_run.data IS
+COMMENT ON TABLE @extschema@.mnist_run IS 'training runs, recorded whatever became of them; at most one is running';
+COMMENT ON COLUMN @extschema@.mnist_run.id IS 'the run';
+COMMENT ON COLUMN @extschema@.mnist_run.status IS 'running, succeeded (a model was made, promoted or not), failed or cancelled';
+COMMENT ON COLUMN @extschema@.mnist_run.strategy IS 'fine_tune (from the parent''s weights) or from_scratch';
+COMMENT ON COLUMN @extschema@.mnist_run.architecture IS 'the network''s name; while several are tried, all of them';
+COMMENT ON COLUMN @extschema@.mnist_run.seed IS 'what all randomness of the run follows from';
+COMMENT ON COLUMN @extschema@.mnist_run.parameters IS 'every hyperparameter, as used; before a search has ended, as it began';
+COMMENT ON COLUMN @extschema@.mnist_run.parent_version IS 'the model live when the run began; where a fine-tuning starts';
+COMMENT ON COLUMN @extschema@.mnist_run.model_version IS 'the model it made';
+COMMENT ON COLUMN @extschema@.mnist_run.promoted IS 'whether that model went live';
+COMMENT ON COLUMN @extschema@.mnist_run.verdict IS 'why it went live, or not';
+COMMENT ON COLUMN @extschema@.mnist_run.datasets IS 'names of the data sets trained on; those dropped since stay listed';
+COMMENT ON COLUMN @extschema@.mnist_run.data IS
     'the exact data: each data set''s splits by number and hash, the feedback by number and hash, and the rules';
-COMMENT ON COLUMN mnist_run.data_sha256 IS 'SHA-256 over all images and labels used, with their weights';
-COMMENT ON COLUMN mnist_run.train_images IS 'images of the data sets trained on, duplicates left out';
-COMMENT ON COLUMN mnist_run.validation_images IS 'images of the data sets that the gate judged by';
-COMMENT ON COLUMN mnist_run.test_images IS 'images of the data sets that are only reported';
-COMMENT ON COLUMN mnist_run.feedback_train_images IS 'labelled readings trained on';
-COMMENT ON COLUMN mnist_run.feedback_held_out_images IS 'labelled readings held out, that the gate judged by';
-COMMENT ON COLUMN mnist_run.validation_accuracy IS 'the candidate''s share right of the validation images, 0 .. 1';
-COMMENT ON COLUMN mnist_run.live_validation_accuracy IS 'the live model''s share right of the same images';
-COMMENT ON COLUMN mnist_run.feedback_accuracy IS 'the candidate''s share right of the held-out feedback, 0 .. 1';
-COMMENT ON COLUMN mnist_run.live_feedback_accuracy IS 'the live model''s share right of the same images';
-COMMENT ON COLUMN mnist_run.test_accuracy IS 'the candidate''s share right of the test images, 0 .. 1; only reported';
-COMMENT ON COLUMN mnist_run.live_test_accuracy IS 'the live model''s share right of the same images';
-COMMENT ON COLUMN mnist_run.gate IS 'every figure of the judgement; mnist_gate shows it in columns';
-COMMENT ON COLUMN mnist_run.decision IS
+COMMENT ON COLUMN @extschema@.mnist_run.data_sha256 IS 'SHA-256 over all images and labels used, with their weights';
+COMMENT ON COLUMN @extschema@.mnist_run.train_images IS 'images of the data sets trained on, duplicates left out';
+COMMENT ON COLUMN @extschema@.mnist_run.validation_images IS 'images of the data sets that the gate judged by';
+COMMENT ON COLUMN @extschema@.mnist_run.test_images IS 'images of the data sets that are only reported';
+COMMENT ON COLUMN @extschema@.mnist_run.feedback_train_images IS 'labelled readings trained on';
+COMMENT ON COLUMN @extschema@.mnist_run.feedback_held_out_images IS 'labelled readings held out, that the gate judged by';
+COMMENT ON COLUMN @extschema@.mnist_run.validation_accuracy IS 'the candidate''s share right of the validation images, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run.live_validation_accuracy IS 'the live model''s share right of the same images';
+COMMENT ON COLUMN @extschema@.mnist_run.feedback_accuracy IS 'the candidate''s share right of the held-out feedback, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run.live_feedback_accuracy IS 'the live model''s share right of the same images';
+COMMENT ON COLUMN @extschema@.mnist_run.test_accuracy IS 'the candidate''s share right of the test images, 0 .. 1; only reported';
+COMMENT ON COLUMN @extschema@.mnist_run.live_test_accuracy IS 'the live model''s share right of the same images';
+COMMENT ON COLUMN @extschema@.mnist_run.gate IS 'every figure of the judgement; mnist_gate shows it in columns';
+COMMENT ON COLUMN @extschema@.mnist_run.decision IS
     'promoted, rejected, awaiting approval, approved (went live later), or not promoted (nobody wanted it live)';
-COMMENT ON COLUMN mnist_run.reproduces IS 'the run that this one repeats, by mnist_reproduce';
-COMMENT ON COLUMN mnist_run.search IS
+COMMENT ON COLUMN @extschema@.mnist_run.reproduces IS 'the run that this one repeats, by mnist_reproduce';
+COMMENT ON COLUMN @extschema@.mnist_run.search IS
     'what its trials search and the hyperparameters that they began from; NULL if it has no trials';
-COMMENT ON COLUMN mnist_run.resumes IS 'the run whose trials it took over';
-COMMENT ON COLUMN mnist_run.trial IS 'the trial under way';
-COMMENT ON COLUMN mnist_run.best_trial IS 'the trial whose architecture and hyperparameters the model has';
-COMMENT ON COLUMN mnist_run.phase IS 'what it is doing, or was doing last';
-COMMENT ON COLUMN mnist_run.epoch IS 'epochs begun';
-COMMENT ON COLUMN mnist_run.epochs IS 'epochs planned';
-COMMENT ON COLUMN mnist_run.progress IS 'share of the training steps done, 0 .. 1';
-COMMENT ON COLUMN mnist_run.loss IS 'mean training loss of late';
-COMMENT ON COLUMN mnist_run.images_per_second IS 'training images a second of late';
-COMMENT ON COLUMN mnist_run.updated_at IS 'when the figures above were written';
-COMMENT ON COLUMN mnist_run.trigger IS 'what began it: by hand (mnist_retrain), or check (mnist_check)';
-COMMENT ON COLUMN mnist_run.reasons IS 'why mnist_check began it';
-COMMENT ON COLUMN mnist_run.attempt IS 'which try it is, from 1: mnist_check repeats a run that failed';
-COMMENT ON COLUMN mnist_run.retry_of IS 'the run that failed before and is repeated';
-COMMENT ON COLUMN mnist_run.requested_by IS 'the role that asked for it';
-COMMENT ON COLUMN mnist_run.pid IS 'process id of the trainer';
-COMMENT ON COLUMN mnist_run.process_started_at IS 'start of that process: tells it from a later one of the same pid';
-COMMENT ON COLUMN mnist_run.processes IS 'processes that trained, the trainer included';
-COMMENT ON COLUMN mnist_run.software IS 'versions, kernels and matrix product that the weights depend on';
-COMMENT ON COLUMN mnist_run.cpu IS 'the processor that it ran on; NULL where the system does not say';
-COMMENT ON COLUMN mnist_run.started_at IS 'when it began';
-COMMENT ON COLUMN mnist_run.finished_at IS 'when it ended, however it ended';
-COMMENT ON COLUMN mnist_run.error IS 'the message, if it failed or was cancelled';
-COMMENT ON COLUMN mnist_run.sqlstate IS 'the SQLSTATE that goes with it';
+COMMENT ON COLUMN @extschema@.mnist_run.resumes IS 'the run whose trials it took over';
+COMMENT ON COLUMN @extschema@.mnist_run.trial IS 'the trial under way';
+COMMENT ON COLUMN @extschema@.mnist_run.best_trial IS 'the trial whose architecture and hyperparameters the model has';
+COMMENT ON COLUMN @extschema@.mnist_run.phase IS 'what it is doing, or was doing last';
+COMMENT ON COLUMN @extschema@.mnist_run.epoch IS 'epochs begun';
+COMMENT ON COLUMN @extschema@.mnist_run.epochs IS 'epochs planned';
+COMMENT ON COLUMN @extschema@.mnist_run.progress IS 'share of the training steps done, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run.loss IS 'mean training loss of late';
+COMMENT ON COLUMN @extschema@.mnist_run.images_per_second IS 'training images a second of late';
+COMMENT ON COLUMN @extschema@.mnist_run.updated_at IS 'when the figures above were written';
+COMMENT ON COLUMN @extschema@.mnist_run.trigger IS 'what began it: by hand (mnist_retrain), or check (mnist_check)';
+COMMENT ON COLUMN @extschema@.mnist_run.reasons IS 'why mnist_check began it';
+COMMENT ON COLUMN @extschema@.mnist_run.attempt IS 'which try it is, from 1: mnist_check repeats a run that failed';
+COMMENT ON COLUMN @extschema@.mnist_run.retry_of IS 'the run that failed before and is repeated';
+COMMENT ON COLUMN @extschema@.mnist_run.requested_by IS 'the role that asked for it';
+COMMENT ON COLUMN @extschema@.mnist_run.pid IS 'process id of the trainer';
+COMMENT ON COLUMN @extschema@.mnist_run.process_started_at IS 'start of that process: tells it from a later one of the same pid';
+COMMENT ON COLUMN @extschema@.mnist_run.processes IS 'processes that trained, the trainer included';
+COMMENT ON COLUMN @extschema@.mnist_run.software IS 'versions, kernels and matrix product that the weights depend on';
+COMMENT ON COLUMN @extschema@.mnist_run.cpu IS 'the processor that it ran on; NULL where the system does not say';
+COMMENT ON COLUMN @extschema@.mnist_run.started_at IS 'when it began';
+COMMENT ON COLUMN @extschema@.mnist_run.finished_at IS 'when it ended, however it ended';
+COMMENT ON COLUMN @extschema@.mnist_run.error IS 'the message, if it failed or was cancelled';
+COMMENT ON COLUMN @extschema@.mnist_run.sqlstate IS 'the SQLSTATE that goes with it';
 
-CREATE TABLE mnist_trial (
-    run_id               bigint NOT NULL REFERENCES mnist_run ON DELETE CASCADE,
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_trial (
+    run_id               bigint NOT NULL REFERENCES @extschema@.mnist_run ON DELETE CASCADE,
     trial                int NOT NULL CHECK (trial > 0),
     status               text NOT NULL CHECK (status IN ('running', 'succeeded', 'pruned', 'failed', 'cancelled')),
     architecture         text NOT NULL,
@@ -157,45 +157,45 @@ CREATE TABLE mnist_trial (
     PRIMARY KEY (run_id, trial),
     CHECK (value IS NOT NULL OR status <> 'succeeded')
 ) WITH (fillfactor = 80);
-COMMENT ON TABLE mnist_trial IS 'the trials of training runs: of a search, or of several architectures';
-COMMENT ON COLUMN mnist_trial.run_id IS 'the run';
-COMMENT ON COLUMN mnist_trial.trial IS 'the trial, from 1';
-COMMENT ON COLUMN mnist_trial.status IS
+COMMENT ON TABLE @extschema@.mnist_trial IS 'the trials of training runs: of a search, or of several architectures';
+COMMENT ON COLUMN @extschema@.mnist_trial.run_id IS 'the run';
+COMMENT ON COLUMN @extschema@.mnist_trial.trial IS 'the trial, from 1';
+COMMENT ON COLUMN @extschema@.mnist_trial.status IS
     'running, succeeded, pruned (given up, being worse than others at that point), failed (it diverged) or cancelled (with its run)';
-COMMENT ON COLUMN mnist_trial.architecture IS 'the network''s name, or its description if it has none';
-COMMENT ON COLUMN mnist_trial.parameters IS 'the hyperparameters that were searched; all others are those of the run';
-COMMENT ON COLUMN mnist_trial.value IS
+COMMENT ON COLUMN @extschema@.mnist_trial.architecture IS 'the network''s name, or its description if it has none';
+COMMENT ON COLUMN @extschema@.mnist_trial.parameters IS 'the hyperparameters that were searched; all others are those of the run';
+COMMENT ON COLUMN @extschema@.mnist_trial.value IS
     'what trials are compared by, the more the better: the share right of what it was judged by, 0 .. 1';
-COMMENT ON COLUMN mnist_trial.validation_accuracy IS 'share right of the validation images, 0 .. 1';
-COMMENT ON COLUMN mnist_trial.validation_loss IS 'mean cross-entropy over the validation images';
-COMMENT ON COLUMN mnist_trial.feedback_accuracy IS
+COMMENT ON COLUMN @extschema@.mnist_trial.validation_accuracy IS 'share right of the validation images, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_trial.validation_loss IS 'mean cross-entropy over the validation images';
+COMMENT ON COLUMN @extschema@.mnist_trial.feedback_accuracy IS
     'share right of the feedback that it was not trained on, one in five of that to train on; NULL if there is none';
-COMMENT ON COLUMN mnist_trial.epochs IS 'epochs that it was trained; of a pruned one fewer than planned';
-COMMENT ON COLUMN mnist_trial.started_at IS 'when it began';
-COMMENT ON COLUMN mnist_trial.finished_at IS 'when it ended, however it ended';
-COMMENT ON COLUMN mnist_trial.error IS 'why, if it failed or was cancelled';
-COMMENT ON COLUMN mnist_trial.sqlstate IS 'the SQLSTATE that goes with it';
-COMMENT ON COLUMN mnist_trial.taken_from IS 'the run that made it, if this one took it over';
+COMMENT ON COLUMN @extschema@.mnist_trial.epochs IS 'epochs that it was trained; of a pruned one fewer than planned';
+COMMENT ON COLUMN @extschema@.mnist_trial.started_at IS 'when it began';
+COMMENT ON COLUMN @extschema@.mnist_trial.finished_at IS 'when it ended, however it ended';
+COMMENT ON COLUMN @extschema@.mnist_trial.error IS 'why, if it failed or was cancelled';
+COMMENT ON COLUMN @extschema@.mnist_trial.sqlstate IS 'the SQLSTATE that goes with it';
+COMMENT ON COLUMN @extschema@.mnist_trial.taken_from IS 'the run that made it, if this one took it over';
 
-CREATE FUNCTION mnist_hil_trial_close() RETURNS trigger
+CREATE OR REPLACE FUNCTION mnist_internal.trial_close() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE mnist_trial t
+    UPDATE @extschema@.mnist_trial t
     SET status = 'cancelled', error = NEW.error, sqlstate = NEW.sqlstate, finished_at = clock_timestamp()
     WHERE t.run_id = NEW.id AND t.status = 'running';
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_trial_close() IS 'trigger that ends the trial under way with its run; internal';
+COMMENT ON FUNCTION mnist_internal.trial_close() IS 'trigger that ends the trial under way with its run; internal';
 
-CREATE TRIGGER mnist_run_trial_close AFTER UPDATE OF status ON mnist_run
+CREATE OR REPLACE TRIGGER mnist_run_trial_close AFTER UPDATE OF status ON @extschema@.mnist_run
     FOR EACH ROW WHEN (OLD.status = 'running' AND NEW.status <> 'running')
-    EXECUTE FUNCTION mnist_hil_trial_close();
+    EXECUTE FUNCTION mnist_internal.trial_close();
 
-CREATE TABLE mnist_metric (
-    run_id               bigint NOT NULL REFERENCES mnist_run ON DELETE CASCADE,
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_metric (
+    run_id               bigint NOT NULL REFERENCES @extschema@.mnist_run ON DELETE CASCADE,
     trial                int NOT NULL DEFAULT 0,
     epoch                int NOT NULL,
     images               bigint,
@@ -209,24 +209,24 @@ CREATE TABLE mnist_metric (
     recorded_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (run_id, trial, epoch)
 );
-COMMENT ON TABLE mnist_metric IS 'the curves of a training run and its trials, a row an epoch';
-COMMENT ON COLUMN mnist_metric.run_id IS 'the run';
-COMMENT ON COLUMN mnist_metric.trial IS 'the trial, from 1; 0: the model''s own training';
-COMMENT ON COLUMN mnist_metric.epoch IS
+COMMENT ON TABLE @extschema@.mnist_metric IS 'the curves of a training run and its trials, a row an epoch';
+COMMENT ON COLUMN @extschema@.mnist_metric.run_id IS 'the run';
+COMMENT ON COLUMN @extschema@.mnist_metric.trial IS 'the trial, from 1; 0: the model''s own training';
+COMMENT ON COLUMN @extschema@.mnist_metric.epoch IS
     'the epoch, from 1; of a search''s trial the part, of which there are at least four: it may be given up after each';
-COMMENT ON COLUMN mnist_metric.images IS 'images trained on so far, repeats included';
-COMMENT ON COLUMN mnist_metric.train_loss IS 'mean cross-entropy over the epoch''s (augmented) training images';
-COMMENT ON COLUMN mnist_metric.train_accuracy IS 'share right of the epoch''s (augmented) training images, 0 .. 1';
-COMMENT ON COLUMN mnist_metric.validation_loss IS 'mean cross-entropy over the validation images after the epoch';
-COMMENT ON COLUMN mnist_metric.validation_accuracy IS 'share right of the validation images after the epoch, 0 .. 1';
-COMMENT ON COLUMN mnist_metric.value IS 'what trials are compared by, as in mnist_trial; NULL if it is no trial''s';
-COMMENT ON COLUMN mnist_metric.learning_rate IS 'learning rate at the end of the epoch';
-COMMENT ON COLUMN mnist_metric.images_per_second IS 'training images a second over the epoch';
-COMMENT ON COLUMN mnist_metric.recorded_at IS 'when the epoch ended';
+COMMENT ON COLUMN @extschema@.mnist_metric.images IS 'images trained on so far, repeats included';
+COMMENT ON COLUMN @extschema@.mnist_metric.train_loss IS 'mean cross-entropy over the epoch''s (augmented) training images';
+COMMENT ON COLUMN @extschema@.mnist_metric.train_accuracy IS 'share right of the epoch''s (augmented) training images, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_metric.validation_loss IS 'mean cross-entropy over the validation images after the epoch';
+COMMENT ON COLUMN @extschema@.mnist_metric.validation_accuracy IS 'share right of the validation images after the epoch, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_metric.value IS 'what trials are compared by, as in mnist_trial; NULL if it is no trial''s';
+COMMENT ON COLUMN @extschema@.mnist_metric.learning_rate IS 'learning rate at the end of the epoch';
+COMMENT ON COLUMN @extschema@.mnist_metric.images_per_second IS 'training images a second over the epoch';
+COMMENT ON COLUMN @extschema@.mnist_metric.recorded_at IS 'when the epoch ended';
 
 ---------------------------------------------------------------- models
 
-CREATE TABLE mnist_model (
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_model (
     version              int PRIMARY KEY CHECK (version > 0),
     parent_version       int CHECK (parent_version < version),      -- of this table
     architecture         text NOT NULL,
@@ -234,32 +234,32 @@ CREATE TABLE mnist_model (
     parameters           int NOT NULL CHECK (parameters > 0),
     weights              bytea,
     weights_sha256       bytea NOT NULL CHECK (octet_length(weights_sha256) = 32),
-    run_id               bigint REFERENCES mnist_run,
+    run_id               bigint REFERENCES @extschema@.mnist_run,
     validation_accuracy  real,
     test_accuracy        real,
     created_at           timestamptz NOT NULL DEFAULT now(),
     created_by           name NOT NULL DEFAULT session_user,
     CHECK (weights IS NULL OR weights_sha256 = sha256(weights))
 );
-ALTER TABLE mnist_model ALTER COLUMN weights SET STORAGE EXTERNAL;
+ALTER TABLE @extschema@.mnist_model ALTER COLUMN weights SET STORAGE EXTERNAL;
 
-COMMENT ON TABLE mnist_model IS 'every model there ever was; rows never change, but weights may be set to NULL';
-COMMENT ON COLUMN mnist_model.version IS 'the model: 1 is the bundled one, later ones count on';
-COMMENT ON COLUMN mnist_model.parent_version IS 'the model that training started from; NULL if from scratch';
-COMMENT ON COLUMN mnist_model.architecture IS 'the architecture''s name';
-COMMENT ON COLUMN mnist_model.network IS 'the layers, as text';
-COMMENT ON COLUMN mnist_model.parameters IS 'how many numbers were trained';
-COMMENT ON COLUMN mnist_model.weights IS 'network and weights as one self-describing value; NULL: pruned';
-COMMENT ON COLUMN mnist_model.weights_sha256 IS 'SHA-256 of weights, kept when they are pruned';
-COMMENT ON COLUMN mnist_model.run_id IS 'the run that made it; NULL if it came from elsewhere';
-COMMENT ON COLUMN mnist_model.validation_accuracy IS 'share right of the validation images when it was made, 0 .. 1';
-COMMENT ON COLUMN mnist_model.test_accuracy IS 'share right of the test images when it was made, 0 .. 1';
-COMMENT ON COLUMN mnist_model.created_at IS 'when it was added';
-COMMENT ON COLUMN mnist_model.created_by IS 'the role that asked for it';
+COMMENT ON TABLE @extschema@.mnist_model IS 'every model there ever was; rows never change, but weights may be set to NULL';
+COMMENT ON COLUMN @extschema@.mnist_model.version IS 'the model: 1 is the bundled one, later ones count on';
+COMMENT ON COLUMN @extschema@.mnist_model.parent_version IS 'the model that training started from; NULL if from scratch';
+COMMENT ON COLUMN @extschema@.mnist_model.architecture IS 'the architecture''s name';
+COMMENT ON COLUMN @extschema@.mnist_model.network IS 'the layers, as text';
+COMMENT ON COLUMN @extschema@.mnist_model.parameters IS 'how many numbers were trained';
+COMMENT ON COLUMN @extschema@.mnist_model.weights IS 'network and weights as one self-describing value; NULL: pruned';
+COMMENT ON COLUMN @extschema@.mnist_model.weights_sha256 IS 'SHA-256 of weights, kept when they are pruned';
+COMMENT ON COLUMN @extschema@.mnist_model.run_id IS 'the run that made it; NULL if it came from elsewhere';
+COMMENT ON COLUMN @extschema@.mnist_model.validation_accuracy IS 'share right of the validation images when it was made, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_model.test_accuracy IS 'share right of the test images when it was made, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_model.created_at IS 'when it was added';
+COMMENT ON COLUMN @extschema@.mnist_model.created_by IS 'the role that asked for it';
 
-CREATE FUNCTION mnist_hil_model_keep() RETURNS trigger
+CREATE OR REPLACE FUNCTION mnist_internal.model_keep() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     OLD.weights := NULL;
@@ -273,49 +273,49 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_model_keep() IS 'trigger that lets only weights be set to NULL; internal';
+COMMENT ON FUNCTION mnist_internal.model_keep() IS 'trigger that lets only weights be set to NULL; internal';
 
-CREATE TRIGGER mnist_model_keep BEFORE UPDATE ON mnist_model
-    FOR EACH ROW EXECUTE FUNCTION mnist_hil_model_keep();
-CREATE TRIGGER mnist_model_refuse BEFORE DELETE OR TRUNCATE ON mnist_model
-    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_refuse('To free the space of a model, set its weights to NULL.');
+CREATE OR REPLACE TRIGGER mnist_model_keep BEFORE UPDATE ON @extschema@.mnist_model
+    FOR EACH ROW EXECUTE FUNCTION mnist_internal.model_keep();
+CREATE OR REPLACE TRIGGER mnist_model_refuse BEFORE DELETE OR TRUNCATE ON @extschema@.mnist_model
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.refuse('To free the space of a model, set its weights to NULL.');
 
-CREATE SEQUENCE mnist_deployment_id_seq;
-CREATE TABLE mnist_deployment (
-    id           bigint PRIMARY KEY DEFAULT nextval('mnist_deployment_id_seq'),
-    version      int NOT NULL REFERENCES mnist_model,
+CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_deployment_id_seq;
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_deployment (
+    id           bigint PRIMARY KEY DEFAULT nextval('@extschema@.mnist_deployment_id_seq'),
+    version      int NOT NULL REFERENCES @extschema@.mnist_model,
     action       text NOT NULL CHECK (action IN ('install', 'activate', 'promote', 'rollback')),
     rollback_to  bigint CHECK (rollback_to < id),                   -- of this table
-    run_id       bigint REFERENCES mnist_run,
+    run_id       bigint REFERENCES @extschema@.mnist_run,
     reason       text,
     deployed_by  name NOT NULL DEFAULT session_user,
     deployed_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-ALTER SEQUENCE mnist_deployment_id_seq OWNED BY mnist_deployment.id;
+ALTER SEQUENCE @extschema@.mnist_deployment_id_seq OWNED BY @extschema@.mnist_deployment.id;
 
 -- Two switches cannot both follow the same deployment: what a writer with a stale snapshot would record.
-CREATE UNIQUE INDEX mnist_deployment_chain ON mnist_deployment (rollback_to) WHERE action IN ('activate', 'promote');
+CREATE UNIQUE INDEX IF NOT EXISTS mnist_deployment_chain ON @extschema@.mnist_deployment (rollback_to) WHERE action IN ('activate', 'promote');
 
-COMMENT ON TABLE mnist_deployment IS 'what was live when, who switched and why; the newest row (highest id) is live';
-COMMENT ON COLUMN mnist_deployment.id IS 'the switch; ids follow the order of commits';
-COMMENT ON COLUMN mnist_deployment.version IS 'the model that went live';
-COMMENT ON COLUMN mnist_deployment.action IS
+COMMENT ON TABLE @extschema@.mnist_deployment IS 'what was live when, who switched and why; the newest row (highest id) is live';
+COMMENT ON COLUMN @extschema@.mnist_deployment.id IS 'the switch; ids follow the order of commits';
+COMMENT ON COLUMN @extschema@.mnist_deployment.version IS 'the model that went live';
+COMMENT ON COLUMN @extschema@.mnist_deployment.action IS
     'install (by CREATE EXTENSION), activate (by hand), promote (by a run, or by a challenge) or rollback';
-COMMENT ON COLUMN mnist_deployment.rollback_to IS
+COMMENT ON COLUMN @extschema@.mnist_deployment.rollback_to IS
     'the row that mnist_rollback goes back to while this one is live; NULL: there is none';
-COMMENT ON COLUMN mnist_deployment.run_id IS 'the run that promoted it';
-COMMENT ON COLUMN mnist_deployment.reason IS 'why, in the words of who switched, or the run''s verdict';
-COMMENT ON COLUMN mnist_deployment.deployed_by IS 'the role that switched, or asked for the run';
-COMMENT ON COLUMN mnist_deployment.deployed_at IS 'when the switch was made; it takes effect at commit';
+COMMENT ON COLUMN @extschema@.mnist_deployment.run_id IS 'the run that promoted it';
+COMMENT ON COLUMN @extschema@.mnist_deployment.reason IS 'why, in the words of who switched, or the run''s verdict';
+COMMENT ON COLUMN @extschema@.mnist_deployment.deployed_by IS 'the role that switched, or asked for the run';
+COMMENT ON COLUMN @extschema@.mnist_deployment.deployed_at IS 'when the switch was made; it takes effect at commit';
 
-CREATE TRIGGER mnist_deployment_refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON mnist_deployment
-    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_refuse('To switch models, use mnist_activate or mnist_rollback.');
+CREATE OR REPLACE TRIGGER mnist_deployment_refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON @extschema@.mnist_deployment
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.refuse('To switch models, use mnist_activate or mnist_rollback.');
 
 ---------------------------------------------------------------- readings and what people said of them
 
-CREATE SEQUENCE mnist_prediction_id_seq CACHE 1;
-CREATE TABLE mnist_prediction (
-    id             bigint PRIMARY KEY DEFAULT nextval('mnist_prediction_id_seq'),
+CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_prediction_id_seq CACHE 1;
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_prediction (
+    id             bigint PRIMARY KEY DEFAULT nextval('@extschema@.mnist_prediction_id_seq'),
     created_at     timestamptz NOT NULL DEFAULT now(),
     image          bytea NOT NULL,
     label          smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
@@ -326,26 +326,26 @@ CREATE TABLE mnist_prediction (
     pixels_hash    bigint,
     challenge_id   bigint                                           -- of mnist_challenger
 );
-ALTER TABLE mnist_prediction ALTER COLUMN image SET STORAGE EXTERNAL;
-ALTER SEQUENCE mnist_prediction_id_seq OWNED BY mnist_prediction.id;
+ALTER TABLE @extschema@.mnist_prediction ALTER COLUMN image SET STORAGE EXTERNAL;
+ALTER SEQUENCE @extschema@.mnist_prediction_id_seq OWNED BY @extschema@.mnist_prediction.id;
 
-COMMENT ON TABLE mnist_prediction IS 'every reading that mnist_predict stored';
-COMMENT ON COLUMN mnist_prediction.id IS 'the reading; what mnist_correct is given';
-COMMENT ON COLUMN mnist_prediction.created_at IS 'when its transaction began';
-COMMENT ON COLUMN mnist_prediction.image IS 'the image, as it came in';
-COMMENT ON COLUMN mnist_prediction.label IS 'the digit read';
-COMMENT ON COLUMN mnist_prediction.confidence IS 'the probability of that digit, 0 .. 1';
-COMMENT ON COLUMN mnist_prediction.probabilities IS 'the probabilities of the digits 0 .. 9; they sum to 1';
-COMMENT ON COLUMN mnist_prediction.model_version IS 'the model that read it';
-COMMENT ON COLUMN mnist_prediction.features IS 'what was measured of it, in the order of mnist_feature.place';
-COMMENT ON COLUMN mnist_prediction.pixels_hash IS
+COMMENT ON TABLE @extschema@.mnist_prediction IS 'every reading that mnist_predict stored';
+COMMENT ON COLUMN @extschema@.mnist_prediction.id IS 'the reading; what mnist_correct is given';
+COMMENT ON COLUMN @extschema@.mnist_prediction.created_at IS 'when its transaction began';
+COMMENT ON COLUMN @extschema@.mnist_prediction.image IS 'the image, as it came in';
+COMMENT ON COLUMN @extschema@.mnist_prediction.label IS 'the digit read';
+COMMENT ON COLUMN @extschema@.mnist_prediction.confidence IS 'the probability of that digit, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_prediction.probabilities IS 'the probabilities of the digits 0 .. 9; they sum to 1';
+COMMENT ON COLUMN @extschema@.mnist_prediction.model_version IS 'the model that read it';
+COMMENT ON COLUMN @extschema@.mnist_prediction.features IS 'what was measured of it, in the order of mnist_feature.place';
+COMMENT ON COLUMN @extschema@.mnist_prediction.pixels_hash IS
     'a hash of the image in MNIST''s form, by which to find the same image again; not cryptographic';
-COMMENT ON COLUMN mnist_prediction.challenge_id IS 'the challenge that was under way, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_prediction.challenge_id IS 'the challenge that was under way, or NULL';
 
-CREATE SEQUENCE mnist_feedback_id_seq;
-CREATE TABLE mnist_feedback (
-    id               bigint PRIMARY KEY DEFAULT nextval('mnist_feedback_id_seq'),
-    prediction_id    bigint NOT NULL REFERENCES mnist_prediction,
+CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_feedback_id_seq;
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_feedback (
+    id               bigint PRIMARY KEY DEFAULT nextval('@extschema@.mnist_feedback_id_seq'),
+    prediction_id    bigint NOT NULL REFERENCES @extschema@.mnist_prediction,
     label            smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
     predicted_label  smallint NOT NULL,
     model_version    int NOT NULL,
@@ -356,30 +356,30 @@ CREATE TABLE mnist_feedback (
     held_out         boolean NOT NULL GENERATED ALWAYS AS (get_byte(pixels_sha256, 0) % 5 = 0) STORED,
     created_at       timestamptz NOT NULL DEFAULT now()
 );
-ALTER SEQUENCE mnist_feedback_id_seq OWNED BY mnist_feedback.id;
-CREATE INDEX mnist_feedback_newest ON mnist_feedback (prediction_id, annotator, id DESC);
+ALTER SEQUENCE @extschema@.mnist_feedback_id_seq OWNED BY @extschema@.mnist_feedback.id;
+CREATE INDEX IF NOT EXISTS mnist_feedback_newest ON @extschema@.mnist_feedback (prediction_id, annotator, id DESC);
 
-COMMENT ON TABLE mnist_feedback IS
+COMMENT ON TABLE @extschema@.mnist_feedback IS
     'what people said of readings; rows never change: of an annotator''s rows on a reading the newest counts';
-COMMENT ON COLUMN mnist_feedback.id IS 'the feedback';
-COMMENT ON COLUMN mnist_feedback.prediction_id IS 'the reading';
-COMMENT ON COLUMN mnist_feedback.label IS 'the digit that it shows, says the annotator';
-COMMENT ON COLUMN mnist_feedback.predicted_label IS 'the digit that was read';
-COMMENT ON COLUMN mnist_feedback.model_version IS 'the model that read it';
-COMMENT ON COLUMN mnist_feedback.challenge_id IS 'the challenge that was under way when it was read, or NULL';
-COMMENT ON COLUMN mnist_feedback.challenger_label IS 'the digit that the challenger read in the shadow, or NULL';
-COMMENT ON COLUMN mnist_feedback.annotator IS 'the role that said so';
-COMMENT ON COLUMN mnist_feedback.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
-COMMENT ON COLUMN mnist_feedback.held_out IS 'never trained on, only judged by; follows from the pixels, one in five';
-COMMENT ON COLUMN mnist_feedback.created_at IS 'when its transaction began';
+COMMENT ON COLUMN @extschema@.mnist_feedback.id IS 'the feedback';
+COMMENT ON COLUMN @extschema@.mnist_feedback.prediction_id IS 'the reading';
+COMMENT ON COLUMN @extschema@.mnist_feedback.label IS 'the digit that it shows, says the annotator';
+COMMENT ON COLUMN @extschema@.mnist_feedback.predicted_label IS 'the digit that was read';
+COMMENT ON COLUMN @extschema@.mnist_feedback.model_version IS 'the model that read it';
+COMMENT ON COLUMN @extschema@.mnist_feedback.challenge_id IS 'the challenge that was under way when it was read, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_feedback.challenger_label IS 'the digit that the challenger read in the shadow, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_feedback.annotator IS 'the role that said so';
+COMMENT ON COLUMN @extschema@.mnist_feedback.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
+COMMENT ON COLUMN @extschema@.mnist_feedback.held_out IS 'never trained on, only judged by; follows from the pixels, one in five';
+COMMENT ON COLUMN @extschema@.mnist_feedback.created_at IS 'when its transaction began';
 
-CREATE TRIGGER mnist_feedback_refuse BEFORE UPDATE OR TRUNCATE ON mnist_feedback
-    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_refuse(
+CREATE OR REPLACE TRIGGER mnist_feedback_refuse BEFORE UPDATE OR TRUNCATE ON @extschema@.mnist_feedback
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.refuse(
         'To change your mind, call mnist_correct again; to erase a person''s data, the owner may DELETE.');
 
-CREATE TABLE mnist_run_feedback (
-    run_id       bigint NOT NULL REFERENCES mnist_run ON DELETE CASCADE,
-    feedback_id  bigint NOT NULL REFERENCES mnist_feedback ON DELETE CASCADE,
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_run_feedback (
+    run_id       bigint NOT NULL REFERENCES @extschema@.mnist_run ON DELETE CASCADE,
+    feedback_id  bigint NOT NULL REFERENCES @extschema@.mnist_feedback ON DELETE CASCADE,
     split        text NOT NULL CHECK (split IN ('train', 'held_out')),
     label        smallint CHECK (label BETWEEN 0 AND 9),
     weight       real NOT NULL DEFAULT 1 CHECK (weight BETWEEN 0 AND 1),
@@ -389,22 +389,22 @@ CREATE TABLE mnist_run_feedback (
     PRIMARY KEY (run_id, feedback_id),
     CHECK ((reason IS NULL) = (weight = 1))
 );
-CREATE INDEX mnist_run_feedback_by_feedback ON mnist_run_feedback (feedback_id);
-CREATE INDEX mnist_run_feedback_left_out ON mnist_run_feedback (run_id) WHERE weight < 1;
+CREATE INDEX IF NOT EXISTS mnist_run_feedback_by_feedback ON @extschema@.mnist_run_feedback (feedback_id);
+CREATE INDEX IF NOT EXISTS mnist_run_feedback_left_out ON @extschema@.mnist_run_feedback (run_id) WHERE weight < 1;
 
-COMMENT ON TABLE mnist_run_feedback IS
+COMMENT ON TABLE @extschema@.mnist_run_feedback IS
     'the feedback that a run had before it: each word on each drawing, how much it counted and, if less than in full, why';
-COMMENT ON COLUMN mnist_run_feedback.run_id IS 'the run';
-COMMENT ON COLUMN mnist_run_feedback.feedback_id IS 'the feedback; of several annotators of a reading each one''s';
-COMMENT ON COLUMN mnist_run_feedback.split IS 'train, or held_out: only judged by';
-COMMENT ON COLUMN mnist_run_feedback.label IS 'the digit that the drawing counted as: most annotators'' word; NULL in a tie';
-COMMENT ON COLUMN mnist_run_feedback.weight IS 'how much the word counted: 1 in full, 0 not at all';
-COMMENT ON COLUMN mnist_run_feedback.reason IS
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.run_id IS 'the run';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.feedback_id IS 'the feedback; of several annotators of a reading each one''s';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.split IS 'train, or held_out: only judged by';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.label IS 'the digit that the drawing counted as: most annotators'' word; NULL in a tie';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.weight IS 'how much the word counted: 1 in full, 0 not at all';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.reason IS
     'why it counted less: superseded (by the annotator''s later word on the same drawing), tie, outvoted, share (the annotator had enough others) or doubted (contradicted with great confidence)';
-COMMENT ON COLUMN mnist_run_feedback.doubted_as IS 'the digit that a model read which had not seen this word';
-COMMENT ON COLUMN mnist_run_feedback.doubt IS 'the probability that it gave that digit, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubted_as IS 'the digit that a model read which had not seen this word';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubt IS 'the probability that it gave that digit, 0 .. 1';
 
-CREATE TABLE mnist_label (
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_label (
     prediction_id    bigint PRIMARY KEY,
     label            smallint CHECK (label BETWEEN 0 AND 9),
     predicted_label  smallint NOT NULL,
@@ -422,33 +422,33 @@ CREATE TABLE mnist_label (
 ) WITH (fillfactor = 80);
 
 -- What mnist_check looks at: the newest labels that no run has used, and the failures among them by digit.
-CREATE INDEX mnist_label_new ON mnist_label (prediction_id) WHERE new AND label IS NOT NULL;
-CREATE INDEX mnist_label_shared ON mnist_label (prediction_id) WHERE annotators > 1;
-CREATE INDEX mnist_label_new_failures ON mnist_label (label) WHERE new AND label <> predicted_label;
+CREATE INDEX IF NOT EXISTS mnist_label_new ON @extschema@.mnist_label (prediction_id) WHERE new AND label IS NOT NULL;
+CREATE INDEX IF NOT EXISTS mnist_label_shared ON @extschema@.mnist_label (prediction_id) WHERE annotators > 1;
+CREATE INDEX IF NOT EXISTS mnist_label_new_failures ON @extschema@.mnist_label (label) WHERE new AND label <> predicted_label;
 
-COMMENT ON TABLE mnist_label IS
+COMMENT ON TABLE @extschema@.mnist_label IS
     'the labelled readings: what mnist_feedback comes to, one row a reading, kept up to date by triggers';
-COMMENT ON COLUMN mnist_label.prediction_id IS 'the reading';
-COMMENT ON COLUMN mnist_label.label IS
+COMMENT ON COLUMN @extschema@.mnist_label.prediction_id IS 'the reading';
+COMMENT ON COLUMN @extschema@.mnist_label.label IS
     'the digit that most annotators say it shows, each by their newest word; NULL in a tie';
-COMMENT ON COLUMN mnist_label.predicted_label IS 'the digit that was read';
-COMMENT ON COLUMN mnist_label.model_version IS 'the model that read it';
-COMMENT ON COLUMN mnist_label.challenge_id IS 'the challenge that was under way when it was read, or NULL';
-COMMENT ON COLUMN mnist_label.challenger_label IS 'the digit that the challenger read in the shadow, or NULL';
-COMMENT ON COLUMN mnist_label.votes IS 'annotators for the label; in a tie, for each of the labels in front';
-COMMENT ON COLUMN mnist_label.annotators IS 'annotators in all';
-COMMENT ON COLUMN mnist_label.new IS 'whether it rests on feedback that no completed run has used';
-COMMENT ON COLUMN mnist_label.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
-COMMENT ON COLUMN mnist_label.held_out IS 'never trained on, only judged by';
-COMMENT ON COLUMN mnist_label.feedback_ids IS 'the rows of mnist_feedback it rests on, each annotator''s newest';
-COMMENT ON COLUMN mnist_label.predicted_at IS 'when it was read';
-COMMENT ON COLUMN mnist_label.confidence IS 'the probability that the model gave the digit read, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_label.predicted_label IS 'the digit that was read';
+COMMENT ON COLUMN @extschema@.mnist_label.model_version IS 'the model that read it';
+COMMENT ON COLUMN @extschema@.mnist_label.challenge_id IS 'the challenge that was under way when it was read, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_label.challenger_label IS 'the digit that the challenger read in the shadow, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_label.votes IS 'annotators for the label; in a tie, for each of the labels in front';
+COMMENT ON COLUMN @extschema@.mnist_label.annotators IS 'annotators in all';
+COMMENT ON COLUMN @extschema@.mnist_label.new IS 'whether it rests on feedback that no completed run has used';
+COMMENT ON COLUMN @extschema@.mnist_label.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
+COMMENT ON COLUMN @extschema@.mnist_label.held_out IS 'never trained on, only judged by';
+COMMENT ON COLUMN @extschema@.mnist_label.feedback_ids IS 'the rows of mnist_feedback it rests on, each annotator''s newest';
+COMMENT ON COLUMN @extschema@.mnist_label.predicted_at IS 'when it was read';
+COMMENT ON COLUMN @extschema@.mnist_label.confidence IS 'the probability that the model gave the digit read, 0 .. 1';
 
 ---------------------------------------------------------------- labelled images to train on
 
-CREATE SEQUENCE mnist_dataset_id_seq;
-CREATE TABLE mnist_dataset (
-    id                 int PRIMARY KEY DEFAULT nextval('mnist_dataset_id_seq'),
+CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_dataset_id_seq;
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_dataset (
+    id                 int PRIMARY KEY DEFAULT nextval('@extschema@.mnist_dataset_id_seq'),
     name               text NOT NULL UNIQUE CHECK (name <> ''),
     source             text NOT NULL CHECK (source IN ('idx', 'images', 'synthetic')),
     created_at         timestamptz NOT NULL DEFAULT now(),
@@ -457,33 +457,33 @@ CREATE TABLE mnist_dataset (
     validation_sha256  bytea CHECK (octet_length(validation_sha256) = 32),
     test_sha256        bytea CHECK (octet_length(test_sha256) = 32)
 );
-ALTER SEQUENCE mnist_dataset_id_seq OWNED BY mnist_dataset.id;
+ALTER SEQUENCE @extschema@.mnist_dataset_id_seq OWNED BY @extschema@.mnist_dataset.id;
 
-COMMENT ON TABLE mnist_dataset IS 'labelled images to train on, by name';
-COMMENT ON COLUMN mnist_dataset.id IS 'the data set';
-COMMENT ON COLUMN mnist_dataset.name IS 'its name';
-COMMENT ON COLUMN mnist_dataset.source IS 'how it came in: idx, images or synthetic';
-COMMENT ON COLUMN mnist_dataset.created_at IS 'when its first split was imported';
-COMMENT ON COLUMN mnist_dataset.created_by IS 'the role that imported it';
-COMMENT ON COLUMN mnist_dataset.train_sha256 IS
+COMMENT ON TABLE @extschema@.mnist_dataset IS 'labelled images to train on, by name';
+COMMENT ON COLUMN @extschema@.mnist_dataset.id IS 'the data set';
+COMMENT ON COLUMN @extschema@.mnist_dataset.name IS 'its name';
+COMMENT ON COLUMN @extschema@.mnist_dataset.source IS 'how it came in: idx, images or synthetic';
+COMMENT ON COLUMN @extschema@.mnist_dataset.created_at IS 'when its first split was imported';
+COMMENT ON COLUMN @extschema@.mnist_dataset.created_by IS 'the role that imported it';
+COMMENT ON COLUMN @extschema@.mnist_dataset.train_sha256 IS
     'hash of the train split as it was imported: SHA-256 over each image''s label (a byte) and SHA-256, in order';
-COMMENT ON COLUMN mnist_dataset.validation_sha256 IS 'the same of the validation split; NULL where there is none';
-COMMENT ON COLUMN mnist_dataset.test_sha256 IS 'the same of the test split; NULL where there is none';
+COMMENT ON COLUMN @extschema@.mnist_dataset.validation_sha256 IS 'the same of the validation split; NULL where there is none';
+COMMENT ON COLUMN @extschema@.mnist_dataset.test_sha256 IS 'the same of the test split; NULL where there is none';
 
-CREATE TABLE mnist_sample (
-    dataset_id  int NOT NULL REFERENCES mnist_dataset ON DELETE CASCADE,
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_sample (
+    dataset_id  int NOT NULL REFERENCES @extschema@.mnist_dataset ON DELETE CASCADE,
     split       text NOT NULL CHECK (split IN ('train', 'validation', 'test')),
     ordinal     int NOT NULL CHECK (ordinal >= 0),
     label       smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
     pixels      bytea NOT NULL CHECK (octet_length(pixels) = 784),
     PRIMARY KEY (dataset_id, split, ordinal)
 );
-ALTER TABLE mnist_sample ALTER COLUMN pixels SET STORAGE PLAIN;
+ALTER TABLE @extschema@.mnist_sample ALTER COLUMN pixels SET STORAGE PLAIN;
 
-COMMENT ON TABLE mnist_sample IS 'the images of the data sets';
-COMMENT ON COLUMN mnist_sample.dataset_id IS 'the data set';
-COMMENT ON COLUMN mnist_sample.split IS
+COMMENT ON TABLE @extschema@.mnist_sample IS 'the images of the data sets';
+COMMENT ON COLUMN @extschema@.mnist_sample.dataset_id IS 'the data set';
+COMMENT ON COLUMN @extschema@.mnist_sample.split IS
     'train; validation, kept back from the train split to judge by; or test, which is only reported';
-COMMENT ON COLUMN mnist_sample.ordinal IS 'the image''s place in what was imported, from 0';
-COMMENT ON COLUMN mnist_sample.label IS 'the digit that it shows';
-COMMENT ON COLUMN mnist_sample.pixels IS '28 x 28 grey, row by row, 0 background, 255 full ink';
+COMMENT ON COLUMN @extschema@.mnist_sample.ordinal IS 'the image''s place in what was imported, from 0';
+COMMENT ON COLUMN @extschema@.mnist_sample.label IS 'the digit that it shows';
+COMMENT ON COLUMN @extschema@.mnist_sample.pixels IS '28 x 28 grey, row by row, 0 background, 255 full ink';

@@ -6,9 +6,9 @@
  * when it ends (65-loop.sql).  The notification is part of the transaction: it is delivered at commit, or never.
  */
 
-CREATE SEQUENCE mnist_event_id_seq;
-CREATE TABLE mnist_event (
-    id             bigint PRIMARY KEY DEFAULT nextval('mnist_event_id_seq'),
+CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_event_id_seq;
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_event (
+    id             bigint PRIMARY KEY DEFAULT nextval('@extschema@.mnist_event_id_seq'),
     created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     kind           text NOT NULL CHECK (kind ~ '^[a-z_]{1,63}$'),
     message        text NOT NULL,
@@ -16,58 +16,58 @@ CREATE TABLE mnist_event (
     run_id         bigint,
     model_version  int
 );
-ALTER SEQUENCE mnist_event_id_seq OWNED BY mnist_event.id;
-CREATE INDEX mnist_event_by_kind ON mnist_event (kind, id);
+ALTER SEQUENCE @extschema@.mnist_event_id_seq OWNED BY @extschema@.mnist_event.id;
+CREATE INDEX IF NOT EXISTS mnist_event_by_kind ON @extschema@.mnist_event (kind, id);
 
-COMMENT ON TABLE mnist_event IS
+COMMENT ON TABLE @extschema@.mnist_event IS
     'what somebody should hear of; each row was also sent as a notification on channel mnist_hil';
-COMMENT ON COLUMN mnist_event.id IS 'the event';
-COMMENT ON COLUMN mnist_event.created_at IS 'when it was noted';
-COMMENT ON COLUMN mnist_event.kind IS
+COMMENT ON COLUMN @extschema@.mnist_event.id IS 'the event';
+COMMENT ON COLUMN @extschema@.mnist_event.created_at IS 'when it was noted';
+COMMENT ON COLUMN @extschema@.mnist_event.kind IS
     'what happened, in one word: run_failed, run_cancelled, model_promoted, model_rejected, model_activated, ...';
-COMMENT ON COLUMN mnist_event.message IS 'the same in a sentence, for people';
-COMMENT ON COLUMN mnist_event.detail IS 'figures and names that belong to it, an object';
-COMMENT ON COLUMN mnist_event.run_id IS 'the run that it is about';
-COMMENT ON COLUMN mnist_event.model_version IS 'the model that it is about';
+COMMENT ON COLUMN @extschema@.mnist_event.message IS 'the same in a sentence, for people';
+COMMENT ON COLUMN @extschema@.mnist_event.detail IS 'figures and names that belong to it, an object';
+COMMENT ON COLUMN @extschema@.mnist_event.run_id IS 'the run that it is about';
+COMMENT ON COLUMN @extschema@.mnist_event.model_version IS 'the model that it is about';
 
-CREATE TRIGGER mnist_event_refuse BEFORE UPDATE OR TRUNCATE ON mnist_event
-    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_refuse('The owner may DELETE old ones; see mnist_hil.retention.');
+CREATE OR REPLACE TRIGGER mnist_event_refuse BEFORE UPDATE OR TRUNCATE ON @extschema@.mnist_event
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.refuse('The owner may DELETE old ones; see mnist_hil.retention.');
 
 /*
  * NOTIFY takes less than 8,000 bytes.  What is longer is sent without its detail and with the beginning of its
  * message, in which a character takes six bytes at most, and says so ("truncated"): the row has it all.
  */
-CREATE FUNCTION mnist_hil_event(kind text, message text, detail jsonb DEFAULT '{}') RETURNS bigint
+CREATE OR REPLACE FUNCTION mnist_internal.event(kind text, message text, detail jsonb DEFAULT '{}') RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    event mnist_event;
+    noted @extschema@.mnist_event;
     payload jsonb;
 BEGIN
-    INSERT INTO mnist_event AS e (kind, message, detail, run_id, model_version)
-    VALUES (mnist_hil_event.kind, mnist_hil_event.message, coalesce(mnist_hil_event.detail, '{}'),
-        (mnist_hil_event.detail ->> 'run_id')::bigint, (mnist_hil_event.detail ->> 'model_version')::int)
-    RETURNING e.* INTO event;
+    INSERT INTO @extschema@.mnist_event AS e (kind, message, detail, run_id, model_version)
+    VALUES (event.kind, event.message, coalesce(event.detail, '{}'),
+        (event.detail ->> 'run_id')::bigint, (event.detail ->> 'model_version')::int)
+    RETURNING e.* INTO noted;
 
     IF coalesce(current_setting('mnist_hil.notify', true), 'on')::boolean THEN
-        payload := to_jsonb(event);
+        payload := to_jsonb(noted);
         IF octet_length(payload::text) >= 8000 THEN
-            payload := payload - 'detail' || jsonb_build_object('message', left(event.message, 1000), 'truncated', true);
+            payload := payload - 'detail' || jsonb_build_object('message', left(noted.message, 1000), 'truncated', true);
         END IF;
         PERFORM pg_notify('mnist_hil', payload::text);
     END IF;
-    RETURN event.id;
+    RETURN noted.id;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_event(text, text, jsonb) IS
+COMMENT ON FUNCTION mnist_internal.event(text, text, jsonb) IS
     'note an event and notify mnist_hil of it; run_id and model_version are taken from its detail; returns its id; internal';
 
 ---------------------------------------------------------------- runs
 
-CREATE FUNCTION mnist_hil_note_run(run mnist_run) RETURNS void
+CREATE OR REPLACE FUNCTION mnist_internal.note_run(run @extschema@.mnist_run) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     detail jsonb := jsonb_strip_nulls(jsonb_build_object('run_id', run.id, 'model_version', run.model_version,
@@ -75,53 +75,53 @@ DECLARE
         'error', run.error, 'sqlstate', run.sqlstate, 'attempt', run.attempt));
 BEGIN
     IF run.status IN ('failed', 'cancelled') THEN
-        PERFORM mnist_hil_event('run_' || run.status, format('run %s %s: %s', run.id,
+        PERFORM mnist_internal.event('run_' || run.status, format('run %s %s: %s', run.id,
             CASE run.status WHEN 'failed' THEN 'failed' ELSE 'was cancelled' END, run.error), detail);
-        IF run.trigger = 'check' AND run.attempt > (SELECT s.retries FROM mnist_hil_settings() s) THEN
-            PERFORM mnist_hil_event('retraining_given_up', format(
+        IF run.trigger = 'check' AND run.attempt > (SELECT s.retries FROM mnist_internal.settings() s) THEN
+            PERFORM mnist_internal.event('retraining_given_up', format(
                 'mnist_check gives up after %s tries, the last of which was run %s: new feedback, new data sets or mnist_retrain let it go on',
                 run.attempt, run.id), detail);
         END IF;
     ELSIF run.decision = 'awaiting approval' THEN
-        PERFORM mnist_hil_event('approval_awaited', format('model version %s of run %s awaits approval: %s',
+        PERFORM mnist_internal.event('approval_awaited', format('model version %s of run %s awaits approval: %s',
             run.model_version, run.id, run.verdict), detail);
     ELSIF run.decision = 'rejected' OR (run.decision IS NULL AND NOT run.promoted) THEN
-        PERFORM mnist_hil_event('model_rejected', format('model version %s of run %s did not go live: %s',
+        PERFORM mnist_internal.event('model_rejected', format('model version %s of run %s did not go live: %s',
             run.model_version, run.id, run.verdict), detail);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_note_run(mnist_run) IS
+COMMENT ON FUNCTION mnist_internal.note_run(@extschema@.mnist_run) IS
     'note how a run ended; that its model went live is noted with the switch; internal';
 
-CREATE FUNCTION mnist_hil_run_ended() RETURNS trigger
+CREATE OR REPLACE FUNCTION mnist_internal.run_ended() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM mnist_hil_note_run(NEW);
+    PERFORM mnist_internal.note_run(NEW);
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_run_ended() IS 'trigger that notes how a run ended; internal';
+COMMENT ON FUNCTION mnist_internal.run_ended() IS 'trigger that notes how a run ended; internal';
 
 -- A run's row is added as running; one that a restore adds has ended, and its event comes from the dump.
-CREATE TRIGGER mnist_run_ended AFTER UPDATE OF status ON mnist_run
+CREATE OR REPLACE TRIGGER mnist_run_ended AFTER UPDATE OF status ON @extschema@.mnist_run
     FOR EACH ROW WHEN (OLD.status = 'running' AND NEW.status <> 'running')
-    EXECUTE FUNCTION mnist_hil_run_ended();
+    EXECUTE FUNCTION mnist_internal.run_ended();
 
 ---------------------------------------------------------------- switches
 
-CREATE FUNCTION mnist_hil_switched() RETURNS trigger
+CREATE OR REPLACE FUNCTION mnist_internal.switched() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- A restore adds rows with ids that the sequence has not given out yet; their events come from the dump.
-    IF NEW.id > (SELECT s.last_value FROM mnist_deployment_id_seq s) THEN
+    IF NEW.id > (SELECT s.last_value FROM @extschema@.mnist_deployment_id_seq s) THEN
         RETURN NULL;
     END IF;
-    PERFORM mnist_hil_event(
+    PERFORM mnist_internal.event(
         CASE NEW.action
             WHEN 'promote' THEN 'model_promoted'
             WHEN 'rollback' THEN 'model_rolled_back'
@@ -137,8 +137,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_switched() IS 'trigger that notes a switch of models; internal';
+COMMENT ON FUNCTION mnist_internal.switched() IS 'trigger that notes a switch of models; internal';
 
-CREATE TRIGGER mnist_deployment_switched AFTER INSERT ON mnist_deployment
+CREATE OR REPLACE TRIGGER mnist_deployment_switched AFTER INSERT ON @extschema@.mnist_deployment
     FOR EACH ROW WHEN (NEW.action <> 'install')
-    EXECUTE FUNCTION mnist_hil_switched();
+    EXECUTE FUNCTION mnist_internal.switched();

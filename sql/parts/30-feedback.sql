@@ -7,9 +7,9 @@
  * vote.
  */
 
-CREATE FUNCTION mnist_correct(id bigint, label int) RETURNS bigint
+CREATE OR REPLACE FUNCTION @extschema@.mnist_correct(id bigint, label int) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     feedback_id bigint;
@@ -33,12 +33,12 @@ BEGIN
             HINT = 'Give the digit that the image shows, 0 to 9.';
     END IF;
 
-    INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, challenge_id, challenger_label,
+    INSERT INTO @extschema@.mnist_feedback (prediction_id, label, predicted_label, model_version, challenge_id, challenger_label,
         annotator, pixels_sha256)
     SELECT p.id, mnist_correct.label, p.label, p.model_version, p.challenge_id, s.label,
-        mnist_hil_invoker(), sha256(mnist_preprocess(p.image))
-    FROM mnist_prediction p
-    LEFT JOIN mnist_shadow s ON s.prediction_id = p.id
+        mnist_internal.invoker(), sha256(@extschema@.mnist_preprocess(p.image))
+    FROM @extschema@.mnist_prediction p
+    LEFT JOIN @extschema@.mnist_shadow s ON s.prediction_id = p.id
     WHERE p.id = mnist_correct.id
     FOR KEY SHARE OF p
     RETURNING mnist_feedback.id INTO feedback_id;
@@ -52,20 +52,20 @@ BEGIN
     RETURN feedback_id;
 END
 $$;
-COMMENT ON FUNCTION mnist_correct(bigint, int) IS
+COMMENT ON FUNCTION @extschema@.mnist_correct(bigint, int) IS
     'say which digit a reading shows; replaces what the caller said of it before; returns the feedback''s id';
 
 ---------------------------------------------------------------- what feedback comes to
 
 -- The plan is generic because planning takes several times as long as resolving one reading; it has no join that
 -- could go wrong.
-CREATE FUNCTION mnist_hil_resolve(readings bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION mnist_internal.resolve(readings bigint[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
     SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-    INSERT INTO mnist_label AS l (prediction_id, label, predicted_label, model_version, challenge_id,
+    INSERT INTO @extschema@.mnist_label AS l (prediction_id, label, predicted_label, model_version, challenge_id,
         challenger_label, votes, annotators, new, pixels_sha256, held_out, feedback_ids, predicted_at, confidence)
     SELECT r.prediction_id,
         CASE WHEN count(DISTINCT r.label) FILTER (WHERE r.votes = r.most_votes) = 1
@@ -80,15 +80,15 @@ BEGIN
         (array_agg(r.pixels_sha256 ORDER BY r.id DESC))[1],
         (array_agg(r.held_out ORDER BY r.id DESC))[1],
         array_agg(r.id ORDER BY r.id DESC),
-        (SELECT p.created_at FROM mnist_prediction p WHERE p.id = r.prediction_id),
-        (SELECT p.confidence FROM mnist_prediction p WHERE p.id = r.prediction_id)
+        (SELECT p.created_at FROM @extschema@.mnist_prediction p WHERE p.id = r.prediction_id),
+        (SELECT p.confidence FROM @extschema@.mnist_prediction p WHERE p.id = r.prediction_id)
     FROM (
         SELECT v.*, max(v.votes) OVER (PARTITION BY v.prediction_id) AS most_votes
         FROM (
             SELECT n.*, count(*) OVER (PARTITION BY n.prediction_id, n.label) AS votes
             FROM (
                 SELECT DISTINCT ON (f.prediction_id, f.annotator) f.*
-                FROM mnist_feedback f
+                FROM @extschema@.mnist_feedback f
                 WHERE f.prediction_id = ANY (readings)
                 ORDER BY f.prediction_id, f.annotator, f.id DESC) n) v) r
     GROUP BY r.prediction_id
@@ -100,80 +100,79 @@ BEGIN
         predicted_at = excluded.predicted_at, confidence = excluded.confidence;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_resolve(bigint[]) IS
+COMMENT ON FUNCTION mnist_internal.resolve(bigint[]) IS
     'write what the feedback on these readings comes to into mnist_label, as new; internal';
 
 -- A run that has come to its end waits for nobody, and cannot be the victim of a deadlock: a row that somebody is
 -- correcting is passed over and stays new, which it is anyway once the correction commits.  The condition on
 -- feedback_ids is evaluated on the row as it is once locked: a word said meanwhile stays new.
-CREATE FUNCTION mnist_hil_note_used(readings bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION mnist_internal.note_used(readings bigint[]) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     WITH free AS (
         SELECT l.prediction_id
-        FROM mnist_label l
+        FROM @extschema@.mnist_label l
         WHERE l.new AND l.prediction_id = ANY (readings)
         FOR UPDATE SKIP LOCKED
     )
-    UPDATE mnist_label l
+    UPDATE @extschema@.mnist_label l
     SET new = false
     FROM free
     WHERE l.prediction_id = free.prediction_id
         AND NOT EXISTS (
             SELECT FROM unnest(l.feedback_ids) AS b (id)
             WHERE NOT EXISTS (
-                SELECT FROM mnist_run_feedback u JOIN mnist_run r ON r.id = u.run_id
-                WHERE u.feedback_id = b.id AND r.status = 'succeeded'))
-$$;
-COMMENT ON FUNCTION mnist_hil_note_used(bigint[]) IS
+                SELECT FROM @extschema@.mnist_run_feedback u JOIN @extschema@.mnist_run r ON r.id = u.run_id
+                WHERE u.feedback_id = b.id AND r.status = 'succeeded'));
+END;
+COMMENT ON FUNCTION mnist_internal.note_used(bigint[]) IS
     'note in mnist_label which of these readings rest on feedback that completed runs have used; internal';
 
-CREATE FUNCTION mnist_hil_feedback_changed() RETURNS trigger
+CREATE OR REPLACE FUNCTION mnist_internal.feedback_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM FROM mnist_prediction p
+    PERFORM FROM @extschema@.mnist_prediction p
     WHERE p.id IN (SELECT c.prediction_id FROM changed c)
     ORDER BY p.id
     FOR NO KEY UPDATE;
 
     IF TG_OP = 'DELETE' THEN
-        DELETE FROM mnist_label l WHERE l.prediction_id IN (SELECT c.prediction_id FROM changed c);
+        DELETE FROM @extschema@.mnist_label l WHERE l.prediction_id IN (SELECT c.prediction_id FROM changed c);
     END IF;
-    PERFORM mnist_hil_resolve(array_agg(DISTINCT c.prediction_id)) FROM changed c;
+    PERFORM mnist_internal.resolve(array_agg(DISTINCT c.prediction_id)) FROM changed c;
     IF TG_OP = 'DELETE' THEN
-        PERFORM mnist_hil_note_used(array_agg(DISTINCT c.prediction_id)) FROM changed c;
+        PERFORM mnist_internal.note_used(array_agg(DISTINCT c.prediction_id)) FROM changed c;
     END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_feedback_changed() IS 'trigger that keeps mnist_label; internal';
+COMMENT ON FUNCTION mnist_internal.feedback_changed() IS 'trigger that keeps mnist_label; internal';
 
-CREATE TRIGGER mnist_feedback_added AFTER INSERT ON mnist_feedback
+CREATE OR REPLACE TRIGGER mnist_feedback_added AFTER INSERT ON @extschema@.mnist_feedback
     REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_feedback_changed();
-CREATE TRIGGER mnist_feedback_erased AFTER DELETE ON mnist_feedback
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.feedback_changed();
+CREATE OR REPLACE TRIGGER mnist_feedback_erased AFTER DELETE ON @extschema@.mnist_feedback
     REFERENCING OLD TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_feedback_changed();
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.feedback_changed();
 
-CREATE FUNCTION mnist_hil_feedback_used() RETURNS trigger
+CREATE OR REPLACE FUNCTION mnist_internal.feedback_used() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM mnist_hil_note_used(array_agg(DISTINCT f.prediction_id))
+    PERFORM mnist_internal.note_used(array_agg(DISTINCT f.prediction_id))
     FROM used u
-    JOIN mnist_feedback f ON f.id = u.feedback_id
-    JOIN mnist_run r ON r.id = u.run_id
+    JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
+    JOIN @extschema@.mnist_run r ON r.id = u.run_id
     WHERE r.status = 'succeeded';
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_feedback_used() IS
+COMMENT ON FUNCTION mnist_internal.feedback_used() IS
     'trigger that notes in mnist_label what is no longer new, where the run has succeeded; internal';
 
-CREATE TRIGGER mnist_run_feedback_added AFTER INSERT ON mnist_run_feedback
+CREATE OR REPLACE TRIGGER mnist_run_feedback_added AFTER INSERT ON @extschema@.mnist_run_feedback
     REFERENCING NEW TABLE AS used
-    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_feedback_used();
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.feedback_used();

@@ -6,12 +6,12 @@
  * customary), else those that a hash of the pixels picks, so that equal images fall on one side.
  */
 
-CREATE FUNCTION mnist_hil_open_split(dataset_name text, split_name text, source_name text) RETURNS int
+CREATE OR REPLACE FUNCTION mnist_internal.open_split(dataset_name text, split_name text, source_name text) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    dataset mnist_dataset;
+    dataset @extschema@.mnist_dataset;
 BEGIN
     IF dataset_name IS NULL OR split_name IS NULL THEN
         RAISE EXCEPTION USING
@@ -31,10 +31,10 @@ BEGIN
     END IF;
 
     -- Of two imports at once the second waits here for the first to end.
-    INSERT INTO mnist_dataset (name, source, created_by)
-    VALUES (dataset_name, source_name, mnist_hil_invoker())
+    INSERT INTO @extschema@.mnist_dataset (name, source, created_by)
+    VALUES (dataset_name, source_name, mnist_internal.invoker())
     ON CONFLICT (name) DO NOTHING;
-    SELECT d.* INTO dataset FROM mnist_dataset d WHERE d.name = dataset_name FOR NO KEY UPDATE;
+    SELECT d.* INTO dataset FROM @extschema@.mnist_dataset d WHERE d.name = dataset_name FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'serialization_failure',
@@ -50,7 +50,7 @@ BEGIN
             HINT = 'Choose another name, or call mnist_drop_dataset first.';
     END IF;
     IF EXISTS (
-        SELECT FROM mnist_sample s
+        SELECT FROM @extschema@.mnist_sample s
         WHERE s.dataset_id = dataset.id
             AND s.split = ANY (CASE split_name WHEN 'test' THEN '{test}' ELSE '{train,validation}' END::text[]))
     THEN
@@ -62,62 +62,59 @@ BEGIN
     RETURN dataset.id;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_open_split(text, text, text) IS
+COMMENT ON FUNCTION mnist_internal.open_split(text, text, text) IS
     'check that a split of a data set can be imported, and make and lock the data set; internal';
 
-CREATE FUNCTION mnist_hil_split_by_pixels(split_name text, pixels bytea) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.split_by_pixels(split_name text, pixels bytea) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     -- Not the byte that holds feedback out: the two splits are independent.
     SELECT CASE
         WHEN split_name = 'train' AND get_byte(sha256(pixels), 1) % 12 = 0 THEN 'validation'
-        ELSE split_name END
-$$;
-COMMENT ON FUNCTION mnist_hil_split_by_pixels(text, bytea) IS
+        ELSE split_name END;
+END;
+COMMENT ON FUNCTION mnist_internal.split_by_pixels(text, bytea) IS
     'the split an image goes to: of the training images one in twelve to validation; internal';
 
 ---------------------------------------------------------------- what a split holds, as a hash
 
-CREATE FUNCTION mnist_hil_split_digest(dataset_id int, split text) RETURNS bytea
+CREATE OR REPLACE FUNCTION mnist_internal.split_digest(dataset_id int, split text) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT sha256(string_agg(set_byte('\x00', 0, i.label) || sha256(i.pixels), ''::bytea))
     FROM (
         SELECT s.label, s.pixels
-        FROM mnist_sample s
-        WHERE s.dataset_id = mnist_hil_split_digest.dataset_id AND s.split = mnist_hil_split_digest.split
-        ORDER BY s.ordinal) i
-$$;
-COMMENT ON FUNCTION mnist_hil_split_digest(int, text) IS
+        FROM @extschema@.mnist_sample s
+        WHERE s.dataset_id = split_digest.dataset_id AND s.split = split_digest.split
+        ORDER BY s.ordinal) i;
+END;
+COMMENT ON FUNCTION mnist_internal.split_digest(int, text) IS
     'hash of a split as it is: SHA-256 over each image''s label (a byte) and SHA-256, in order; NULL if it is empty; internal';
 
-CREATE FUNCTION mnist_hil_seal_dataset(dataset_id int) RETURNS void
+CREATE OR REPLACE FUNCTION mnist_internal.seal_dataset(dataset_id int) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-    UPDATE mnist_dataset d
-    SET train_sha256 = coalesce(d.train_sha256, mnist_hil_split_digest(d.id, 'train')),
-        validation_sha256 = coalesce(d.validation_sha256, mnist_hil_split_digest(d.id, 'validation')),
-        test_sha256 = coalesce(d.test_sha256, mnist_hil_split_digest(d.id, 'test'))
-    WHERE d.id = dataset_id
-$$;
-COMMENT ON FUNCTION mnist_hil_seal_dataset(int) IS 'write down the hashes of the splits just imported; internal';
+BEGIN ATOMIC
+    UPDATE @extschema@.mnist_dataset d
+    SET train_sha256 = coalesce(d.train_sha256, mnist_internal.split_digest(d.id, 'train')),
+        validation_sha256 = coalesce(d.validation_sha256, mnist_internal.split_digest(d.id, 'validation')),
+        test_sha256 = coalesce(d.test_sha256, mnist_internal.split_digest(d.id, 'test'))
+    WHERE d.id = dataset_id;
+END;
+COMMENT ON FUNCTION mnist_internal.seal_dataset(int) IS 'write down the hashes of the splits just imported; internal';
 
-CREATE FUNCTION mnist_hil_read_idx(
+CREATE OR REPLACE FUNCTION mnist_internal.read_idx(
     images bytea, labels bytea, OUT ordinal int, OUT total int, OUT label smallint, OUT pixels bytea)
     RETURNS SETOF record
-    AS 'MODULE_PATHNAME' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE ROWS 60000;
-COMMENT ON FUNCTION mnist_hil_read_idx(bytea, bytea) IS
+    AS 'MODULE_PATHNAME', 'mnist_hil_read_idx' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE ROWS 60000;
+COMMENT ON FUNCTION mnist_internal.read_idx(bytea, bytea) IS
     'the images and labels of a pair of IDX files, plain or gzip; total: how many there are; internal';
 
-CREATE FUNCTION mnist_import_idx(dataset text, split text, images bytea, labels bytea) RETURNS bigint
+CREATE OR REPLACE FUNCTION @extschema@.mnist_import_idx(dataset text, split text, images bytea, labels bytea) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    opened_dataset int := mnist_hil_open_split(dataset, split, 'idx');
+    opened_dataset int := mnist_internal.open_split(dataset, split, 'idx');
     imported bigint;
 BEGIN
     IF images IS NULL OR labels IS NULL THEN
@@ -128,26 +125,26 @@ BEGIN
 
     -- The function stands in the select list, where its rows are taken one by one; in FROM they would be stored
     -- first.
-    INSERT INTO mnist_sample (dataset_id, split, ordinal, label, pixels)
+    INSERT INTO @extschema@.mnist_sample (dataset_id, split, ordinal, label, pixels)
     SELECT opened_dataset,
         CASE WHEN mnist_import_idx.split = 'train' AND (r.item).ordinal >= (r.item).total - (r.item).total / 12
             THEN 'validation' ELSE mnist_import_idx.split END,
         (r.item).ordinal, (r.item).label, (r.item).pixels
-    FROM (SELECT mnist_hil_read_idx(images, labels) AS item) r;
+    FROM (SELECT mnist_internal.read_idx(images, labels) AS item) r;
     GET DIAGNOSTICS imported = ROW_COUNT;
-    PERFORM mnist_hil_seal_dataset(opened_dataset);
+    PERFORM mnist_internal.seal_dataset(opened_dataset);
     RETURN imported;
 END
 $$;
-COMMENT ON FUNCTION mnist_import_idx(text, text, bytea, bytea) IS
+COMMENT ON FUNCTION @extschema@.mnist_import_idx(text, text, bytea, bytea) IS
     'import a split (train or test) of a data set from a pair of IDX files, plain or gzip; returns how many images';
 
-CREATE FUNCTION mnist_import_images(dataset text, split text, images bytea[], labels int[]) RETURNS bigint
+CREATE OR REPLACE FUNCTION @extschema@.mnist_import_images(dataset text, split text, images bytea[], labels int[]) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    opened_dataset int := mnist_hil_open_split(dataset, split, 'images');
+    opened_dataset int := mnist_internal.open_split(dataset, split, 'images');
     item record;
     imported bigint := 0;
     state text;
@@ -185,13 +182,13 @@ BEGIN
                 MESSAGE = format('label %s is out of range', item.place),
                 DETAIL = format('It is %s; labels are 0 to 9.', item.label);
         END IF;
-        INSERT INTO mnist_sample (dataset_id, split, ordinal, label, pixels)
-        SELECT opened_dataset, mnist_hil_split_by_pixels(mnist_import_images.split, p.pixels), imported, item.label,
+        INSERT INTO @extschema@.mnist_sample (dataset_id, split, ordinal, label, pixels)
+        SELECT opened_dataset, mnist_internal.split_by_pixels(mnist_import_images.split, p.pixels), imported, item.label,
             p.pixels
-        FROM (SELECT mnist_preprocess(item.image) AS pixels OFFSET 0) p;
+        FROM (SELECT @extschema@.mnist_preprocess(item.image) AS pixels OFFSET 0) p;
         imported := imported + 1;
     END LOOP;
-    PERFORM mnist_hil_seal_dataset(opened_dataset);
+    PERFORM mnist_internal.seal_dataset(opened_dataset);
     RETURN imported;
 EXCEPTION
     -- What mnist_preprocess reports, with the image that it is about.
@@ -205,16 +202,16 @@ EXCEPTION
             HINT = coalesce(nullif(hint, ''), 'An image is a PNG, or 784 bytes in MNIST''s form.');
 END
 $$;
-COMMENT ON FUNCTION mnist_import_images(text, text, bytea[], int[]) IS
+COMMENT ON FUNCTION @extschema@.mnist_import_images(text, text, bytea[], int[]) IS
     'import a split (train or test) of a data set from labelled images; returns their number';
 
-CREATE FUNCTION mnist_import_synthetic(dataset text DEFAULT 'synthetic', n int DEFAULT 10000, seed int DEFAULT 1)
+CREATE OR REPLACE FUNCTION @extschema@.mnist_import_synthetic(dataset text DEFAULT 'synthetic', n int DEFAULT 10000, seed int DEFAULT 1)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    opened_dataset int := mnist_hil_open_split(dataset, 'train', 'synthetic');
+    opened_dataset int := mnist_internal.open_split(dataset, 'train', 'synthetic');
     imported bigint;
 BEGIN
     IF n IS NULL OR seed IS NULL THEN
@@ -231,25 +228,25 @@ BEGIN
 
     -- As in MNIST the last one in seven is for testing: of 70,000 the last 10,000.  No two have the same key,
     -- whatever the seed.
-    INSERT INTO mnist_sample (dataset_id, split, ordinal, label, pixels)
+    INSERT INTO @extschema@.mnist_sample (dataset_id, split, ordinal, label, pixels)
     SELECT opened_dataset,
-        mnist_hil_split_by_pixels(CASE WHEN d.i < n - n / 7 THEN 'train' ELSE 'test' END, d.pixels),
+        mnist_internal.split_by_pixels(CASE WHEN d.i < n - n / 7 THEN 'train' ELSE 'test' END, d.pixels),
         d.i, d.label, d.pixels
     FROM (
-        SELECT i, i % 10 AS label, mnist_hil_synthetic(i % 10, (seed::bigint << 32) | i) AS pixels
+        SELECT i, i % 10 AS label, mnist_internal.synthetic(i % 10, (seed::bigint << 32) | i) AS pixels
         FROM generate_series(0, n - 1) AS i
         OFFSET 0) d;
     GET DIAGNOSTICS imported = ROW_COUNT;
-    PERFORM mnist_hil_seal_dataset(opened_dataset);
+    PERFORM mnist_internal.seal_dataset(opened_dataset);
     RETURN imported;
 END
 $$;
-COMMENT ON FUNCTION mnist_import_synthetic(text, int, int) IS
+COMMENT ON FUNCTION @extschema@.mnist_import_synthetic(text, int, int) IS
     'import n digits drawn by the extension itself, with all splits; the same seed gives the same; returns n';
 
-CREATE FUNCTION mnist_drop_dataset(dataset text) RETURNS bigint
+CREATE OR REPLACE FUNCTION @extschema@.mnist_drop_dataset(dataset text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     dropped_dataset int;
@@ -260,18 +257,18 @@ BEGIN
             ERRCODE = 'null_value_not_allowed',
             MESSAGE = 'dataset must not be null';
     END IF;
-    SELECT d.id INTO dropped_dataset FROM mnist_dataset d WHERE d.name = dataset FOR UPDATE;
+    SELECT d.id INTO dropped_dataset FROM @extschema@.mnist_dataset d WHERE d.name = dataset FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'undefined_object',
             MESSAGE = format('data set "%s" does not exist', dataset),
             HINT = 'mnist_dataset lists those there are.';
     END IF;
-    DELETE FROM mnist_sample s WHERE s.dataset_id = dropped_dataset;
+    DELETE FROM @extschema@.mnist_sample s WHERE s.dataset_id = dropped_dataset;
     GET DIAGNOSTICS dropped = ROW_COUNT;
-    DELETE FROM mnist_dataset d WHERE d.id = dropped_dataset;
+    DELETE FROM @extschema@.mnist_dataset d WHERE d.id = dropped_dataset;
     RETURN dropped;
 END
 $$;
-COMMENT ON FUNCTION mnist_drop_dataset(text) IS
+COMMENT ON FUNCTION @extschema@.mnist_drop_dataset(text) IS
     'delete a data set with its images; models trained on it and records of runs stay; returns how many images';

@@ -8,15 +8,14 @@
  *
  * How feedback counts.  Everything goes by drawings: readings of the same pixels are one drawing, and each annotator's
  * newest word on it is one vote.  The majority labels the drawing; a tie leaves it out.  Of drawings that one annotator
- * alone has labelled, each annotator's share of the run is limited (see mnist_hil_allowance); which of them count
+ * alone has labelled, each annotator's share of the run is limited (see mnist_internal.allowance); which of them count
  * follows from the pixels' hashes, so that it is nobody's choice and the same at every run.
  */
 
-CREATE FUNCTION mnist_hil_allowance(own bigint[], others bigint, annotator_share float8, annotator_labels int)
+CREATE OR REPLACE FUNCTION mnist_internal.allowance(own bigint[], others bigint, annotator_share float8, annotator_labels int)
     RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     -- With the first (place - 1) annotators limited to x each and the rest in full, x is the share of all if
     -- x = share * (x * (place - 1) + rest).  It is the answer if the next annotator keeps within it.  Where the share
     -- is less than what each would have if all had the same, it is that.
@@ -33,24 +32,23 @@ AS $$
             WHERE s.share * (o.place - 1) < 1) c
         WHERE x + 1e-6 >= n
         ORDER BY place
-        LIMIT 1))
-$$;
-COMMENT ON FUNCTION mnist_hil_allowance(bigint[], bigint, float8, int) IS
+        LIMIT 1));
+END;
+COMMENT ON FUNCTION mnist_internal.allowance(bigint[], bigint, float8, int) IS
     'how many drawings an annotator may label alone: own are those of each annotator, others those that several agree on; internal';
 
-CREATE FUNCTION mnist_hil_words(
+CREATE OR REPLACE FUNCTION mnist_internal.words(
     annotator_share float8, annotator_labels int,
     OUT feedback_id bigint, OUT split text, OUT label smallint, OUT weight real, OUT reason text)
     RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     WITH word AS (
         SELECT f.id, f.pixels_sha256, f.held_out, f.annotator, f.label,
             f.id = max(f.id) OVER (PARTITION BY f.pixels_sha256, f.annotator) AS newest
-        FROM mnist_label l
+        FROM @extschema@.mnist_label l
         CROSS JOIN LATERAL unnest(l.feedback_ids) AS u (id)
-        JOIN mnist_feedback f ON f.id = u.id
+        JOIN @extschema@.mnist_feedback f ON f.id = u.id
     ), drawing AS (
         SELECT v.pixels_sha256, max(v.votes) AS votes,
             CASE WHEN count(*) FILTER (WHERE v.votes = v.most_votes) = 1
@@ -72,7 +70,7 @@ AS $$
         FROM word w
         JOIN drawing d USING (pixels_sha256)
     ), allowance AS (
-        SELECT a.held_out, mnist_hil_allowance(array_agg(a.own), (
+        SELECT a.held_out, mnist_internal.allowance(array_agg(a.own), (
                 SELECT count(DISTINCT t.pixels_sha256)
                 FROM told t
                 WHERE t.held_out = a.held_out AND t.reason IS NULL AND t.votes > 1),
@@ -92,88 +90,84 @@ AS $$
                 THEN 'share' ELSE t.reason
             END AS why
         FROM told t
-        JOIN allowance a USING (held_out)) r
-$$;
-COMMENT ON FUNCTION mnist_hil_words(float8, int) IS
+        JOIN allowance a USING (held_out)) r;
+END;
+COMMENT ON FUNCTION mnist_internal.words(float8, int) IS
     'every word of feedback that counts by itself, and how it counts in a run that begins now; internal';
 
-CREATE FUNCTION mnist_hil_open_snapshot(run_id bigint, annotator_share float8, annotator_labels int) RETURNS void
+CREATE OR REPLACE FUNCTION mnist_internal.open_snapshot(run_id bigint, annotator_share float8, annotator_labels int) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     -- feedback that is being erased is left out; what is here stays until commit
-    INSERT INTO mnist_run_feedback (run_id, feedback_id, split, label, weight, reason)
-    SELECT mnist_hil_open_snapshot.run_id, w.feedback_id, w.split, w.label, w.weight, w.reason
-    FROM mnist_hil_words(annotator_share, annotator_labels) w
-    JOIN mnist_feedback f ON f.id = w.feedback_id
-    FOR KEY SHARE OF f
-$$;
-COMMENT ON FUNCTION mnist_hil_open_snapshot(bigint, float8, int) IS
+    INSERT INTO @extschema@.mnist_run_feedback (run_id, feedback_id, split, label, weight, reason)
+    SELECT open_snapshot.run_id, w.feedback_id, w.split, w.label, w.weight, w.reason
+    FROM mnist_internal.words(annotator_share, annotator_labels) w
+    JOIN @extschema@.mnist_feedback f ON f.id = w.feedback_id
+    FOR KEY SHARE OF f;
+END;
+COMMENT ON FUNCTION mnist_internal.open_snapshot(bigint, float8, int) IS
     'write down how all feedback there is counts in a run; internal';
 
-CREATE FUNCTION mnist_hil_copy_snapshot(run_id bigint, original bigint) RETURNS void
+CREATE OR REPLACE FUNCTION mnist_internal.copy_snapshot(run_id bigint, original bigint) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-    INSERT INTO mnist_run_feedback (run_id, feedback_id, split, label, weight, reason, doubted_as, doubt)
-    SELECT mnist_hil_copy_snapshot.run_id, u.feedback_id, u.split, u.label, u.weight, u.reason, u.doubted_as, u.doubt
-    FROM mnist_run_feedback u
-    WHERE u.run_id = original
-$$;
-COMMENT ON FUNCTION mnist_hil_copy_snapshot(bigint, bigint) IS
+BEGIN ATOMIC
+    INSERT INTO @extschema@.mnist_run_feedback (run_id, feedback_id, split, label, weight, reason, doubted_as, doubt)
+    SELECT copy_snapshot.run_id, u.feedback_id, u.split, u.label, u.weight, u.reason, u.doubted_as, u.doubt
+    FROM @extschema@.mnist_run_feedback u
+    WHERE u.run_id = original;
+END;
+COMMENT ON FUNCTION mnist_internal.copy_snapshot(bigint, bigint) IS
     'have a run use the feedback of another, each word as it counted there; internal';
 
 -- The drawings of a run: what its processes load, in this order.
-CREATE FUNCTION mnist_hil_run_drawings(
+CREATE OR REPLACE FUNCTION mnist_internal.run_drawings(
     run_id bigint,
     OUT feedback_id bigint, OUT prediction_id bigint, OUT pixels_sha256 bytea, OUT held_out boolean,
     OUT label smallint, OUT weight real)
     RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT DISTINCT ON (f.pixels_sha256)
         f.id, f.prediction_id, f.pixels_sha256, u.split = 'held_out', u.label, u.weight
-    FROM mnist_run_feedback u
-    JOIN mnist_feedback f ON f.id = u.feedback_id
-    WHERE u.run_id = mnist_hil_run_drawings.run_id AND u.weight > 0
-    ORDER BY f.pixels_sha256, f.id DESC
-$$;
-COMMENT ON FUNCTION mnist_hil_run_drawings(bigint) IS
+    FROM @extschema@.mnist_run_feedback u
+    JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
+    WHERE u.run_id = run_drawings.run_id AND u.weight > 0
+    ORDER BY f.pixels_sha256, f.id DESC;
+END;
+COMMENT ON FUNCTION mnist_internal.run_drawings(bigint) IS
     'the drawings that a run trains on and is judged by, one row each; internal';
 
 -- What src/training_screen.c measured, weighed.  A label is doubted if nobody else agreed with it, the live model does not
 -- read it, and a model that learnt from other feedback reads another digit: with more confidence than it has on average
 -- in feedback labelled with that digit, and ten times as much as it has in the label.  That model can judge only if it agrees with most words of some annotator with
 -- enough of them: where it does not, the feedback is of a kind that one half does not tell the other.
-CREATE FUNCTION mnist_hil_doubt(
+CREATE OR REPLACE FUNCTION mnist_internal.doubt(
     run_id bigint, feedback_ids bigint[], live_labels int[], fit_labels int[], fit_probabilities real[], fit_own real[])
     RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     WITH opinion AS (
         SELECT o.*, u.label, f.annotator, f.pixels_sha256
         FROM unnest(feedback_ids, live_labels, fit_labels, fit_probabilities, fit_own)
             AS o (feedback_id, live_label, fit_label, probability, own)
-        JOIN mnist_run_feedback u ON u.run_id = mnist_hil_doubt.run_id AND u.feedback_id = o.feedback_id
-        JOIN mnist_feedback f ON f.id = o.feedback_id
+        JOIN @extschema@.mnist_run_feedback u ON u.run_id = doubt.run_id AND u.feedback_id = o.feedback_id
+        JOIN @extschema@.mnist_feedback f ON f.id = o.feedback_id
     ), usual AS (
         SELECT o.label, avg(o.own) AS own FROM opinion o GROUP BY o.label
     ), alone AS (
         SELECT f.pixels_sha256
-        FROM mnist_run_feedback u
-        JOIN mnist_feedback f ON f.id = u.feedback_id
-        WHERE u.run_id = mnist_hil_doubt.run_id AND u.weight > 0
+        FROM @extschema@.mnist_run_feedback u
+        JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
+        WHERE u.run_id = doubt.run_id AND u.weight > 0
         GROUP BY f.pixels_sha256
         HAVING count(*) = 1
     ), doubted AS (
-        UPDATE mnist_run_feedback u
+        UPDATE @extschema@.mnist_run_feedback u
         SET weight = 0, reason = 'doubted', doubted_as = o.fit_label, doubt = o.probability
         FROM opinion o
         JOIN alone a USING (pixels_sha256)
         LEFT JOIN usual s ON s.label = o.fit_label
-        WHERE u.run_id = mnist_hil_doubt.run_id AND u.feedback_id = o.feedback_id
+        WHERE u.run_id = doubt.run_id AND u.feedback_id = o.feedback_id
             AND o.live_label <> o.label AND o.fit_label <> o.label
             AND o.probability >= greatest(s.own, 0.5) AND o.probability > 10 * o.own
             AND EXISTS (
@@ -182,64 +176,61 @@ AS $$
                 HAVING count(*) >= 20 AND count(*) < 2 * count(*) FILTER (WHERE t.fit_label = t.label))
         RETURNING 1
     )
-    SELECT count(*) FROM doubted
-$$;
-COMMENT ON FUNCTION mnist_hil_doubt(bigint, bigint[], int[], int[], real[], real[]) IS
+    SELECT count(*) FROM doubted;
+END;
+COMMENT ON FUNCTION mnist_internal.doubt(bigint, bigint[], int[], int[], real[], real[]) IS
     'set the labels of a run''s feedback aside that models contradict with great confidence; returns how many; internal';
 
 ---------------------------------------------------------------- what a run's data was
 
-CREATE FUNCTION mnist_hil_feedback_digest(run_id bigint) RETURNS jsonb
+CREATE OR REPLACE FUNCTION mnist_internal.feedback_digest(run_id bigint) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT jsonb_build_object(
         'train', count(*) FILTER (WHERE NOT d.held_out),
         'held_out', count(*) FILTER (WHERE d.held_out),
         'sha256', encode(sha256(coalesce(
             string_agg(d.pixels_sha256 || set_byte('\x00', 0, d.label) || float4send(d.weight), ''::bytea
                 ORDER BY d.pixels_sha256), '')), 'hex'))
-    FROM mnist_hil_run_drawings(run_id) d
-$$;
-COMMENT ON FUNCTION mnist_hil_feedback_digest(bigint) IS
+    FROM mnist_internal.run_drawings(run_id) d;
+END;
+COMMENT ON FUNCTION mnist_internal.feedback_digest(bigint) IS
     'number of drawings of a run''s feedback, and SHA-256 over their pixels'' hashes, labels and weights; internal';
 
-CREATE FUNCTION mnist_hil_data(run_id bigint, dataset_ids int[]) RETURNS jsonb
+CREATE OR REPLACE FUNCTION mnist_internal.data(run_id bigint, dataset_ids int[]) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT jsonb_build_object(
         'datasets', (
             SELECT jsonb_agg(
                 jsonb_build_object('name', d.name, 'source', d.source) || (
-                    SELECT jsonb_object_agg(s.split, encode(mnist_hil_split_digest(d.id, s.split), 'hex'))
+                    SELECT jsonb_object_agg(s.split, encode(mnist_internal.split_digest(d.id, s.split), 'hex'))
                     FROM unnest(ARRAY['train', 'validation', 'test']) AS s (split))
                 ORDER BY array_position(dataset_ids, d.id), d.id)
-            FROM mnist_dataset d
+            FROM @extschema@.mnist_dataset d
             WHERE dataset_ids IS NULL OR d.id = ANY (dataset_ids)),
-        'feedback', mnist_hil_feedback_digest(run_id),
+        'feedback', mnist_internal.feedback_digest(run_id),
         'rules', jsonb_build_object(
             'held_out', 'feedback whose pixels'' SHA-256 begins with a byte that 5 divides',
             'validation', 'of IDX files the last twelfth of split train, else images whose pixels'' SHA-256 has a second byte that 12 divides',
-            'duplicates', 'equal pixels count once: feedback before base data, test before validation before train'))
-$$;
-COMMENT ON FUNCTION mnist_hil_data(bigint, int[]) IS
+            'duplicates', 'equal pixels count once: feedback before base data, test before validation before train'));
+END;
+COMMENT ON FUNCTION mnist_internal.data(bigint, int[]) IS
     'what a run''s data is, for mnist_run.data; the data sets: NULL for all; internal';
 
-CREATE FUNCTION mnist_hil_data_sha256(data jsonb) RETURNS bytea
+CREATE OR REPLACE FUNCTION mnist_internal.data_sha256(data jsonb) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT sha256(convert_to(concat_ws(' ', string_agg(concat_ws(' ', coalesce(d.item->>'train', '-'),
         coalesce(d.item->>'validation', '-'), coalesce(d.item->>'test', '-')), ' ' ORDER BY d.place),
         data->'feedback'->>'sha256'), 'UTF8'))
-    FROM jsonb_array_elements(data->'datasets') WITH ORDINALITY AS d (item, place)
-$$;
-COMMENT ON FUNCTION mnist_hil_data_sha256(jsonb) IS 'one hash over the hashes in mnist_run.data; internal';
+    FROM jsonb_array_elements(data->'datasets') WITH ORDINALITY AS d (item, place);
+END;
+COMMENT ON FUNCTION mnist_internal.data_sha256(jsonb) IS 'one hash over the hashes in mnist_run.data; internal';
 
 ---------------------------------------------------------------- what was left out
 
-CREATE VIEW mnist_label_conflict AS
+CREATE OR REPLACE VIEW @extschema@.mnist_label_conflict AS
     SELECT d.pixels_sha256,
         d.prediction_ids,
         CASE WHEN count(*) FILTER (WHERE v.votes = v.most_votes) = 1
@@ -248,7 +239,7 @@ CREATE VIEW mnist_label_conflict AS
         d.held_out
     FROM (
         SELECT l.pixels_sha256, l.held_out, array_agg(l.prediction_id ORDER BY l.prediction_id) AS prediction_ids
-        FROM mnist_label l
+        FROM @extschema@.mnist_label l
         GROUP BY l.pixels_sha256, l.held_out
         HAVING count(*) > 1 OR bool_or(l.votes < l.annotators)) d
     CROSS JOIN LATERAL (
@@ -256,52 +247,52 @@ CREATE VIEW mnist_label_conflict AS
             max(count(*)) OVER () AS most_votes, count(*) OVER () AS labels
         FROM (
             SELECT DISTINCT ON (f.annotator) f.annotator, f.label
-            FROM mnist_feedback f
+            FROM @extschema@.mnist_feedback f
             WHERE f.prediction_id = ANY (d.prediction_ids)
             ORDER BY f.annotator, f.id DESC) w
         GROUP BY w.label) v
     WHERE v.labels > 1
     GROUP BY d.pixels_sha256, d.prediction_ids, d.held_out;
-COMMENT ON VIEW mnist_label_conflict IS
+COMMENT ON VIEW @extschema@.mnist_label_conflict IS
     'drawings on which annotators contradict each other: the majority labels them, a tie leaves them out';
-COMMENT ON COLUMN mnist_label_conflict.pixels_sha256 IS 'the drawing: SHA-256 of the image brought to MNIST''s form';
-COMMENT ON COLUMN mnist_label_conflict.prediction_ids IS 'the readings of it that have feedback';
-COMMENT ON COLUMN mnist_label_conflict.label IS 'the digit that most annotators say it shows; NULL in a tie: not trained on';
-COMMENT ON COLUMN mnist_label_conflict.votes IS 'each digit that somebody says it shows, and who';
-COMMENT ON COLUMN mnist_label_conflict.held_out IS 'never trained on, only judged by';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.pixels_sha256 IS 'the drawing: SHA-256 of the image brought to MNIST''s form';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.prediction_ids IS 'the readings of it that have feedback';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.label IS 'the digit that most annotators say it shows; NULL in a tie: not trained on';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.votes IS 'each digit that somebody says it shows, and who';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.held_out IS 'never trained on, only judged by';
 
-CREATE VIEW mnist_set_aside AS
+CREATE OR REPLACE VIEW @extschema@.mnist_set_aside AS
     SELECT f.prediction_id, f.id AS feedback_id, f.annotator, f.label, f.predicted_label, u.reason, u.weight,
         u.doubted_as, u.doubt, u.split, u.run_id
-    FROM mnist_run_feedback u
-    JOIN mnist_feedback f ON f.id = u.feedback_id
-    JOIN mnist_label l ON l.prediction_id = f.prediction_id
-    WHERE u.run_id = (SELECT max(r.id) FROM mnist_run r WHERE r.status = 'succeeded' AND r.reproduces IS NULL)
+    FROM @extschema@.mnist_run_feedback u
+    JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
+    JOIN @extschema@.mnist_label l ON l.prediction_id = f.prediction_id
+    WHERE u.run_id = (SELECT max(r.id) FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' AND r.reproduces IS NULL)
         AND u.weight < 1 AND u.reason <> 'superseded' AND NOT l.new;
-COMMENT ON VIEW mnist_set_aside IS
+COMMENT ON VIEW @extschema@.mnist_set_aside IS
     'feedback that the newest completed run did not count in full, and why, until somebody says more of the reading';
-COMMENT ON COLUMN mnist_set_aside.prediction_id IS 'the reading; mnist_correct by another annotator decides';
-COMMENT ON COLUMN mnist_set_aside.feedback_id IS 'the feedback';
-COMMENT ON COLUMN mnist_set_aside.annotator IS 'who said so';
-COMMENT ON COLUMN mnist_set_aside.label IS 'the digit that it shows, says the annotator';
-COMMENT ON COLUMN mnist_set_aside.predicted_label IS 'the digit that was read';
-COMMENT ON COLUMN mnist_set_aside.reason IS
+COMMENT ON COLUMN @extschema@.mnist_set_aside.prediction_id IS 'the reading; mnist_correct by another annotator decides';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.feedback_id IS 'the feedback';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.annotator IS 'who said so';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.label IS 'the digit that it shows, says the annotator';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.predicted_label IS 'the digit that was read';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.reason IS
     'tie, outvoted, share (the annotator had enough others) or doubted (contradicted with great confidence)';
-COMMENT ON COLUMN mnist_set_aside.weight IS 'how much it counted, 0 .. 1';
-COMMENT ON COLUMN mnist_set_aside.doubted_as IS 'the digit that a model read which had learnt from other feedback only';
-COMMENT ON COLUMN mnist_set_aside.doubt IS 'the probability that it gave that digit, 0 .. 1';
-COMMENT ON COLUMN mnist_set_aside.split IS 'train or held_out';
-COMMENT ON COLUMN mnist_set_aside.run_id IS 'the run';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.weight IS 'how much it counted, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.doubted_as IS 'the digit that a model read which had learnt from other feedback only';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.doubt IS 'the probability that it gave that digit, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.split IS 'train or held_out';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.run_id IS 'the run';
 
-CREATE VIEW mnist_dataset_conflict AS
+CREATE OR REPLACE VIEW @extschema@.mnist_dataset_conflict AS
     SELECT sha256(s.pixels) AS pixels_sha256,
         array_agg(format('%s, %s %s: %s', d.name, s.split, s.ordinal, s.label)
             ORDER BY s.dataset_id, s.split, s.ordinal) AS images
-    FROM mnist_sample s
-    JOIN mnist_dataset d ON d.id = s.dataset_id
+    FROM @extschema@.mnist_sample s
+    JOIN @extschema@.mnist_dataset d ON d.id = s.dataset_id
     GROUP BY sha256(s.pixels)
     HAVING count(DISTINCT s.label) > 1;
-COMMENT ON VIEW mnist_dataset_conflict IS
+COMMENT ON VIEW @extschema@.mnist_dataset_conflict IS
     'equal images of the data sets with different labels: runs leave them out; reads every image, so takes its time';
-COMMENT ON COLUMN mnist_dataset_conflict.pixels_sha256 IS 'SHA-256 of the pixels';
-COMMENT ON COLUMN mnist_dataset_conflict.images IS 'where they are, and their labels';
+COMMENT ON COLUMN @extschema@.mnist_dataset_conflict.pixels_sha256 IS 'SHA-256 of the pixels';
+COMMENT ON COLUMN @extschema@.mnist_dataset_conflict.images IS 'where they are, and their labels';

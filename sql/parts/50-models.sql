@@ -6,34 +6,34 @@
  * commits (20-reading.sql).
  */
 
-CREATE VIEW mnist_live AS
+CREATE OR REPLACE VIEW @extschema@.mnist_live AS
     SELECT d.version, m.architecture, d.id AS deployment_id, d.action, d.rollback_to, d.run_id, d.reason,
         d.deployed_by, d.deployed_at
-    FROM mnist_deployment d
-    JOIN mnist_model m USING (version)
+    FROM @extschema@.mnist_deployment d
+    JOIN @extschema@.mnist_model m USING (version)
     ORDER BY d.id DESC
     LIMIT 1;
-COMMENT ON VIEW mnist_live IS 'the model that answers, since when, by whom and why; one row';
-COMMENT ON COLUMN mnist_live.version IS 'the model';
-COMMENT ON COLUMN mnist_live.architecture IS 'its architecture';
-COMMENT ON COLUMN mnist_live.deployment_id IS 'the row of mnist_deployment that made it live';
-COMMENT ON COLUMN mnist_live.action IS 'install, activate, promote or rollback';
-COMMENT ON COLUMN mnist_live.rollback_to IS 'the row of mnist_deployment that mnist_rollback goes back to';
-COMMENT ON COLUMN mnist_live.run_id IS 'the run that promoted it';
-COMMENT ON COLUMN mnist_live.reason IS 'why it went live';
-COMMENT ON COLUMN mnist_live.deployed_by IS 'the role that made it live';
-COMMENT ON COLUMN mnist_live.deployed_at IS 'when it went live';
+COMMENT ON VIEW @extschema@.mnist_live IS 'the model that answers, since when, by whom and why; one row';
+COMMENT ON COLUMN @extschema@.mnist_live.version IS 'the model';
+COMMENT ON COLUMN @extschema@.mnist_live.architecture IS 'its architecture';
+COMMENT ON COLUMN @extschema@.mnist_live.deployment_id IS 'the row of mnist_deployment that made it live';
+COMMENT ON COLUMN @extschema@.mnist_live.action IS 'install, activate, promote or rollback';
+COMMENT ON COLUMN @extschema@.mnist_live.rollback_to IS 'the row of mnist_deployment that mnist_rollback goes back to';
+COMMENT ON COLUMN @extschema@.mnist_live.run_id IS 'the run that promoted it';
+COMMENT ON COLUMN @extschema@.mnist_live.reason IS 'why it went live';
+COMMENT ON COLUMN @extschema@.mnist_live.deployed_by IS 'the role that made it live';
+COMMENT ON COLUMN @extschema@.mnist_live.deployed_at IS 'when it went live';
 
-CREATE FUNCTION mnist_hil_deploy(
+CREATE OR REPLACE FUNCTION mnist_internal.deploy(
     new_version int, new_action text, new_rollback_to bigint, new_reason text, new_run_id bigint DEFAULT NULL)
     RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     pruned boolean;
 BEGIN
-    SELECT m.weights IS NULL INTO pruned FROM mnist_model m WHERE m.version = new_version;
+    SELECT m.weights IS NULL INTO pruned FROM @extschema@.mnist_model m WHERE m.version = new_version;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'undefined_object',
@@ -46,10 +46,10 @@ BEGIN
             MESSAGE = format('weights of model version %s were pruned', new_version),
             HINT = 'Choose a version whose weights in mnist_model are not NULL.';
     END IF;
-    PERFORM mnist_hil_load(new_version);
-    INSERT INTO mnist_deployment (version, action, rollback_to, run_id, reason, deployed_by)
-    VALUES (new_version, new_action, new_rollback_to, new_run_id, new_reason, mnist_hil_invoker());
-    PERFORM mnist_hil_drift_bind(new_version);
+    PERFORM mnist_internal.load(new_version);
+    INSERT INTO @extschema@.mnist_deployment (version, action, rollback_to, run_id, reason, deployed_by)
+    VALUES (new_version, new_action, new_rollback_to, new_run_id, new_reason, mnist_internal.invoker());
+    PERFORM mnist_internal.drift_bind(new_version);
     RETURN new_version;
 EXCEPTION
     WHEN unique_violation THEN
@@ -59,58 +59,61 @@ EXCEPTION
             HINT = 'Retry the transaction.';
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_deploy(int, text, bigint, text, bigint) IS
+COMMENT ON FUNCTION mnist_internal.deploy(int, text, bigint, text, bigint) IS
     'check a model''s weights and make it live; the caller holds the lock on mnist_deployment; internal';
 
-CREATE FUNCTION mnist_activate(version int, reason text DEFAULT NULL) RETURNS int
+CREATE OR REPLACE FUNCTION @extschema@.mnist_activate(version int, reason text DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    live mnist_live;
+    live @extschema@.mnist_live;
 BEGIN
     IF mnist_activate.version IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'null_value_not_allowed',
             MESSAGE = 'version must not be null';
     END IF;
-    LOCK TABLE mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
-    SELECT l.* INTO live FROM mnist_live l;
+    LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
+    SELECT l.* INTO live FROM @extschema@.mnist_live l;
     IF live.version = mnist_activate.version THEN
         RAISE NOTICE 'model version % is live already', live.version;
         RETURN live.version;
     END IF;
-    RETURN mnist_hil_deploy(mnist_activate.version, 'activate', live.deployment_id, mnist_activate.reason);
+    RETURN mnist_internal.deploy(mnist_activate.version, 'activate', live.deployment_id, mnist_activate.reason);
 END
 $$;
-COMMENT ON FUNCTION mnist_activate(int, text) IS
+COMMENT ON FUNCTION @extschema@.mnist_activate(int, text) IS
     'make a model version live, in every session from this transaction''s commit on; returns it';
 
-CREATE FUNCTION mnist_rollback(reason text DEFAULT NULL) RETURNS int
+CREATE OR REPLACE FUNCTION @extschema@.mnist_rollback(reason text DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    target mnist_deployment;
+    target @extschema@.mnist_deployment;
 BEGIN
-    LOCK TABLE mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
-    SELECT d.* INTO target FROM mnist_live l JOIN mnist_deployment d ON d.id = l.rollback_to;
+    LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
+    SELECT d.* INTO target FROM @extschema@.mnist_live l JOIN @extschema@.mnist_deployment d ON d.id = l.rollback_to;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = 'there is no earlier model to go back to',
             HINT = 'mnist_activate makes any version live.';
     END IF;
-    RETURN mnist_hil_deploy(target.version, 'rollback', target.rollback_to, mnist_rollback.reason);
+    RETURN mnist_internal.deploy(target.version, 'rollback', target.rollback_to, mnist_rollback.reason);
 END
 $$;
-COMMENT ON FUNCTION mnist_rollback(text) IS
+COMMENT ON FUNCTION @extschema@.mnist_rollback(text) IS
     'make the model live again that was live before this one, in every session from commit on; returns its version';
 
 ---------------------------------------------------------------- the bundled model is version 1
 
-INSERT INTO mnist_model (version, architecture, network, parameters, weights, weights_sha256)
+INSERT INTO @extschema@.mnist_model (version, architecture, network, parameters, weights, weights_sha256)
 SELECT 1, 'default', d.network, d.parameters, w.weights, sha256(w.weights)
-FROM mnist_hil_default_weights() AS w (weights), mnist_hil_describe(w.weights) AS d;
+FROM mnist_internal.default_weights() AS w (weights), mnist_internal.describe(w.weights) AS d
+WHERE NOT EXISTS (SELECT FROM @extschema@.mnist_model);
 
-INSERT INTO mnist_deployment (version, action, reason) VALUES (1, 'install', 'the bundled model');
+INSERT INTO @extschema@.mnist_deployment (version, action, reason)
+SELECT 1, 'install', 'the bundled model'
+WHERE NOT EXISTS (SELECT FROM @extschema@.mnist_deployment);

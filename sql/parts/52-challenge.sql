@@ -11,15 +11,15 @@
  * gathered at different shares, and so at different times, are not mixed.
  */
 
-CREATE SEQUENCE mnist_challenger_id_seq;
-CREATE TABLE mnist_challenger (
-    id             bigint PRIMARY KEY DEFAULT nextval('mnist_challenger_id_seq'),
+CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_challenger_id_seq;
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_challenger (
+    id             bigint PRIMARY KEY DEFAULT nextval('@extschema@.mnist_challenger_id_seq'),
     action         text NOT NULL CHECK (action IN ('challenge', 'promote', 'drop')),
-    version        int NOT NULL REFERENCES mnist_model,
+    version        int NOT NULL REFERENCES @extschema@.mnist_model,
     share          real CHECK (share > 0 AND share <= 1),
     shadow         boolean,
     ends           bigint UNIQUE CHECK (ends < id),                 -- of this table
-    deployment_id  bigint NOT NULL REFERENCES mnist_deployment,
+    deployment_id  bigint NOT NULL REFERENCES @extschema@.mnist_deployment,
     reason         text,
     decided_by     name NOT NULL DEFAULT session_user,
     decided_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -27,106 +27,106 @@ CREATE TABLE mnist_challenger (
         WHEN 'challenge' THEN share IS NOT NULL AND shadow IS NOT NULL AND ends IS NULL
         ELSE share IS NULL AND shadow IS NULL AND ends IS NOT NULL END)
 );
-ALTER SEQUENCE mnist_challenger_id_seq OWNED BY mnist_challenger.id;
+ALTER SEQUENCE @extschema@.mnist_challenger_id_seq OWNED BY @extschema@.mnist_challenger.id;
 
-COMMENT ON TABLE mnist_challenger IS 'challenges of the live model, and how they ended: who, when and why';
-COMMENT ON COLUMN mnist_challenger.id IS 'the challenge, or what ended it';
-COMMENT ON COLUMN mnist_challenger.action IS 'challenge (one begins), or promote or drop (one ends)';
-COMMENT ON COLUMN mnist_challenger.version IS 'the challenger';
-COMMENT ON COLUMN mnist_challenger.share IS 'the share of the readings that it takes part in, above 0, up to 1';
-COMMENT ON COLUMN mnist_challenger.shadow IS
+COMMENT ON TABLE @extschema@.mnist_challenger IS 'challenges of the live model, and how they ended: who, when and why';
+COMMENT ON COLUMN @extschema@.mnist_challenger.id IS 'the challenge, or what ended it';
+COMMENT ON COLUMN @extschema@.mnist_challenger.action IS 'challenge (one begins), or promote or drop (one ends)';
+COMMENT ON COLUMN @extschema@.mnist_challenger.version IS 'the challenger';
+COMMENT ON COLUMN @extschema@.mnist_challenger.share IS 'the share of the readings that it takes part in, above 0, up to 1';
+COMMENT ON COLUMN @extschema@.mnist_challenger.shadow IS
     'whether it only reads along and the live model answers; if not, it answers these readings';
-COMMENT ON COLUMN mnist_challenger.ends IS 'the row that began the challenge which this row ends';
-COMMENT ON COLUMN mnist_challenger.deployment_id IS 'the live model at that time: a switch to another ends the challenge';
-COMMENT ON COLUMN mnist_challenger.reason IS 'why, in the words of who decided';
-COMMENT ON COLUMN mnist_challenger.decided_by IS 'the role that decided';
-COMMENT ON COLUMN mnist_challenger.decided_at IS 'when; it takes effect at commit';
+COMMENT ON COLUMN @extschema@.mnist_challenger.ends IS 'the row that began the challenge which this row ends';
+COMMENT ON COLUMN @extschema@.mnist_challenger.deployment_id IS 'the live model at that time: a switch to another ends the challenge';
+COMMENT ON COLUMN @extschema@.mnist_challenger.reason IS 'why, in the words of who decided';
+COMMENT ON COLUMN @extschema@.mnist_challenger.decided_by IS 'the role that decided';
+COMMENT ON COLUMN @extschema@.mnist_challenger.decided_at IS 'when; it takes effect at commit';
 
-CREATE TRIGGER mnist_challenger_refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON mnist_challenger
-    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_refuse(
+CREATE OR REPLACE TRIGGER mnist_challenger_refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON @extschema@.mnist_challenger
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.refuse(
         'Use mnist_challenge, mnist_challenge_promote or mnist_challenge_drop.');
-CREATE TRIGGER mnist_challenger_changed
-    AFTER INSERT OR UPDATE OR DELETE ON mnist_challenger
-    FOR EACH ROW EXECUTE FUNCTION mnist_hil_deployment_changed();
-ALTER TABLE mnist_challenger ENABLE ALWAYS TRIGGER mnist_challenger_changed;
+CREATE OR REPLACE TRIGGER mnist_challenger_changed
+    AFTER INSERT OR UPDATE OR DELETE ON @extschema@.mnist_challenger
+    FOR EACH ROW EXECUTE FUNCTION mnist_internal.deployment_changed();
+ALTER TABLE @extschema@.mnist_challenger ENABLE ALWAYS TRIGGER mnist_challenger_changed;
 
 /*
  * A row is written with each reading, hence no foreign keys, which would take longer to check than the insert takes;
  * rows go with their readings by the trigger below.
  */
-CREATE TABLE mnist_shadow (
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_shadow (
     prediction_id  bigint PRIMARY KEY,                              -- of mnist_prediction
     challenge_id   bigint NOT NULL,                                 -- of mnist_challenger
     model_version  int NOT NULL,
     label          smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
     confidence     real NOT NULL
 );
-COMMENT ON TABLE mnist_shadow IS 'what a challenger made of readings that the live model answered';
-COMMENT ON COLUMN mnist_shadow.prediction_id IS 'the reading';
-COMMENT ON COLUMN mnist_shadow.challenge_id IS 'the challenge';
-COMMENT ON COLUMN mnist_shadow.model_version IS 'the challenger';
-COMMENT ON COLUMN mnist_shadow.label IS 'the digit that it read';
-COMMENT ON COLUMN mnist_shadow.confidence IS 'its probability of that digit, 0 .. 1';
+COMMENT ON TABLE @extschema@.mnist_shadow IS 'what a challenger made of readings that the live model answered';
+COMMENT ON COLUMN @extschema@.mnist_shadow.prediction_id IS 'the reading';
+COMMENT ON COLUMN @extschema@.mnist_shadow.challenge_id IS 'the challenge';
+COMMENT ON COLUMN @extschema@.mnist_shadow.model_version IS 'the challenger';
+COMMENT ON COLUMN @extschema@.mnist_shadow.label IS 'the digit that it read';
+COMMENT ON COLUMN @extschema@.mnist_shadow.confidence IS 'its probability of that digit, 0 .. 1';
 
-CREATE FUNCTION mnist_hil_prediction_erased() RETURNS trigger
+CREATE OR REPLACE FUNCTION mnist_internal.prediction_erased() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    DELETE FROM mnist_shadow s USING erased e WHERE s.prediction_id = e.id;
+    DELETE FROM @extschema@.mnist_shadow s USING erased e WHERE s.prediction_id = e.id;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_prediction_erased() IS 'trigger that deletes what belongs to deleted readings; internal';
+COMMENT ON FUNCTION mnist_internal.prediction_erased() IS 'trigger that deletes what belongs to deleted readings; internal';
 
-CREATE TRIGGER mnist_prediction_erased AFTER DELETE ON mnist_prediction
+CREATE OR REPLACE TRIGGER mnist_prediction_erased AFTER DELETE ON @extschema@.mnist_prediction
     REFERENCING OLD TABLE AS erased
-    FOR EACH STATEMENT EXECUTE FUNCTION mnist_hil_prediction_erased();
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.prediction_erased();
 
 ---------------------------------------------------------------- what is under way
 
-CREATE VIEW mnist_challenge_now AS
+CREATE OR REPLACE VIEW @extschema@.mnist_challenge_now AS
     SELECT c.id AS challenge_id, c.version, c.share, c.shadow, live.version AS live_version, live.deployment_id,
         c.reason, c.decided_by, c.decided_at
-    FROM mnist_live live
-    JOIN (SELECT n.* FROM mnist_challenger n ORDER BY n.id DESC LIMIT 1) c
+    FROM @extschema@.mnist_live live
+    JOIN (SELECT n.* FROM @extschema@.mnist_challenger n ORDER BY n.id DESC LIMIT 1) c
         ON c.deployment_id = live.deployment_id AND c.action = 'challenge';
-COMMENT ON VIEW mnist_challenge_now IS 'the challenge under way, one row; empty when there is none';
-COMMENT ON COLUMN mnist_challenge_now.challenge_id IS 'the row of mnist_challenger that began it';
-COMMENT ON COLUMN mnist_challenge_now.version IS 'the challenger';
-COMMENT ON COLUMN mnist_challenge_now.share IS 'the share of the readings that it takes part in';
-COMMENT ON COLUMN mnist_challenge_now.shadow IS 'whether it only reads along and the live model answers';
-COMMENT ON COLUMN mnist_challenge_now.live_version IS 'the live model';
-COMMENT ON COLUMN mnist_challenge_now.deployment_id IS 'the row of mnist_deployment that made it live';
-COMMENT ON COLUMN mnist_challenge_now.reason IS 'why the challenge began';
-COMMENT ON COLUMN mnist_challenge_now.decided_by IS 'the role that began it';
-COMMENT ON COLUMN mnist_challenge_now.decided_at IS 'when it began';
+COMMENT ON VIEW @extschema@.mnist_challenge_now IS 'the challenge under way, one row; empty when there is none';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.challenge_id IS 'the row of mnist_challenger that began it';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.version IS 'the challenger';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.share IS 'the share of the readings that it takes part in';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.shadow IS 'whether it only reads along and the live model answers';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.live_version IS 'the live model';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.deployment_id IS 'the row of mnist_deployment that made it live';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.reason IS 'why the challenge began';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.decided_by IS 'the role that began it';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.decided_at IS 'when it began';
 
-CREATE FUNCTION mnist_hil_readers(
+CREATE OR REPLACE FUNCTION mnist_internal.readers(
     OUT deployment_id bigint, OUT live_version int, OUT challenge_id bigint, OUT challenger int, OUT share real,
     OUT shadow boolean)
-    AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION mnist_hil_readers() IS
+    AS 'MODULE_PATHNAME', 'mnist_hil_readers' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION mnist_internal.readers() IS
     'which models read, as of now, whatever the transaction''s snapshot shows: what sessions go by; internal';
 
-CREATE FUNCTION mnist_hil_challenge_point(id bigint) RETURNS double precision
-    AS 'MODULE_PATHNAME' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
-COMMENT ON FUNCTION mnist_hil_challenge_point(bigint) IS
+CREATE OR REPLACE FUNCTION mnist_internal.challenge_point(id bigint) RETURNS double precision
+    AS 'MODULE_PATHNAME', 'mnist_hil_challenge_point' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mnist_internal.challenge_point(bigint) IS
     'where a reading falls, 0 to 1: a challenger takes part in those below its share; internal';
 
 ---------------------------------------------------------------- beginning and ending
 
-CREATE FUNCTION mnist_hil_lock_readers() RETURNS void
+CREATE OR REPLACE FUNCTION mnist_internal.lock_readers() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    LOCK TABLE mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (
-        SELECT FROM mnist_hil_readers() r
+        SELECT FROM mnist_internal.readers() r
         WHERE (r.deployment_id, coalesce(r.challenge_id, 0)) IS DISTINCT FROM (
             SELECT (l.deployment_id, coalesce(n.challenge_id, 0))
-            FROM mnist_live l LEFT JOIN mnist_challenge_now n ON true))
+            FROM @extschema@.mnist_live l LEFT JOIN @extschema@.mnist_challenge_now n ON true))
     THEN
         RAISE EXCEPTION USING
             ERRCODE = 'serialization_failure',
@@ -135,17 +135,17 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_lock_readers() IS
+COMMENT ON FUNCTION mnist_internal.lock_readers() IS
     'wait for whoever switches models or changes the challenge, and refuse a snapshot from before that; internal';
 
-CREATE FUNCTION mnist_challenge(version int, share real, shadow boolean DEFAULT false, reason text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION @extschema@.mnist_challenge(version int, share real, shadow boolean DEFAULT false, reason text DEFAULT NULL)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    live mnist_live;
-    under_way mnist_challenge_now;
+    live @extschema@.mnist_live;
+    under_way @extschema@.mnist_challenge_now;
     wanted_share real := CASE WHEN mnist_challenge.shadow THEN coalesce(mnist_challenge.share, 1)
         ELSE mnist_challenge.share END;
     challenge_id bigint;
@@ -166,9 +166,9 @@ BEGIN
             HINT = 'mnist_challenge_drop ends a challenge.';
     END IF;
 
-    PERFORM mnist_hil_lock_readers();
-    SELECT l.* INTO live FROM mnist_live l;
-    SELECT n.* INTO under_way FROM mnist_challenge_now n;
+    PERFORM mnist_internal.lock_readers();
+    SELECT l.* INTO live FROM @extschema@.mnist_live l;
+    SELECT n.* INTO under_way FROM @extschema@.mnist_challenge_now n;
     IF mnist_challenge.version = live.version THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
@@ -182,26 +182,26 @@ BEGIN
         RAISE NOTICE 'this challenge by model version % is under way already', under_way.version;
         RETURN under_way.challenge_id;
     END IF;
-    PERFORM mnist_hil_load(mnist_challenge.version);
-    INSERT INTO mnist_challenger (action, version, share, shadow, deployment_id, reason, decided_by)
+    PERFORM mnist_internal.load(mnist_challenge.version);
+    INSERT INTO @extschema@.mnist_challenger (action, version, share, shadow, deployment_id, reason, decided_by)
     VALUES ('challenge', mnist_challenge.version, wanted_share, mnist_challenge.shadow, live.deployment_id,
-        mnist_challenge.reason, mnist_hil_invoker())
+        mnist_challenge.reason, mnist_internal.invoker())
     RETURNING id INTO challenge_id;
     RETURN challenge_id;
 END
 $$;
-COMMENT ON FUNCTION mnist_challenge(int, real, boolean, text) IS
+COMMENT ON FUNCTION @extschema@.mnist_challenge(int, real, boolean, text) IS
     'give a model version a share of the readings that mnist_predict stores, to answer them, or (shadow) to read them along; from commit on; ends the challenge before it; returns the id of the challenge';
 
-CREATE FUNCTION mnist_hil_end_challenge(new_action text, new_reason text) RETURNS mnist_challenge_now
+CREATE OR REPLACE FUNCTION mnist_internal.end_challenge(new_action text, new_reason text) RETURNS @extschema@.mnist_challenge_now
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    ended mnist_challenge_now;
+    ended @extschema@.mnist_challenge_now;
 BEGIN
-    PERFORM mnist_hil_lock_readers();
-    SELECT n.* INTO ended FROM mnist_challenge_now n;
+    PERFORM mnist_internal.lock_readers();
+    SELECT n.* INTO ended FROM @extschema@.mnist_challenge_now n;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
@@ -209,52 +209,52 @@ BEGIN
             DETAIL = 'There was none, or it has ended; switching the live model ends it, too.',
             HINT = 'mnist_challenge_result lists those that were; mnist_challenge begins one.';
     END IF;
-    INSERT INTO mnist_challenger (action, version, ends, deployment_id, reason, decided_by)
-    VALUES (new_action, ended.version, ended.challenge_id, ended.deployment_id, new_reason, mnist_hil_invoker());
+    INSERT INTO @extschema@.mnist_challenger (action, version, ends, deployment_id, reason, decided_by)
+    VALUES (new_action, ended.version, ended.challenge_id, ended.deployment_id, new_reason, mnist_internal.invoker());
     RETURN ended;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_end_challenge(text, text) IS 'end the challenge under way; returns it as it was; internal';
+COMMENT ON FUNCTION mnist_internal.end_challenge(text, text) IS 'end the challenge under way; returns it as it was; internal';
 
-CREATE FUNCTION mnist_challenge_promote(reason text DEFAULT NULL) RETURNS int
+CREATE OR REPLACE FUNCTION @extschema@.mnist_challenge_promote(reason text DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    ended mnist_challenge_now := mnist_hil_end_challenge('promote', mnist_challenge_promote.reason);
+    ended @extschema@.mnist_challenge_now := mnist_internal.end_challenge('promote', mnist_challenge_promote.reason);
 BEGIN
-    RETURN mnist_hil_deploy(ended.version, 'promote', ended.deployment_id,
+    RETURN mnist_internal.deploy(ended.version, 'promote', ended.deployment_id,
         format('challenge %s%s', ended.challenge_id, ': ' || mnist_challenge_promote.reason));
 END
 $$;
-COMMENT ON FUNCTION mnist_challenge_promote(text) IS
+COMMENT ON FUNCTION @extschema@.mnist_challenge_promote(text) IS
     'end the challenge under way and make its challenger live, in every session from commit on; returns its version';
 
-CREATE FUNCTION mnist_challenge_drop(reason text DEFAULT NULL) RETURNS int
+CREATE OR REPLACE FUNCTION @extschema@.mnist_challenge_drop(reason text DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    ended mnist_challenge_now := mnist_hil_end_challenge('drop', mnist_challenge_drop.reason);
+    ended @extschema@.mnist_challenge_now := mnist_internal.end_challenge('drop', mnist_challenge_drop.reason);
 BEGIN
     RETURN ended.version;
 END
 $$;
-COMMENT ON FUNCTION mnist_challenge_drop(text) IS
+COMMENT ON FUNCTION @extschema@.mnist_challenge_drop(text) IS
     'end the challenge under way; the live model goes on alone; returns the version of the challenger';
 
 ---------------------------------------------------------------- events
 
-CREATE FUNCTION mnist_hil_challenge_noted() RETURNS trigger
+CREATE OR REPLACE FUNCTION mnist_internal.challenge_noted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- A restore adds rows with ids that the sequence has not given out yet; their events come from the dump.
-    IF (SELECT NOT s.is_called OR NEW.id > s.last_value FROM mnist_challenger_id_seq s) THEN
+    IF (SELECT NOT s.is_called OR NEW.id > s.last_value FROM @extschema@.mnist_challenger_id_seq s) THEN
         RETURN NULL;
     END IF;
-    PERFORM mnist_hil_event(
+    PERFORM mnist_internal.event(
         CASE NEW.action WHEN 'challenge' THEN 'challenge_began' ELSE 'challenge_dropped' END,
         CASE NEW.action
             WHEN 'challenge' THEN format('model version %s takes part in %s %% of the readings%s%s', NEW.version,
@@ -266,28 +266,28 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_challenge_noted() IS 'trigger that notes a challenge that begins or is dropped; internal';
+COMMENT ON FUNCTION mnist_internal.challenge_noted() IS 'trigger that notes a challenge that begins or is dropped; internal';
 
 -- A promotion is a switch, and noted as one.
-CREATE TRIGGER mnist_challenger_noted AFTER INSERT ON mnist_challenger
+CREATE OR REPLACE TRIGGER mnist_challenger_noted AFTER INSERT ON @extschema@.mnist_challenger
     FOR EACH ROW WHEN (NEW.action <> 'promote')
-    EXECUTE FUNCTION mnist_hil_challenge_noted();
+    EXECUTE FUNCTION mnist_internal.challenge_noted();
 
-CREATE FUNCTION mnist_hil_challenge_overtaken() RETURNS trigger
+CREATE OR REPLACE FUNCTION mnist_internal.challenge_overtaken() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    challenge mnist_challenger;
+    challenge @extschema@.mnist_challenger;
 BEGIN
-    IF NEW.id > (SELECT s.last_value FROM mnist_deployment_id_seq s) THEN
+    IF NEW.id > (SELECT s.last_value FROM @extschema@.mnist_deployment_id_seq s) THEN
         RETURN NULL;
     END IF;
-    SELECT c.* INTO challenge FROM mnist_challenger c ORDER BY c.id DESC LIMIT 1;
+    SELECT c.* INTO challenge FROM @extschema@.mnist_challenger c ORDER BY c.id DESC LIMIT 1;
     IF challenge.action = 'challenge'
-        AND challenge.deployment_id = (SELECT max(d.id) FROM mnist_deployment d WHERE d.id < NEW.id)
+        AND challenge.deployment_id = (SELECT max(d.id) FROM @extschema@.mnist_deployment d WHERE d.id < NEW.id)
     THEN
-        PERFORM mnist_hil_event('challenge_ended', format(
+        PERFORM mnist_internal.event('challenge_ended', format(
                 'challenge by model version %s ended, as the live model was switched to version %s',
                 challenge.version, NEW.version),
             jsonb_build_object('model_version', challenge.version, 'challenge_id', challenge.id,
@@ -296,44 +296,41 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_challenge_overtaken() IS
+COMMENT ON FUNCTION mnist_internal.challenge_overtaken() IS
     'trigger that notes a challenge that ends because the live model is switched; internal';
 
-CREATE TRIGGER mnist_deployment_ends_challenge AFTER INSERT ON mnist_deployment
-    FOR EACH ROW EXECUTE FUNCTION mnist_hil_challenge_overtaken();
+CREATE OR REPLACE TRIGGER mnist_deployment_ends_challenge AFTER INSERT ON @extschema@.mnist_deployment
+    FOR EACH ROW EXECUTE FUNCTION mnist_internal.challenge_overtaken();
 
 ---------------------------------------------------------------- comparing
 
-CREATE FUNCTION mnist_hil_wilson(successes bigint, trials bigint, OUT low float8, OUT high float8)
+CREATE OR REPLACE FUNCTION mnist_internal.wilson(successes bigint, trials bigint, OUT low float8, OUT high float8)
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT greatest(0, (p + zz / (2 * n) - half) / (1 + zz / n)), least(1, (p + zz / (2 * n) + half) / (1 + zz / n))
     FROM (SELECT trials::float8 AS n, successes::float8 / trials AS p, 1.959963984540054::float8 ^ 2 AS zz) v,
         LATERAL (SELECT sqrt(zz * p * (1 - p) / n + zz ^ 2 / (4 * n ^ 2)) AS half) h
-    WHERE trials > 0
-$$;
-COMMENT ON FUNCTION mnist_hil_wilson(bigint, bigint) IS
+    WHERE trials > 0;
+END;
+COMMENT ON FUNCTION mnist_internal.wilson(bigint, bigint) IS
     '95 % score interval of a share (Wilson 1927); nulls without trials; internal';
 
-CREATE FUNCTION mnist_hil_newcombe(
+CREATE OR REPLACE FUNCTION mnist_internal.newcombe(
     successes1 bigint, trials1 bigint, successes2 bigint, trials2 bigint, OUT low float8, OUT high float8)
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT p1 - p2 - sqrt((p1 - w1.low) ^ 2 + (w2.high - p2) ^ 2), p1 - p2 + sqrt((w1.high - p1) ^ 2 + (p2 - w2.low) ^ 2)
     FROM (SELECT successes1::float8 / nullif(trials1, 0) AS p1, successes2::float8 / nullif(trials2, 0) AS p2) p,
-        mnist_hil_wilson(successes1, trials1) AS w1,
-        mnist_hil_wilson(successes2, trials2) AS w2
-$$;
-COMMENT ON FUNCTION mnist_hil_newcombe(bigint, bigint, bigint, bigint) IS
+        mnist_internal.wilson(successes1, trials1) AS w1,
+        mnist_internal.wilson(successes2, trials2) AS w2;
+END;
+COMMENT ON FUNCTION mnist_internal.newcombe(bigint, bigint, bigint, bigint) IS
     '95 % interval of the difference of two shares, the first minus the second (Newcombe 1998, Stat. Med. 17:873, method 10); nulls without trials; internal';
 
-CREATE FUNCTION mnist_hil_newcombe_paired(
+CREATE OR REPLACE FUNCTION mnist_internal.newcombe_paired(
     in_both bigint, in_first bigint, in_second bigint, in_neither bigint, OUT low float8, OUT high float8)
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT p1 - p2 - sqrt((p1 - w1.low) ^ 2 - 2 * phi * (p1 - w1.low) * (w2.high - p2) + (w2.high - p2) ^ 2),
         p1 - p2 + sqrt((w1.high - p1) ^ 2 - 2 * phi * (w1.high - p1) * (p2 - w2.low) + (p2 - w2.low) ^ 2)
     FROM (
@@ -344,16 +341,15 @@ AS $$
                 CASE WHEN margins = 0 THEN 0
                     WHEN cross_difference > 0 THEN greatest(cross_difference - n / 2.0, 0) / margins
                     ELSE cross_difference / margins END AS phi) p,
-        mnist_hil_wilson(in_both + in_first, n) AS w1,
-        mnist_hil_wilson(in_both + in_second, n) AS w2
-$$;
-COMMENT ON FUNCTION mnist_hil_newcombe_paired(bigint, bigint, bigint, bigint) IS
+        mnist_internal.wilson(in_both + in_first, n) AS w1,
+        mnist_internal.wilson(in_both + in_second, n) AS w2;
+END;
+COMMENT ON FUNCTION mnist_internal.newcombe_paired(bigint, bigint, bigint, bigint) IS
     '95 % interval of the difference of two shares of the same trials, the first minus the second (Newcombe 1998, Stat. Med. 17:2635, method 10); the trials in which both, only one, or neither succeeded; nulls without trials; internal';
 
-CREATE FUNCTION mnist_hil_mcnemar(only1 bigint, only2 bigint, OUT exact float8, OUT mid_p float8)
+CREATE OR REPLACE FUNCTION mnist_internal.mcnemar(only1 bigint, only2 bigint, OUT exact float8, OUT mid_p float8)
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     -- The binomial probabilities of 0 .. min successes of n at one half, by their logarithms; exp(-700) is next to
     -- nothing, and exp of much less is an error.
     SELECT least(1, 2 * sum(p.p)), least(1, 2 * sum(p.p) - max(p.p) FILTER (WHERE p.k = least(only1, only2)))
@@ -362,9 +358,9 @@ AS $$
         FROM (
             SELECT k, sum(CASE k WHEN 0 THEN 0 ELSE ln((only1 + only2 - k + 1)::float8 / k) END) OVER (ORDER BY k)
                 - (only1 + only2) * ln(2::float8) AS log
-            FROM generate_series(0, least(only1, only2)) AS k) l) p
-$$;
-COMMENT ON FUNCTION mnist_hil_mcnemar(bigint, bigint) IS
+            FROM generate_series(0, least(only1, only2)) AS k) l) p;
+END;
+COMMENT ON FUNCTION mnist_internal.mcnemar(bigint, bigint) IS
     'two-sided p-values of the difference of two shares of the same trials, from those in which only one succeeded: exact (McNemar) and mid-p (Fagerland et al. 2013); internal';
 
 /*
@@ -372,7 +368,7 @@ COMMENT ON FUNCTION mnist_hil_mcnemar(bigint, bigint) IS
  * read in the shadow from mnist_shadow by way of mnist_feedback, so that 1,000,000 shadows need not be looked at.  Of a
  * challenge in the shadow those readings count that both models have read.
  */
-CREATE VIEW mnist_challenge_result AS
+CREATE OR REPLACE VIEW @extschema@.mnist_challenge_result AS
     SELECT c.id AS challenge_id,
         c.version,
         d.version AS live_version,
@@ -415,14 +411,14 @@ CREATE VIEW mnist_challenge_result AS
         coalesce(e.reason, CASE WHEN next.id IS NOT NULL THEN next.reason ELSE switch.reason END) AS end_reason,
         coalesce(e.decided_by, next.decided_by, switch.deployed_by) AS ended_by,
         coalesce(e.decided_at, next.decided_at, switch.deployed_at) AS ended_at
-    FROM mnist_challenger c
-    JOIN mnist_deployment d ON d.id = c.deployment_id
-    LEFT JOIN mnist_challenger e ON e.ends = c.id
+    FROM @extschema@.mnist_challenger c
+    JOIN @extschema@.mnist_deployment d ON d.id = c.deployment_id
+    LEFT JOIN @extschema@.mnist_challenger e ON e.ends = c.id
     LEFT JOIN LATERAL (
-        SELECT n.* FROM mnist_challenger n WHERE n.id > c.id ORDER BY n.id LIMIT 1) next
+        SELECT n.* FROM @extschema@.mnist_challenger n WHERE n.id > c.id ORDER BY n.id LIMIT 1) next
         ON next.action = 'challenge' AND next.deployment_id = c.deployment_id
     LEFT JOIN LATERAL (
-        SELECT n.* FROM mnist_deployment n WHERE n.id > c.deployment_id ORDER BY n.id LIMIT 1) switch ON true
+        SELECT n.* FROM @extschema@.mnist_deployment n WHERE n.id > c.deployment_id ORDER BY n.id LIMIT 1) switch ON true
     LEFT JOIN (
         SELECT r.challenge_id,
             sum(r.n) FILTER (WHERE r.live IS NOT NULL)::bigint AS live_labels,
@@ -442,64 +438,64 @@ CREATE VIEW mnist_challenge_result AS
             FROM (
                 SELECT l.challenge_id, l.model_version, l.predicted_label = l.label AS answer,
                     l.challenger_label = l.label AS challenger, count(*) AS n
-                FROM mnist_label l
+                FROM @extschema@.mnist_label l
                 WHERE l.label IS NOT NULL AND l.challenge_id IS NOT NULL
                 GROUP BY 1, 2, 3, 4) g
-            JOIN mnist_challenger a ON a.id = g.challenge_id) r
+            JOIN @extschema@.mnist_challenger a ON a.id = g.challenge_id) r
         GROUP BY r.challenge_id) k ON k.challenge_id = c.id
-    CROSS JOIN LATERAL mnist_hil_wilson(k.live_right, k.live_labels) AS live
-    CROSS JOIN LATERAL mnist_hil_wilson(k.challenger_right, k.challenger_labels) AS challenger
-    CROSS JOIN LATERAL mnist_hil_newcombe(
+    CROSS JOIN LATERAL mnist_internal.wilson(k.live_right, k.live_labels) AS live
+    CROSS JOIN LATERAL mnist_internal.wilson(k.challenger_right, k.challenger_labels) AS challenger
+    CROSS JOIN LATERAL mnist_internal.newcombe(
         CASE WHEN NOT c.shadow THEN k.challenger_right END, k.challenger_labels, k.live_right, k.live_labels) AS unpaired
-    CROSS JOIN LATERAL mnist_hil_newcombe_paired(
+    CROSS JOIN LATERAL mnist_internal.newcombe_paired(
         CASE WHEN c.shadow THEN k.both_right END, k.only_challenger_right, k.only_live_right, k.both_wrong) AS paired
-    CROSS JOIN LATERAL mnist_hil_mcnemar(
+    CROSS JOIN LATERAL mnist_internal.mcnemar(
         CASE WHEN c.shadow THEN k.only_live_right END, k.only_challenger_right) AS mcnemar
     LEFT JOIN LATERAL (
         SELECT f.challenger::float8 / nullif(f.challenger + f.live, 0) AS share, (1 - c.share::float8) / c.share AS odds,
             w.low, w.high
         FROM (SELECT k.challenger_labels - k.challenger_right AS challenger, k.live_labels - k.live_right AS live) f,
-            mnist_hil_wilson(f.challenger, f.challenger + f.live) AS w) errors ON NOT c.shadow
+            mnist_internal.wilson(f.challenger, f.challenger + f.live) AS w) errors ON NOT c.shadow
     WHERE c.action = 'challenge';
-COMMENT ON VIEW mnist_challenge_result IS
+COMMENT ON VIEW @extschema@.mnist_challenge_result IS
     'every challenge, what became of it, and how challenger and live model compare by what people said of their readings; intervals are of 95 %';
-COMMENT ON COLUMN mnist_challenge_result.challenge_id IS 'the row of mnist_challenger that began it';
-COMMENT ON COLUMN mnist_challenge_result.version IS 'the challenger';
-COMMENT ON COLUMN mnist_challenge_result.live_version IS 'the live model that it challenged';
-COMMENT ON COLUMN mnist_challenge_result.share IS 'the share of the readings that the challenger took part in';
-COMMENT ON COLUMN mnist_challenge_result.shadow IS 'whether it only read along; if not, it answered these readings';
-COMMENT ON COLUMN mnist_challenge_result.outcome IS
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenge_id IS 'the row of mnist_challenger that began it';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.version IS 'the challenger';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_version IS 'the live model that it challenged';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.share IS 'the share of the readings that the challenger took part in';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.shadow IS 'whether it only read along; if not, it answered these readings';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.outcome IS
     'under way; promoted (the challenger went live), dropped, replaced (by another challenge), or overtaken (by a switch to another model)';
-COMMENT ON COLUMN mnist_challenge_result.live_labels IS 'labelled readings of the live model';
-COMMENT ON COLUMN mnist_challenge_result.live_right IS 'of these, those read as people say';
-COMMENT ON COLUMN mnist_challenge_result.live_accuracy IS 'their share, 0 .. 1';
-COMMENT ON COLUMN mnist_challenge_result.live_low IS 'lower end of that share''s interval (Wilson)';
-COMMENT ON COLUMN mnist_challenge_result.live_high IS 'upper end of that share''s interval';
-COMMENT ON COLUMN mnist_challenge_result.challenger_labels IS
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_labels IS 'labelled readings of the live model';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_right IS 'of these, those read as people say';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_accuracy IS 'their share, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_low IS 'lower end of that share''s interval (Wilson)';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_high IS 'upper end of that share''s interval';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_labels IS
     'labelled readings of the challenger; in the shadow the same ones as the live model''s';
-COMMENT ON COLUMN mnist_challenge_result.challenger_right IS 'of these, those read as people say';
-COMMENT ON COLUMN mnist_challenge_result.challenger_accuracy IS 'their share, 0 .. 1';
-COMMENT ON COLUMN mnist_challenge_result.challenger_low IS 'lower end of that share''s interval (Wilson)';
-COMMENT ON COLUMN mnist_challenge_result.challenger_high IS 'upper end of that share''s interval';
-COMMENT ON COLUMN mnist_challenge_result.difference IS 'the challenger''s share right minus the live model''s';
-COMMENT ON COLUMN mnist_challenge_result.difference_low IS
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_right IS 'of these, those read as people say';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_accuracy IS 'their share, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_low IS 'lower end of that share''s interval (Wilson)';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_high IS 'upper end of that share''s interval';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.difference IS 'the challenger''s share right minus the live model''s';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.difference_low IS
     'lower end of the difference''s interval (Newcombe, method 10; in the shadow that for paired shares)';
-COMMENT ON COLUMN mnist_challenge_result.difference_high IS 'upper end of the difference''s interval';
-COMMENT ON COLUMN mnist_challenge_result.finding IS
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.difference_high IS 'upper end of the difference''s interval';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.finding IS
     'challenger better, live model better, or undecided where the difference''s interval holds zero';
-COMMENT ON COLUMN mnist_challenge_result.only_live_right IS
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.only_live_right IS
     'in the shadow: labelled readings that the live model read right and the challenger wrong';
-COMMENT ON COLUMN mnist_challenge_result.only_challenger_right IS
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.only_challenger_right IS
     'in the shadow: labelled readings that the challenger read right and the live model wrong';
-COMMENT ON COLUMN mnist_challenge_result.mcnemar_exact IS 'in the shadow: p-value of McNemar''s exact test of the two counts before';
-COMMENT ON COLUMN mnist_challenge_result.mcnemar_mid_p IS 'in the shadow: its mid-p-value, less cautious';
-COMMENT ON COLUMN mnist_challenge_result.error_ratio IS
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.mcnemar_exact IS 'in the shadow: p-value of McNemar''s exact test of the two counts before';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.mcnemar_mid_p IS 'in the shadow: its mid-p-value, less cautious';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio IS
     'A/B: how many readings of the challenger were found wrong for one of the live model, had both read equally many; holds also where people only correct what is wrong';
-COMMENT ON COLUMN mnist_challenge_result.error_ratio_low IS 'lower end of that ratio''s interval';
-COMMENT ON COLUMN mnist_challenge_result.error_ratio_high IS 'upper end of that ratio''s interval; NULL: none';
-COMMENT ON COLUMN mnist_challenge_result.reason IS 'why it began';
-COMMENT ON COLUMN mnist_challenge_result.began_by IS 'the role that began it';
-COMMENT ON COLUMN mnist_challenge_result.began_at IS 'when it began';
-COMMENT ON COLUMN mnist_challenge_result.end_reason IS 'why it ended, or why what replaced or overtook it was begun';
-COMMENT ON COLUMN mnist_challenge_result.ended_by IS 'the role that ended it';
-COMMENT ON COLUMN mnist_challenge_result.ended_at IS 'when it ended';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio_low IS 'lower end of that ratio''s interval';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio_high IS 'upper end of that ratio''s interval; NULL: none';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.reason IS 'why it began';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.began_by IS 'the role that began it';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.began_at IS 'when it began';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.end_reason IS 'why it ended, or why what replaced or overtook it was begun';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.ended_by IS 'the role that ended it';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.ended_at IS 'when it ended';

@@ -2,22 +2,22 @@
  * Models from and for other programs.
  */
 
-CREATE FUNCTION mnist_export(version int, format text DEFAULT 'onnx') RETURNS bytea
+CREATE OR REPLACE FUNCTION @extschema@.mnist_export(version int, format text DEFAULT 'onnx') RETURNS bytea
     LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'mnist_export';
-COMMENT ON FUNCTION mnist_export(int, text) IS
+COMMENT ON FUNCTION @extschema@.mnist_export(int, text) IS
     'a model as a file for other programs: onnx, or safetensors, which mnist_import reads';
 
-CREATE FUNCTION mnist_hil_read_safetensors(
+CREATE OR REPLACE FUNCTION mnist_internal.read_safetensors(
     file bytea, INOUT architecture text, OUT weights bytea)
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'mnist_hil_read_safetensors';
-COMMENT ON FUNCTION mnist_hil_read_safetensors(bytea, text) IS
+COMMENT ON FUNCTION mnist_internal.read_safetensors(bytea, text) IS
     'check a safetensors file; the architecture''s name, and the weights as mnist_model has them; internal';
 
-CREATE FUNCTION mnist_import(weights bytea, architecture text) RETURNS int
+CREATE OR REPLACE FUNCTION @extschema@.mnist_import(weights bytea, architecture text) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     model record;
@@ -31,16 +31,16 @@ BEGIN
     END IF;
     SELECT f.architecture, f.weights, d.network, d.parameters
     INTO STRICT model
-    FROM mnist_hil_read_safetensors(mnist_import.weights, mnist_import.architecture) AS f,
-        mnist_hil_describe(f.weights) AS d;
+    FROM mnist_internal.read_safetensors(mnist_import.weights, mnist_import.architecture) AS f,
+        mnist_internal.describe(f.weights) AS d;
 
     -- A training run takes both, in this order; so may the activation that follows.
-    LOCK TABLE mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
-    LOCK TABLE mnist_model IN SHARE ROW EXCLUSIVE MODE;
-    INSERT INTO mnist_model (version, architecture, network, parameters, weights, weights_sha256, created_by)
+    LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE @extschema@.mnist_model IN SHARE ROW EXCLUSIVE MODE;
+    INSERT INTO @extschema@.mnist_model (version, architecture, network, parameters, weights, weights_sha256, created_by)
     SELECT max(m.version) + 1, model.architecture, model.network, model.parameters, model.weights,
-        sha256(model.weights), mnist_hil_invoker()
-    FROM mnist_model m
+        sha256(model.weights), mnist_internal.invoker()
+    FROM @extschema@.mnist_model m
     RETURNING version INTO new_version;
     RETURN new_version;
 EXCEPTION
@@ -51,5 +51,5 @@ EXCEPTION
             HINT = 'Retry the transaction.';
 END
 $$;
-COMMENT ON FUNCTION mnist_import(bytea, text) IS
+COMMENT ON FUNCTION @extschema@.mnist_import(bytea, text) IS
     'add a model from a safetensors file, as mnist_export gives it, of an architecture named or described; returns its version, which is not live';

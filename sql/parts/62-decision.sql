@@ -5,23 +5,23 @@
  * ids or times: rows commit in any order.  What a run has used counts no more, whatever became of its model.
  */
 
-CREATE FUNCTION mnist_hil_settings(
+CREATE OR REPLACE FUNCTION mnist_internal.settings(
     OUT fail_threshold int, OUT min_new_labels int, OUT accuracy_floor float8, OUT drift_threshold float8,
     OUT retry_delay interval, OUT retries int, OUT keep_models int, OUT retention interval)
     LANGUAGE c STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'mnist_hil_settings';
-COMMENT ON FUNCTION mnist_hil_settings() IS
+COMMENT ON FUNCTION mnist_internal.settings() IS
     'the settings that the loop goes by, as of now; internal, but open to readers of views';
 
 -- Each condition is a branch of its own, so that asking for one does not work out the others.
-CREATE VIEW mnist_retrain_decision AS
+CREATE OR REPLACE VIEW @extschema@.mnist_retrain_decision AS
     SELECT 'new_labels'::text AS condition,
         n.value,
         s.min_new_labels::float8 AS threshold,
         n.value >= s.min_new_labels AS met,
         format('%s new labels, %s are enough', n.value, s.min_new_labels) AS explanation
-    FROM mnist_hil_settings() s
-    CROSS JOIN (SELECT count(*)::float8 AS value FROM mnist_label l WHERE l.new AND l.label IS NOT NULL) n
+    FROM mnist_internal.settings() s
+    CROSS JOIN (SELECT count(*)::float8 AS value FROM @extschema@.mnist_label l WHERE l.new AND l.label IS NOT NULL) n
 UNION ALL
     SELECT 'failures',
         f.value,
@@ -30,13 +30,13 @@ UNION ALL
         CASE WHEN f.value > 0
             THEN format('new failures, %s of a digit are enough: %s', s.fail_threshold, f.digits)
             ELSE 'no new failures' END
-    FROM mnist_hil_settings() s
+    FROM mnist_internal.settings() s
     CROSS JOIN (
         SELECT coalesce(max(d.failures), 0)::float8 AS value,
             string_agg(format('%s of digit %s', d.failures, d.label), ', ' ORDER BY d.failures DESC, d.label) AS digits
         FROM (
             SELECT l.label, count(*) AS failures
-            FROM mnist_label l
+            FROM @extschema@.mnist_label l
             WHERE l.new AND l.label <> l.predicted_label
             GROUP BY l.label) d) f
 UNION ALL
@@ -54,8 +54,8 @@ UNION ALL
                         THEN format(', in %s looks in a row; this was one of %s', d.breaches_needed, d.breaches)
                     ELSE format(', but not before %s, because of the last run', d.cooling_until::timestamp(0)) END
         END
-    FROM mnist_hil_settings() s
-    LEFT JOIN mnist_drift_share d ON true
+    FROM mnist_internal.settings() s
+    LEFT JOIN @extschema@.mnist_drift_share d ON true
 UNION ALL
     SELECT 'accuracy',
         a.value,
@@ -66,42 +66,42 @@ UNION ALL
                 CASE WHEN s.accuracy_floor > 0
                     THEN format(', less than %s %% is a reason', round((100 * s.accuracy_floor)::numeric, 1)) END)
             ELSE format('%s recent new labels, too few of %s to tell the accuracy', a.labels, s.min_new_labels) END
-    FROM mnist_hil_settings() s
+    FROM mnist_internal.settings() s
     CROSS JOIN LATERAL (
         SELECT count(*) AS labels,
             CASE WHEN count(*) >= s.min_new_labels THEN avg((r.label = r.predicted_label)::int)::float8 END AS value
         FROM (
             SELECT l.label, l.predicted_label, l.model_version
-            FROM mnist_label l
+            FROM @extschema@.mnist_label l
             WHERE l.new AND l.label IS NOT NULL
             ORDER BY l.prediction_id DESC
             LIMIT greatest(200, s.min_new_labels)) r
-        WHERE r.model_version = (SELECT m.version FROM mnist_live m)) a;
-COMMENT ON VIEW mnist_retrain_decision IS
+        WHERE r.model_version = (SELECT m.version FROM @extschema@.mnist_live m)) a;
+COMMENT ON VIEW @extschema@.mnist_retrain_decision IS
     'the conditions that mnist_check goes by: train if new_labels and failures are met, or drift, or accuracy; four rows';
-COMMENT ON COLUMN mnist_retrain_decision.condition IS
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.condition IS
     'new_labels: labelled readings that no completed run has used; failures: those of them that the model misread, of the digit that has most; drift: share of drifted features; accuracy: share right of the newest labelled readings by the live model that no completed run has used, 200 or min_new_labels of them';
-COMMENT ON COLUMN mnist_retrain_decision.value IS 'what it is; NULL: not known, or too few to tell';
-COMMENT ON COLUMN mnist_retrain_decision.threshold IS
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.value IS 'what it is; NULL: not known, or too few to tell';
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.threshold IS
     'what it is held against: reached by new labels and failures, exceeded by drift, fallen short of by accuracy; NULL: off';
-COMMENT ON COLUMN mnist_retrain_decision.met IS 'whether the condition holds';
-COMMENT ON COLUMN mnist_retrain_decision.explanation IS 'the same in words';
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.met IS 'whether the condition holds';
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.explanation IS 'the same in words';
 
 /*
  * The first two conditions together, without counting further than the thresholds: a check with nothing to do must be
  * cheap however many labels there are.  The indexes are small, or hold what is sought at once; the planner, which may
  * not know that yet, is not asked.
  */
-CREATE FUNCTION mnist_hil_enough_failures(min_new_labels int, fail_threshold int) RETURNS boolean
+CREATE OR REPLACE FUNCTION mnist_internal.enough_failures(min_new_labels int, fail_threshold int) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
     SET enable_bitmapscan = off
 AS $$
 BEGIN
     IF (
         SELECT count(*)
-        FROM (SELECT FROM mnist_label l WHERE l.new AND l.label IS NOT NULL LIMIT min_new_labels) n
+        FROM (SELECT FROM @extschema@.mnist_label l WHERE l.new AND l.label IS NOT NULL LIMIT min_new_labels) n
         ) < min_new_labels
     THEN
         RETURN false;
@@ -110,7 +110,7 @@ BEGIN
         IF (
             SELECT count(*)
             FROM (
-                SELECT FROM mnist_label l
+                SELECT FROM @extschema@.mnist_label l
                 WHERE l.new AND l.label <> l.predicted_label AND l.label = digit
                 LIMIT fail_threshold) f
             ) >= fail_threshold
@@ -121,32 +121,32 @@ BEGIN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_enough_failures(int, int) IS
+COMMENT ON FUNCTION mnist_internal.enough_failures(int, int) IS
     'whether conditions new_labels and failures of mnist_retrain_decision are both met; cheap; internal';
 
 -- What stands in the way of a run now although there is a reason for one.
-CREATE VIEW mnist_hil_retry AS
+CREATE OR REPLACE VIEW mnist_internal.retry AS
     SELECT r.id AS failed_run,
         r.attempt,
         r.error,
         CASE WHEN r.attempt <= s.retries
             THEN r.finished_at + s.retry_delay * power(4, r.attempt - 1) END AS not_before,
         r.attempt > s.retries AS given_up
-    FROM mnist_hil_settings() s
+    FROM mnist_internal.settings() s
     CROSS JOIN (
         SELECT e.*
-        FROM mnist_run e
+        FROM @extschema@.mnist_run e
         WHERE e.status = 'succeeded' OR (e.status <> 'running' AND e.trigger = 'check')
         ORDER BY e.id DESC
         LIMIT 1) r
     WHERE r.status <> 'succeeded'
-        AND NOT EXISTS (SELECT FROM mnist_dataset d WHERE d.created_at > r.finished_at)
+        AND NOT EXISTS (SELECT FROM @extschema@.mnist_dataset d WHERE d.created_at > r.finished_at)
         AND NOT (r.attempt > s.retries
-            AND coalesce((SELECT f.created_at FROM mnist_feedback f ORDER BY f.id DESC LIMIT 1) > r.finished_at, false));
-COMMENT ON VIEW mnist_hil_retry IS
+            AND coalesce((SELECT f.created_at FROM @extschema@.mnist_feedback f ORDER BY f.id DESC LIMIT 1) > r.finished_at, false));
+COMMENT ON VIEW mnist_internal.retry IS
     'the run that mnist_check began and that failed, until one succeeds, or there are new data sets, or, where it has given up, new feedback; one row or none; internal';
-COMMENT ON COLUMN mnist_hil_retry.failed_run IS 'the run';
-COMMENT ON COLUMN mnist_hil_retry.attempt IS 'which try it was, from 1';
-COMMENT ON COLUMN mnist_hil_retry.error IS 'why it failed';
-COMMENT ON COLUMN mnist_hil_retry.not_before IS 'when mnist_check tries again at the earliest; NULL: not at all';
-COMMENT ON COLUMN mnist_hil_retry.given_up IS 'whether it has failed too often';
+COMMENT ON COLUMN mnist_internal.retry.failed_run IS 'the run';
+COMMENT ON COLUMN mnist_internal.retry.attempt IS 'which try it was, from 1';
+COMMENT ON COLUMN mnist_internal.retry.error IS 'why it failed';
+COMMENT ON COLUMN mnist_internal.retry.not_before IS 'when mnist_check tries again at the earliest; NULL: not at all';
+COMMENT ON COLUMN mnist_internal.retry.given_up IS 'whether it has failed too often';

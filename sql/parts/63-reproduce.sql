@@ -2,53 +2,52 @@
  * Doing a run again from its record.
  */
 
-CREATE FUNCTION mnist_hil_recorded_datasets(data jsonb, OUT place int, OUT name text, OUT dataset_id int)
+CREATE OR REPLACE FUNCTION mnist_internal.recorded_datasets(data jsonb, OUT place int, OUT name text, OUT dataset_id int)
     RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     -- A data set is found by its name, or by what was written down at import; its images decide.
     SELECT r.place::int, r.item->>'name', (
         SELECT d.id
-        FROM mnist_dataset d
+        FROM @extschema@.mnist_dataset d
         WHERE (d.name = r.item->>'name'
                 OR (d.train_sha256 IS NOT DISTINCT FROM decode(r.item->>'train', 'hex')
                     AND d.validation_sha256 IS NOT DISTINCT FROM decode(r.item->>'validation', 'hex')
                     AND d.test_sha256 IS NOT DISTINCT FROM decode(r.item->>'test', 'hex')))
             AND NOT EXISTS (
                 SELECT FROM unnest(ARRAY['train', 'validation', 'test']) AS s (split)
-                WHERE mnist_hil_split_digest(d.id, s.split) IS DISTINCT FROM decode(r.item->>s.split, 'hex'))
+                WHERE mnist_internal.split_digest(d.id, s.split) IS DISTINCT FROM decode(r.item->>s.split, 'hex'))
         ORDER BY d.name = r.item->>'name' DESC, d.id
         LIMIT 1)
-    FROM jsonb_array_elements(data->'datasets') WITH ORDINALITY AS r (item, place)
-$$;
-COMMENT ON FUNCTION mnist_hil_recorded_datasets(jsonb) IS
+    FROM jsonb_array_elements(data->'datasets') WITH ORDINALITY AS r (item, place);
+END;
+COMMENT ON FUNCTION mnist_internal.recorded_datasets(jsonb) IS
     'the data sets of mnist_run.data, and which one there is that holds the same images and labels; internal';
 
-CREATE FUNCTION mnist_hil_reproduce_missing(run_id bigint, software text) RETURNS text[]
+CREATE OR REPLACE FUNCTION mnist_internal.reproduce_missing(run_id bigint, software text) RETURNS text[]
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    run mnist_run;
+    run @extschema@.mnist_run;
     missing text[];
     feedback jsonb;
 BEGIN
-    SELECT r.* INTO run FROM mnist_run r WHERE r.id = mnist_hil_reproduce_missing.run_id;
+    SELECT r.* INTO run FROM @extschema@.mnist_run r WHERE r.id = reproduce_missing.run_id;
 
-    SELECT array_agg(format(CASE WHEN EXISTS (SELECT FROM mnist_dataset e WHERE e.name = d.name)
+    SELECT array_agg(format(CASE WHEN EXISTS (SELECT FROM @extschema@.mnist_dataset e WHERE e.name = d.name)
             THEN 'Data set "%s" is not what it was.' ELSE 'Data set "%s" was dropped.' END, d.name) ORDER BY d.place)
     INTO missing
-    FROM mnist_hil_recorded_datasets(run.data) d
+    FROM mnist_internal.recorded_datasets(run.data) d
     WHERE d.dataset_id IS NULL;
 
-    feedback := mnist_hil_feedback_digest(run.id);
+    feedback := mnist_internal.feedback_digest(run.id);
     IF feedback <> run.data->'feedback' THEN
         missing := missing || format('Feedback was erased: of %s drawings to train on and %s to judge by there are %s and %s.',
             run.data->'feedback'->>'train', run.data->'feedback'->>'held_out', feedback->>'train', feedback->>'held_out');
     END IF;
     IF run.strategy = 'fine_tune'
-        AND NOT EXISTS (SELECT FROM mnist_model m WHERE m.version = run.parent_version AND m.weights IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM @extschema@.mnist_model m WHERE m.version = run.parent_version AND m.weights IS NOT NULL)
     THEN
         missing := missing || format('The weights of version %s, from which it started, were pruned.', run.parent_version);
     END IF;
@@ -59,27 +58,22 @@ BEGIN
     RETURN coalesce(missing, '{}');
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_reproduce_missing(bigint, text) IS
+COMMENT ON FUNCTION mnist_internal.reproduce_missing(bigint, text) IS
     'what a run needs to be done again and is no longer there, in sentences; software: NULL if not known yet; internal';
 
--- A type, because its first column has the name of the argument.
-CREATE TYPE mnist_reproduction AS (
-    run_id                    bigint,
-    model_version             int,
-    promoted                  boolean,
-    verdict                   text,
-    test_accuracy             real,
-    validation_accuracy       real,
-    live_validation_accuracy  real,
-    feedback_accuracy         real,
-    live_feedback_accuracy    real,
-    seconds                   real
-);
-COMMENT ON TYPE mnist_reproduction IS 'what mnist_reproduce returns: the same columns as mnist_retrain';
-
-CREATE FUNCTION mnist_reproduce(run_id bigint) RETURNS mnist_reproduction
+CREATE OR REPLACE FUNCTION @extschema@.mnist_reproduce(
+    INOUT run_id bigint,
+    OUT model_version int,
+    OUT promoted boolean,
+    OUT verdict text,
+    OUT test_accuracy real,
+    OUT validation_accuracy real,
+    OUT live_validation_accuracy real,
+    OUT feedback_accuracy real,
+    OUT live_feedback_accuracy real,
+    OUT seconds real)
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'mnist_reproduce';
-COMMENT ON FUNCTION mnist_reproduce(bigint) IS
-    'train again from a run''s record; the verdict says whether the weights are the same; an error says what is missing';
+COMMENT ON FUNCTION @extschema@.mnist_reproduce(bigint) IS
+    'train again from a run''s record; the verdict says whether the weights are the same; an error says what is missing; returns what mnist_retrain returns, with the new run''s id';

@@ -10,151 +10,151 @@
  * wait for that row while the check waits for the trainer.
  */
 
-CREATE FUNCTION mnist_hil_try_lock() RETURNS boolean
+CREATE OR REPLACE FUNCTION mnist_internal.try_lock() RETURNS boolean
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mnist_hil_try_lock';
-COMMENT ON FUNCTION mnist_hil_try_lock() IS
+COMMENT ON FUNCTION mnist_internal.try_lock() IS
     'take the lock of who acts on the loop''s behalf, until the transaction ends; false: another one has it; internal';
 
-CREATE FUNCTION mnist_hil_retrain_by_check(reasons text, attempt int, retry_of bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION mnist_internal.retrain_by_check(reasons text, attempt int, retry_of bigint) RETURNS bigint
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mnist_hil_retrain_by_check';
-COMMENT ON FUNCTION mnist_hil_retrain_by_check(text, int, bigint) IS
+COMMENT ON FUNCTION mnist_internal.retrain_by_check(text, int, bigint) IS
     'mnist_retrain(wait => false), recorded as decided by mnist_check for these reasons (a text[] as text); internal';
 
-CREATE FUNCTION mnist_hil_close_orphan(orphan bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION mnist_internal.close_orphan(orphan bigint) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE mnist_run r
+    UPDATE @extschema@.mnist_run r
     SET status = 'failed', finished_at = clock_timestamp(), sqlstate = '57P02',
         error = 'its process ended without a word, as in a crash of the server'
-    WHERE r.id = orphan AND r.status = 'running' AND NOT mnist_hil_process_alive(r.pid, r.process_started_at);
+    WHERE r.id = orphan AND r.status = 'running' AND NOT mnist_internal.process_alive(r.pid, r.process_started_at);
     RETURN FOUND;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_close_orphan(bigint) IS
+COMMENT ON FUNCTION mnist_internal.close_orphan(bigint) IS
     'close the record of a run whose process is gone; whether it was open; internal';
 
 ---------------------------------------------------------------- what holds for a while
 
 -- An event when it begins and one when it ends: what was noted last says which of the two is due.  Where the condition
 -- is not known nothing changes.
-CREATE FUNCTION mnist_hil_note_state(now_holds boolean, begun text, ended text, message text, detail jsonb)
+CREATE OR REPLACE FUNCTION mnist_internal.note_state(now_holds boolean, begun text, ended text, message text, detail jsonb)
     RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     last_begun bigint;
     last_ended bigint;
 BEGIN
     FOR attempt IN 1 .. 2 LOOP
-        SELECT max(e.id) INTO last_begun FROM mnist_event e WHERE e.kind = begun;
-        SELECT max(e.id) INTO last_ended FROM mnist_event e WHERE e.kind = ended;
+        SELECT max(e.id) INTO last_begun FROM @extschema@.mnist_event e WHERE e.kind = begun;
+        SELECT max(e.id) INTO last_ended FROM @extschema@.mnist_event e WHERE e.kind = ended;
         IF now_holds = (coalesce(last_begun, 0) > coalesce(last_ended, 0)) THEN
             RETURN;
         END IF;
         -- Once more under the lock: another check may have noted it meanwhile.
-        IF attempt = 1 AND NOT mnist_hil_try_lock() THEN
+        IF attempt = 1 AND NOT mnist_internal.try_lock() THEN
             RETURN;
         END IF;
     END LOOP;
-    PERFORM mnist_hil_event(CASE WHEN now_holds THEN begun ELSE ended END, message, detail);
+    PERFORM mnist_internal.event(CASE WHEN now_holds THEN begun ELSE ended END, message, detail);
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_note_state(boolean, text, text, text, jsonb) IS
+COMMENT ON FUNCTION mnist_internal.note_state(boolean, text, text, text, jsonb) IS
     'note an event if what holds now is not what was noted last; internal';
 
 -- Whether a condition of mnist_retrain_decision is met, noted where it begins or ends to be so.  While a run not long
 -- ago keeps drift from being a reason, it goes on all the same.
-CREATE FUNCTION mnist_hil_watch(watched text) RETURNS boolean
+CREATE OR REPLACE FUNCTION mnist_internal.watch(watched text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    c mnist_retrain_decision;
+    c @extschema@.mnist_retrain_decision;
     holds boolean;
 BEGIN
-    SELECT d.* INTO c FROM mnist_retrain_decision d WHERE d.condition = watched;
+    SELECT d.* INTO c FROM @extschema@.mnist_retrain_decision d WHERE d.condition = watched;
     holds := c.met;
     IF watched = 'drift' AND NOT c.met THEN
-        SELECT d.share > c.threshold AND d.breaches >= d.breaches_needed INTO holds FROM mnist_drift_share d;
+        SELECT d.share > c.threshold AND d.breaches >= d.breaches_needed INTO holds FROM @extschema@.mnist_drift_share d;
     END IF;
     IF c.value IS NOT NULL AND c.threshold IS NOT NULL THEN
-        PERFORM mnist_hil_note_state(holds,
+        PERFORM mnist_internal.note_state(holds,
             CASE watched WHEN 'drift' THEN 'drift' ELSE 'accuracy_under_floor' END,
             CASE watched WHEN 'drift' THEN 'drift_ended' ELSE 'accuracy_recovered' END,
             format('%s: %s', watched, c.explanation),
             jsonb_build_object('value', c.value, 'threshold', c.threshold,
-                'model_version', (SELECT l.version FROM mnist_live l)));
+                'model_version', (SELECT l.version FROM @extschema@.mnist_live l)));
     END IF;
     RETURN c.met;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_watch(text) IS
+COMMENT ON FUNCTION mnist_internal.watch(text) IS
     'whether drift, or accuracy, is a reason to train; notes where it begins or ends; internal';
 
 ---------------------------------------------------------------- the check
 
 -- The model, a run for which was rejected or rolled back, drifts on: training again on the same data would come to
 -- the same.  It takes new labels, as many as retraining waits for, or another data set.
-CREATE FUNCTION mnist_hil_same_data() RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.same_data() RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    last mnist_run;
+    last @extschema@.mnist_run;
 BEGIN
-    SELECT r.* INTO last FROM mnist_run r WHERE r.status = 'succeeded' ORDER BY r.id DESC LIMIT 1;
-    IF last.id IS NULL OR last.model_version = (SELECT l.version FROM mnist_live l)
+    SELECT r.* INTO last FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' ORDER BY r.id DESC LIMIT 1;
+    IF last.id IS NULL OR last.model_version = (SELECT l.version FROM @extschema@.mnist_live l)
         OR EXISTS (
-            SELECT FROM mnist_dataset d WHERE d.created_at > last.started_at OR d.name <> ALL (last.datasets))
-        OR (SELECT d.met FROM mnist_retrain_decision d WHERE d.condition = 'new_labels')
+            SELECT FROM @extschema@.mnist_dataset d WHERE d.created_at > last.started_at OR d.name <> ALL (last.datasets))
+        OR (SELECT d.met FROM @extschema@.mnist_retrain_decision d WHERE d.condition = 'new_labels')
     THEN
         RETURN NULL;
     END IF;
     RETURN format('not trained again on the data of run %s, whose model is not live', last.id);
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_same_data() IS
+COMMENT ON FUNCTION mnist_internal.same_data() IS
     'why drift alone is no reason to train; NULL: it is one; internal';
 
-CREATE FUNCTION mnist_hil_obstacle(only_drift boolean) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.obstacle(only_drift boolean) RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    retry mnist_hil_retry;
+    retry mnist_internal.retry;
 BEGIN
-    IF NOT mnist_hil_try_lock() THEN
+    IF NOT mnist_internal.try_lock() THEN
         RETURN 'another check is under way';
     END IF;
-    SELECT h.* INTO retry FROM mnist_hil_retry h;
+    SELECT h.* INTO retry FROM mnist_internal.retry h;
     RETURN CASE
         WHEN retry.given_up THEN format('given up after run %s failed: %s', retry.failed_run, retry.error)
         WHEN clock_timestamp() < retry.not_before THEN format('run %s failed: %s; not tried again before %s',
             retry.failed_run, retry.error, date_trunc('second', retry.not_before))
-        WHEN only_drift THEN mnist_hil_same_data() END;
+        WHEN only_drift THEN mnist_internal.same_data() END;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_obstacle(boolean) IS
+COMMENT ON FUNCTION mnist_internal.obstacle(boolean) IS
     'what stands in the way of a run for which there is reason, NULL if nothing does; then this transaction has the lock; internal';
 
-CREATE FUNCTION mnist_hil_start_run(reasons text[], OUT run_id bigint, OUT obstacle text)
+CREATE OR REPLACE FUNCTION mnist_internal.start_run(reasons text[], OUT run_id bigint, OUT obstacle text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    retry mnist_hil_retry;
-    last_run bigint := coalesce((SELECT max(r.id) FROM mnist_run r), 0);
-    run mnist_run;
+    retry mnist_internal.retry;
+    last_run bigint := coalesce((SELECT max(r.id) FROM @extschema@.mnist_run r), 0);
+    run @extschema@.mnist_run;
     failure text;
     state text;
 BEGIN
-    SELECT h.* INTO retry FROM mnist_hil_retry h;
-    run_id := mnist_hil_retrain_by_check(reasons::text, coalesce(retry.attempt, 0) + 1, coalesce(retry.failed_run, 0));
+    SELECT h.* INTO retry FROM mnist_internal.retry h;
+    run_id := mnist_internal.retrain_by_check(reasons::text, coalesce(retry.attempt, 0) + 1, coalesce(retry.failed_run, 0));
 EXCEPTION
     WHEN object_in_use THEN
         obstacle := 'another run is under way';
@@ -162,27 +162,27 @@ EXCEPTION
         -- It counts as a run that failed, to be tried again later, and is on record as one, unless it came far enough
         -- to write that itself.
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, failure = MESSAGE_TEXT;
-        IF NOT EXISTS (SELECT FROM mnist_run r WHERE r.id > last_run AND r.trigger = 'check') THEN
-            INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, parent_version, requested_by, pid,
+        IF NOT EXISTS (SELECT FROM @extschema@.mnist_run r WHERE r.id > last_run AND r.trigger = 'check') THEN
+            INSERT INTO @extschema@.mnist_run (status, strategy, architecture, seed, parameters, parent_version, requested_by, pid,
                 process_started_at, finished_at, trigger, reasons, attempt, retry_of, error, sqlstate)
-            SELECT 'failed', 'fine_tune', coalesce(l.architecture, 'unknown'), 0, '{}', l.version, mnist_hil_invoker(),
-                pg_backend_pid(), clock_timestamp(), clock_timestamp(), 'check', mnist_hil_start_run.reasons,
+            SELECT 'failed', 'fine_tune', coalesce(l.architecture, 'unknown'), 0, '{}', l.version, mnist_internal.invoker(),
+                pg_backend_pid(), clock_timestamp(), clock_timestamp(), 'check', start_run.reasons,
                 coalesce(retry.attempt, 0) + 1, retry.failed_run, failure, state
-            FROM (SELECT) AS one LEFT JOIN mnist_live l ON true
+            FROM (SELECT) AS one LEFT JOIN @extschema@.mnist_live l ON true
             RETURNING * INTO run;
-            PERFORM mnist_hil_note_run(run);
+            PERFORM mnist_internal.note_run(run);
         END IF;
         obstacle := format('it failed at once: %s', failure);
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_start_run(text[]) IS
+COMMENT ON FUNCTION mnist_internal.start_run(text[]) IS
     'begin a run for these reasons: its id, or why it did not come to be; internal';
 
 -- It asks one table after another, and those that are switched off or cannot have changed not at all: a new
 -- connection, which pg_cron makes for each check, pays for every table and view that it sees for the first time.
-CREATE FUNCTION mnist_check(OUT retrain boolean, OUT reasons text[], OUT run_id bigint)
+CREATE OR REPLACE FUNCTION @extschema@.mnist_check(OUT retrain boolean, OUT reasons text[], OUT run_id bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     s record;
@@ -200,14 +200,14 @@ BEGIN
             THEN 'this server is a standby: its primary decides' ELSE 'the transaction is read-only' END];
         RETURN;
     END IF;
-    SELECT * INTO s FROM mnist_hil_settings();
+    SELECT * INTO s FROM mnist_internal.settings();
     IF s.retention IS NOT NULL THEN
-        PERFORM mnist_hil_retain(s.retention);
+        PERFORM mnist_internal.retain(s.retention);
     END IF;
 
-    enough := mnist_hil_enough_failures(s.min_new_labels, s.fail_threshold);
+    enough := mnist_internal.enough_failures(s.min_new_labels, s.fail_threshold);
     IF s.accuracy_floor > 0 THEN
-        inaccurate := mnist_hil_watch('accuracy');
+        inaccurate := mnist_internal.watch('accuracy');
     END IF;
     -- The last look at drift; and whether there may be something new to see.
     SELECT c.share,
@@ -215,15 +215,15 @@ BEGIN
             AND coalesce(c.checked_at < clock_timestamp() - interval '1 minute', true) AS due
     INTO look
     FROM (SELECT) AS one
-    LEFT JOIN (SELECT d.* FROM mnist_drift_check d ORDER BY d.id DESC LIMIT 1) c ON true
-    LEFT JOIN (SELECT p.id, p.features FROM mnist_prediction p ORDER BY p.id DESC LIMIT 1) n ON true;
-    IF (look.due AND mnist_hil_drift_update()) OR look.share > s.drift_threshold THEN
-        drifted := mnist_hil_watch('drift');
+    LEFT JOIN (SELECT d.* FROM @extschema@.mnist_drift_check d ORDER BY d.id DESC LIMIT 1) c ON true
+    LEFT JOIN (SELECT p.id, p.features FROM @extschema@.mnist_prediction p ORDER BY p.id DESC LIMIT 1) n ON true;
+    IF (look.due AND mnist_internal.drift_update()) OR look.share > s.drift_threshold THEN
+        drifted := mnist_internal.watch('drift');
     END IF;
 
-    SELECT r.id INTO running FROM mnist_run r WHERE r.status = 'running';
+    SELECT r.id INTO running FROM @extschema@.mnist_run r WHERE r.status = 'running';
     IF running IS NOT NULL THEN
-        IF mnist_hil_close_orphan(running) THEN
+        IF mnist_internal.close_orphan(running) THEN
             reasons := ARRAY[format('run %s ended without a word', running)];
         ELSE
             run_id := running;
@@ -236,15 +236,15 @@ BEGIN
     END IF;
 
     SELECT array_agg(d.explanation) INTO reasons
-    FROM mnist_retrain_decision d
+    FROM @extschema@.mnist_retrain_decision d
     WHERE d.met AND (enough OR d.condition NOT IN ('new_labels', 'failures'));
-    obstacle := mnist_hil_obstacle(drifted AND NOT enough AND NOT inaccurate);
+    obstacle := mnist_internal.obstacle(drifted AND NOT enough AND NOT inaccurate);
     IF obstacle IS NULL THEN
-        SELECT b.* INTO run_id, obstacle FROM mnist_hil_start_run(reasons) AS b;
+        SELECT b.* INTO run_id, obstacle FROM mnist_internal.start_run(reasons) AS b;
         retrain := run_id IS NOT NULL;
     END IF;
     reasons := array_remove(reasons || obstacle, NULL);
 END
 $$;
-COMMENT ON FUNCTION mnist_check() IS
+COMMENT ON FUNCTION @extschema@.mnist_check() IS
     'begin a retraining run if there is reason to, without waiting for it: whether it did, why, or why not, and which; to be called every few minutes';

@@ -5,28 +5,27 @@
  * its objects, so that it may come and go.
  */
 
-CREATE FUNCTION mnist_schedule(schedule text DEFAULT '*/5 * * * *') RETURNS bigint
+CREATE OR REPLACE FUNCTION @extschema@.mnist_schedule(schedule text DEFAULT '*/5 * * * *') RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mnist_schedule';
-COMMENT ON FUNCTION mnist_schedule(text) IS
+COMMENT ON FUNCTION @extschema@.mnist_schedule(text) IS
     'have pg_cron call mnist_check as the caller, on this schedule, which replaces an earlier one; returns the job''s id';
 
-CREATE FUNCTION mnist_unschedule() RETURNS boolean
+CREATE OR REPLACE FUNCTION @extschema@.mnist_unschedule() RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mnist_unschedule';
-COMMENT ON FUNCTION mnist_unschedule() IS
+COMMENT ON FUNCTION @extschema@.mnist_unschedule() IS
     'have pg_cron call mnist_check no more; false: it was not scheduled';
 
-CREATE FUNCTION mnist_hil_check_job_name() RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.check_job_name() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'mnist_hil_check_job_name';
-COMMENT ON FUNCTION mnist_hil_check_job_name() IS 'what the job of this database is called; internal';
+COMMENT ON FUNCTION mnist_internal.check_job_name() IS 'what the job of this database is called; internal';
 
 -- The numbers that a field of a cron schedule stands for; NULL if it is not understood.
-CREATE FUNCTION mnist_hil_cron_field(field text, low int, high int, names text[]) RETURNS int[]
+CREATE OR REPLACE FUNCTION mnist_internal.cron_field(field text, low int, high int, names text[]) RETURNS int[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     WITH item AS (
         SELECT regexp_match(i.item, '^(?:(\*)|(\d+|[a-z]{3})(?:-(\d+|[a-z]{3}))?)(?:/(\d+))?$') AS part
         FROM regexp_split_to_table(lower(field), ',') AS i (item)
@@ -45,14 +44,14 @@ AS $$
         THEN (
             SELECT array_agg(DISTINCT n ORDER BY n)
             FROM range s, generate_series(s.first, s.last, greatest(s.step, 1)) AS n) END
-    FROM range r
-$$;
-COMMENT ON FUNCTION mnist_hil_cron_field(text, int, int, text[]) IS
+    FROM range r;
+END;
+COMMENT ON FUNCTION mnist_internal.cron_field(text, int, int, text[]) IS
     'the numbers that a field of a cron schedule stands for, NULL if it is not understood; internal';
 
-CREATE FUNCTION mnist_hil_cron_next(schedule text, after timestamptz, zone text) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION mnist_internal.cron_next(schedule text, after timestamptz, zone text) RETURNS timestamptz
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     words text[] := regexp_split_to_array(btrim(CASE lower(btrim(schedule))
@@ -64,11 +63,11 @@ DECLARE
         WHEN '@yearly' THEN '0 0 1 1 *'
         WHEN '@annually' THEN '0 0 1 1 *'
         ELSE schedule END), '\s+');
-    minutes int[] := mnist_hil_cron_field(words[1], 0, 59, '{}');
-    hours int[] := mnist_hil_cron_field(words[2], 0, 23, '{}');
-    days int[] := mnist_hil_cron_field(words[3], 1, 31, '{}');
-    months int[] := mnist_hil_cron_field(words[4], 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}');
-    weekdays int[] := mnist_hil_cron_field(words[5], 0, 7, '{sun,mon,tue,wed,thu,fri,sat}');
+    minutes int[] := mnist_internal.cron_field(words[1], 0, 59, '{}');
+    hours int[] := mnist_internal.cron_field(words[2], 0, 23, '{}');
+    days int[] := mnist_internal.cron_field(words[3], 1, 31, '{}');
+    months int[] := mnist_internal.cron_field(words[4], 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}');
+    weekdays int[] := mnist_internal.cron_field(words[5], 0, 7, '{sun,mon,tue,wed,thu,fri,sat}');
     -- A day must be one of the days or of the weekdays where both are given, else it must be both.
     either boolean := words[3] NOT LIKE '*%' AND words[5] NOT LIKE '*%';
     here timestamp := date_trunc('minute', after AT TIME ZONE zone) + interval '1 minute';
@@ -102,21 +101,21 @@ BEGIN
     RETURN found AT TIME ZONE zone;
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_cron_next(text, timestamptz, text) IS
+COMMENT ON FUNCTION mnist_internal.cron_next(text, timestamptz, text) IS
     'when a cron schedule comes due next after a time, NULL if it is not understood or never; internal';
 
-CREATE FUNCTION mnist_hil_check_job(OUT schedule text, OUT next_check timestamptz)
+CREATE OR REPLACE FUNCTION mnist_internal.check_job(OUT schedule text, OUT next_check timestamptz)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') OR NOT has_schema_privilege('cron', 'USAGE') THEN
         RETURN;
     END IF;
     EXECUTE 'SELECT j.schedule FROM cron.job j WHERE j.jobname = $1 AND j.active ORDER BY j.jobid LIMIT 1'
-        INTO schedule USING mnist_hil_check_job_name();
-    next_check := mnist_hil_cron_next(schedule, clock_timestamp(), coalesce(current_setting('cron.timezone', true), 'GMT'));
+        INTO schedule USING mnist_internal.check_job_name();
+    next_check := mnist_internal.cron_next(schedule, clock_timestamp(), coalesce(current_setting('cron.timezone', true), 'GMT'));
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_check_job() IS
+COMMENT ON FUNCTION mnist_internal.check_job() IS
     'the schedule of mnist_check in this database''s pg_cron, and when it comes due next; internal, but open to readers of mnist_status';

@@ -10,7 +10,7 @@
  * A new metric is a row of "metric" and its figure.
  */
 
-CREATE VIEW mnist_metrics AS
+CREATE OR REPLACE VIEW @extschema@.mnist_metrics AS
 WITH RECURSIVE metric (name, type, help) AS (
     VALUES
         ('mnist_hil_info', 'gauge', 'The live model; the value is 1.'),
@@ -50,40 +50,40 @@ WITH RECURSIVE metric (name, type, help) AS (
         ('mnist_hil_table_bytes', 'gauge', 'Size of the table on disk, with its indexes.')
 ), reading AS (
     SELECT p.created_at, p.label, p.confidence, p.model_version
-    FROM mnist_prediction p
+    FROM @extschema@.mnist_prediction p
     ORDER BY p.id DESC
     LIMIT 1000
 ), labelled AS (
     SELECT (l.label = l.predicted_label)::int AS is_right
-    FROM mnist_label l
+    FROM @extschema@.mnist_label l
     WHERE l.label IS NOT NULL
     ORDER BY l.prediction_id DESC
     LIMIT 1000
 ), event_kind (kind) AS (
     -- from one kind to the next in the index, whatever number of events there is
-    (SELECT e.kind FROM mnist_event e ORDER BY e.kind LIMIT 1)
+    (SELECT e.kind FROM @extschema@.mnist_event e ORDER BY e.kind LIMIT 1)
     UNION ALL
     SELECT n.kind
     FROM event_kind k
-    CROSS JOIN LATERAL (SELECT e.kind FROM mnist_event e WHERE e.kind > k.kind ORDER BY e.kind LIMIT 1) n
+    CROSS JOIN LATERAL (SELECT e.kind FROM @extschema@.mnist_event e WHERE e.kind > k.kind ORDER BY e.kind LIMIT 1) n
 ), figure (name, labels, value) AS (
     SELECT v.name, v.labels, v.value
-    FROM mnist_live live
+    FROM @extschema@.mnist_live live
     CROSS JOIN LATERAL (VALUES
         ('mnist_hil_info', jsonb_build_object('model_version', live.version::text, 'architecture', live.architecture), 1::float8),
         ('mnist_hil_model_version', '{}', live.version),
         ('mnist_hil_model_live_timestamp_seconds', '{}', extract(epoch FROM live.deployed_at)::float8)
     ) AS v (name, labels, value)
 UNION ALL
-    SELECT 'mnist_hil_models', '{}', count(*) FROM mnist_model m
+    SELECT 'mnist_hil_models', '{}', count(*) FROM @extschema@.mnist_model m
 UNION ALL
     SELECT 'mnist_hil_switches_total', jsonb_build_object('action', a.action), count(d.id)
     FROM unnest('{activate,promote,rollback}'::text[]) AS a (action)
-    LEFT JOIN mnist_deployment d ON d.action = a.action
+    LEFT JOIN @extschema@.mnist_deployment d ON d.action = a.action
     GROUP BY a.action
 UNION ALL
     SELECT v.name, '{}', v.value
-    FROM mnist_hil_cache() AS cache
+    FROM mnist_internal.cache() AS cache
     CROSS JOIN LATERAL (VALUES
         ('mnist_hil_model_cache_used_bytes', cache.memory_used::float8),
         ('mnist_hil_model_cache_size_bytes', cache.memory_size),
@@ -91,10 +91,10 @@ UNION ALL
     ) AS v (name, value)
 UNION ALL
     SELECT 'mnist_hil_predictions_total', '{}', CASE WHEN s.is_called THEN s.last_value ELSE 0 END
-    FROM mnist_prediction_id_seq s
+    FROM @extschema@.mnist_prediction_id_seq s
 UNION ALL
     SELECT 'mnist_hil_feedback_total', '{}', CASE WHEN s.is_called THEN s.last_value ELSE 0 END
-    FROM mnist_feedback_id_seq s
+    FROM @extschema@.mnist_feedback_id_seq s
 UNION ALL
     SELECT 'mnist_hil_recent_predictions', jsonb_build_object('digit', d.digit::text), count(r.label)
     FROM generate_series(0, 9) AS d (digit)
@@ -116,14 +116,14 @@ UNION ALL
     ) AS v (name, value)
 UNION ALL
     SELECT 'mnist_hil_new_labels', '{}', count(*)
-    FROM (SELECT FROM mnist_label l WHERE l.new AND l.label IS NOT NULL LIMIT 5000) n
+    FROM (SELECT FROM @extschema@.mnist_label l WHERE l.new AND l.label IS NOT NULL LIMIT 5000) n
 UNION ALL
     SELECT 'mnist_hil_new_failures', jsonb_build_object('digit', d.digit::text), f.failures
     FROM generate_series(0, 9) AS d (digit)
     CROSS JOIN LATERAL (
         SELECT count(*) AS failures
         FROM (
-            SELECT FROM mnist_label l
+            SELECT FROM @extschema@.mnist_label l
             WHERE l.new AND l.label <> l.predicted_label AND l.label = d.digit
             LIMIT 1000) n) f
 UNION ALL
@@ -135,7 +135,7 @@ UNION ALL
     ) AS v (name, value)
 UNION ALL
     SELECT v.name, '{}', v.value
-    FROM mnist_hil_settings() AS s
+    FROM mnist_internal.settings() AS s
     CROSS JOIN LATERAL (VALUES
         ('mnist_hil_new_labels_threshold', s.min_new_labels::float8),
         ('mnist_hil_new_failures_threshold', s.fail_threshold),
@@ -143,16 +143,16 @@ UNION ALL
         ('mnist_hil_drift_threshold_ratio', s.drift_threshold)
     ) AS v (name, value)
 UNION ALL
-    SELECT 'mnist_hil_drift_ratio', '{}', d.share FROM mnist_drift_share d
+    SELECT 'mnist_hil_drift_ratio', '{}', d.share FROM @extschema@.mnist_drift_share d
 UNION ALL
     SELECT 'mnist_hil_runs_total', jsonb_build_object('status', s.status), count(r.id)
     FROM unnest('{succeeded,failed,cancelled}'::text[]) AS s (status)
-    LEFT JOIN mnist_run r ON r.status = s.status
+    LEFT JOIN @extschema@.mnist_run r ON r.status = s.status
     GROUP BY s.status
 UNION ALL
     SELECT v.name, '{}', v.value
     FROM (SELECT) AS always
-    LEFT JOIN mnist_training_progress p ON true
+    LEFT JOIN @extschema@.mnist_training_progress p ON true
     CROSS JOIN LATERAL (VALUES
         ('mnist_hil_run_in_progress', (p.run_id IS NOT NULL)::int::float8),
         ('mnist_hil_run_progress_ratio', p.progress),
@@ -161,7 +161,7 @@ UNION ALL
     ) AS v (name, value)
 UNION ALL
     SELECT v.name, '{}', v.value
-    FROM (SELECT r.* FROM mnist_run r WHERE r.finished_at IS NOT NULL ORDER BY r.id DESC LIMIT 1) r
+    FROM (SELECT r.* FROM @extschema@.mnist_run r WHERE r.finished_at IS NOT NULL ORDER BY r.id DESC LIMIT 1) r
     CROSS JOIN LATERAL (VALUES
         ('mnist_hil_last_run_timestamp_seconds', extract(epoch FROM r.finished_at)::float8),
         ('mnist_hil_last_run_duration_seconds', extract(epoch FROM r.finished_at - r.started_at)),
@@ -171,52 +171,51 @@ UNION ALL
     SELECT 'mnist_hil_last_event_timestamp_seconds', jsonb_build_object('kind', k.kind), extract(epoch FROM e.created_at)
     FROM event_kind k
     CROSS JOIN LATERAL (
-        SELECT e.created_at FROM mnist_event e WHERE e.kind = k.kind ORDER BY e.id DESC LIMIT 1) e
+        SELECT e.created_at FROM @extschema@.mnist_event e WHERE e.kind = k.kind ORDER BY e.id DESC LIMIT 1) e
 UNION ALL
-    SELECT 'mnist_hil_datasets', '{}', count(*) FROM mnist_dataset d
+    SELECT 'mnist_hil_datasets', '{}', count(*) FROM @extschema@.mnist_dataset d
 UNION ALL
     SELECT 'mnist_hil_table_bytes', jsonb_build_object('table', t.name), pg_total_relation_size(t.relation)
     FROM (VALUES
-        ('mnist_prediction', 'mnist_prediction'::regclass),
-        ('mnist_feedback', 'mnist_feedback'),
-        ('mnist_label', 'mnist_label'),
-        ('mnist_sample', 'mnist_sample'),
-        ('mnist_model', 'mnist_model'),
-        ('mnist_event', 'mnist_event')
+        ('mnist_prediction', '@extschema@.mnist_prediction'::regclass),
+        ('mnist_feedback', '@extschema@.mnist_feedback'),
+        ('mnist_label', '@extschema@.mnist_label'),
+        ('mnist_sample', '@extschema@.mnist_sample'),
+        ('mnist_model', '@extschema@.mnist_model'),
+        ('mnist_event', '@extschema@.mnist_event')
     ) AS t (name, relation)
 )
 SELECT m.name, f.labels, f.value, m.type, m.help
 FROM figure f
 LEFT JOIN metric m ON m.name = f.name
 WHERE f.value IS NOT NULL;
-COMMENT ON VIEW mnist_metrics IS
+COMMENT ON VIEW @extschema@.mnist_metrics IS
     'figures for Prometheus, a row a metric and combination of labels; what is not known has no row';
-COMMENT ON COLUMN mnist_metrics.name IS 'the metric''s name';
-COMMENT ON COLUMN mnist_metrics.labels IS 'its labels, an object of texts';
-COMMENT ON COLUMN mnist_metrics.value IS 'the figure, in base units: seconds, bytes, ratios of 0 .. 1';
-COMMENT ON COLUMN mnist_metrics.type IS 'gauge or counter';
-COMMENT ON COLUMN mnist_metrics.help IS 'what it is, in a sentence';
+COMMENT ON COLUMN @extschema@.mnist_metrics.name IS 'the metric''s name';
+COMMENT ON COLUMN @extschema@.mnist_metrics.labels IS 'its labels, an object of texts';
+COMMENT ON COLUMN @extschema@.mnist_metrics.value IS 'the figure, in base units: seconds, bytes, ratios of 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_metrics.type IS 'gauge or counter';
+COMMENT ON COLUMN @extschema@.mnist_metrics.help IS 'what it is, in a sentence';
 
 /*
  * The same as text, in Prometheus's exposition format (version 0.0.4): for a gateway, or node_exporter's textfile
  * collector.  It runs with the caller's rights, who needs SELECT on mnist_metrics.
  */
-CREATE FUNCTION mnist_metrics_text() RETURNS text
+CREATE OR REPLACE FUNCTION @extschema@.mnist_metrics_text() RETURNS text
     LANGUAGE sql VOLATILE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT string_agg(f.lines, '' ORDER BY f.name COLLATE "C")
     FROM (
         SELECT m.name,
             format(E'# HELP %1$s %2$s\n# TYPE %1$s %3$s\n', m.name, m.help, m.type)
                 || string_agg(format(E'%s%s %s\n', m.name, l.labels, m.value), '' ORDER BY l.labels COLLATE "C") AS lines
-        FROM mnist_metrics m
+        FROM @extschema@.mnist_metrics m
         CROSS JOIN LATERAL (
             SELECT '{' || string_agg(format('%s="%s"', e.key,
                     replace(replace(replace(e.value, E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n')),
                     ',' ORDER BY e.key) || '}' AS labels
             FROM jsonb_each_text(m.labels) AS e) l
-        GROUP BY m.name, m.type, m.help) f
-$$;
-COMMENT ON FUNCTION mnist_metrics_text() IS
+        GROUP BY m.name, m.type, m.help) f;
+END;
+COMMENT ON FUNCTION @extschema@.mnist_metrics_text() IS
     'mnist_metrics in Prometheus''s text format; for who may read that view';

@@ -5,32 +5,32 @@
  * labelled: enough to tell, and as quick however many there are.
  */
 
-CREATE VIEW mnist_hil_votes AS
+CREATE OR REPLACE VIEW mnist_internal.votes AS
     SELECT l.prediction_id, f.annotator, f.label
     FROM (
         SELECT l.prediction_id, l.feedback_ids
-        FROM mnist_label l
+        FROM @extschema@.mnist_label l
         WHERE l.annotators > 1
         ORDER BY l.prediction_id DESC
         LIMIT 1000) l
     CROSS JOIN LATERAL unnest(l.feedback_ids) AS b (id)
-    JOIN mnist_feedback f ON f.id = b.id
+    JOIN @extschema@.mnist_feedback f ON f.id = b.id
     WHERE f.label IS NOT NULL;
-COMMENT ON VIEW mnist_hil_votes IS
+COMMENT ON VIEW mnist_internal.votes IS
     'what each annotator says of the newest 1,000 readings that several have labelled; internal';
-COMMENT ON COLUMN mnist_hil_votes.prediction_id IS 'the reading';
-COMMENT ON COLUMN mnist_hil_votes.annotator IS 'the role';
-COMMENT ON COLUMN mnist_hil_votes.label IS 'the digit that it shows, says the annotator';
+COMMENT ON COLUMN mnist_internal.votes.prediction_id IS 'the reading';
+COMMENT ON COLUMN mnist_internal.votes.annotator IS 'the role';
+COMMENT ON COLUMN mnist_internal.votes.label IS 'the digit that it shows, says the annotator';
 
 /*
  * Cohen's kappa (1960) of two annotators: how much of what chance leaves them to agree on they agree on; chance being
  * that each gives the digits as often as on these readings, independently.
  */
-CREATE VIEW mnist_annotator_agreement AS
+CREATE OR REPLACE VIEW @extschema@.mnist_annotator_agreement AS
     WITH pair AS MATERIALIZED (
         SELECT a.annotator, b.annotator AS other, a.label, b.label AS other_label, count(*) AS n
-        FROM mnist_hil_votes a
-        JOIN mnist_hil_votes b ON b.prediction_id = a.prediction_id AND b.annotator > a.annotator
+        FROM mnist_internal.votes a
+        JOIN mnist_internal.votes b ON b.prediction_id = a.prediction_id AND b.annotator > a.annotator
         GROUP BY 1, 2, 3, 4
     ), total AS (
         SELECT p.annotator, p.other, sum(p.n) AS readings,
@@ -50,28 +50,28 @@ CREATE VIEW mnist_annotator_agreement AS
     LEFT JOIN chance c ON c.annotator = t.annotator AND c.other = t.other
     CROSS JOIN LATERAL (SELECT coalesce(c.products, 0) / (t.readings::float8 * t.readings::float8) AS expected) e
     ORDER BY t.annotator, t.other;
-COMMENT ON VIEW mnist_annotator_agreement IS
+COMMENT ON VIEW @extschema@.mnist_annotator_agreement IS
     'how far annotators agree, a row a pair: over the newest 1,000 readings that several have labelled';
-COMMENT ON COLUMN mnist_annotator_agreement.annotator IS 'one of the two';
-COMMENT ON COLUMN mnist_annotator_agreement.other IS 'the other one';
-COMMENT ON COLUMN mnist_annotator_agreement.readings IS 'readings that both have labelled';
-COMMENT ON COLUMN mnist_annotator_agreement.agreement IS 'share of these on which they say the same, 0 .. 1';
-COMMENT ON COLUMN mnist_annotator_agreement.kappa IS
+COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.annotator IS 'one of the two';
+COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.other IS 'the other one';
+COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.readings IS 'readings that both have labelled';
+COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.agreement IS 'share of these on which they say the same, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.kappa IS
     'Cohen''s kappa: 1 they always agree, 0 as often as by chance; NULL where both gave one and the same digit always';
 
 /*
  * Fleiss' kappa (1971), for any number of annotators a reading: the share of pairs of votes on a reading that agree,
  * averaged over readings, held against what the frequencies of digits among all votes make of it by chance.
  */
-CREATE VIEW mnist_data_quality AS
+CREATE OR REPLACE VIEW @extschema@.mnist_data_quality AS
     WITH place AS (
         SELECT max(f.place) FILTER (WHERE f.name = 'blank') AS blank,
             max(f.place) FILTER (WHERE f.name = 'original_side') AS side,
             max(f.place) FILTER (WHERE f.name = 'light_background') AS light
-        FROM mnist_feature f
+        FROM @extschema@.mnist_feature f
     ), recent AS (
         SELECT p.id, p.label, p.confidence, p.features, p.pixels_hash
-        FROM mnist_prediction p
+        FROM @extschema@.mnist_prediction p
         ORDER BY p.id DESC
         LIMIT 10000
     ), reading AS MATERIALIZED (
@@ -96,11 +96,11 @@ CREATE VIEW mnist_data_quality AS
             GROUP BY g.label) d
     ), labelled AS (
         SELECT count(*) AS n
-        FROM mnist_label l
+        FROM @extschema@.mnist_label l
         WHERE l.label IS NOT NULL AND l.prediction_id >= (SELECT r.first FROM reading r)
     ), vote AS MATERIALIZED (
         SELECT v.prediction_id, v.label, count(*) AS n
-        FROM mnist_hil_votes v
+        FROM mnist_internal.votes v
         GROUP BY 1, 2
     ), fleiss AS (
         SELECT count(*) AS readings, avg((r.squares - r.votes)::float8 / (r.votes * (r.votes - 1))) AS agreement,
@@ -118,8 +118,8 @@ CREATE VIEW mnist_data_quality AS
             CASE a.annotators WHEN 2 THEN p.agreement ELSE f.agreement END AS agreement,
             CASE a.annotators WHEN 2 THEN p.kappa ELSE (f.agreement - f.expected) / nullif(1 - f.expected, 0) END AS kappa
         FROM fleiss f
-        CROSS JOIN (SELECT count(DISTINCT v.annotator) AS annotators FROM mnist_hil_votes v) a
-        LEFT JOIN mnist_annotator_agreement p ON a.annotators = 2
+        CROSS JOIN (SELECT count(DISTINCT v.annotator) AS annotators FROM mnist_internal.votes v) a
+        LEFT JOIN @extschema@.mnist_annotator_agreement p ON a.annotators = 2
     )
     SELECT q.name, round(q.value::numeric, 6)::float8 AS value, q.share::real AS share, q.threshold::real AS threshold,
         CASE WHEN q.name IN ('class balance') THEN q.share >= q.threshold
@@ -159,15 +159,15 @@ CREATE VIEW mnist_data_quality AS
                 ELSE format('%s kappa of %s annotators over %s readings', CASE a.annotators WHEN 2 THEN 'Cohen''s'
                     ELSE 'Fleiss''' END, a.annotators, a.readings) END)
     ) AS q (name, value, share, threshold, explanation);
-COMMENT ON VIEW mnist_data_quality IS
+COMMENT ON VIEW @extschema@.mnist_data_quality IS
     'what may be wrong with the newest 10,000 readings and with what people say of readings, a row a check';
-COMMENT ON COLUMN mnist_data_quality.name IS
+COMMENT ON COLUMN @extschema@.mnist_data_quality.name IS
     'blanks, duplicates, oversize, unusual polarity, low confidence, class balance (of the digits read), unlabelled, agreement (of annotators)';
-COMMENT ON COLUMN mnist_data_quality.value IS
+COMMENT ON COLUMN @extschema@.mnist_data_quality.value IS
     'readings of that kind; of class balance those of the rarest digit; of agreement kappa: 1 always, 0 as often as by chance';
-COMMENT ON COLUMN mnist_data_quality.share IS
+COMMENT ON COLUMN @extschema@.mnist_data_quality.share IS
     'their share; of agreement the share of pairs of votes on a reading that agree; NULL where there are none, or too few';
-COMMENT ON COLUMN mnist_data_quality.threshold IS
+COMMENT ON COLUMN @extschema@.mnist_data_quality.threshold IS
     'what the share should not exceed, of class balance not fall short of; of agreement what kappa should not fall short of';
-COMMENT ON COLUMN mnist_data_quality.ok IS 'whether that is so; NULL where it is not known';
-COMMENT ON COLUMN mnist_data_quality.explanation IS 'the same in words';
+COMMENT ON COLUMN @extschema@.mnist_data_quality.ok IS 'whether that is so; NULL where it is not known';
+COMMENT ON COLUMN @extschema@.mnist_data_quality.explanation IS 'the same in words';

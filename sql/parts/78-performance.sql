@@ -12,21 +12,21 @@
  * (post-stratification).
  */
 
-CREATE VIEW mnist_model_confusion AS
+CREATE OR REPLACE VIEW @extschema@.mnist_model_confusion AS
     SELECT l.model_version, l.label, l.predicted_label AS predicted, count(*) AS count
-    FROM mnist_label l
+    FROM @extschema@.mnist_label l
     WHERE l.label IS NOT NULL
     GROUP BY 1, 2, 3
     ORDER BY 1, 2, 3;
-COMMENT ON VIEW mnist_model_confusion IS 'mnist_confusion by model version; pairs that occurred only';
-COMMENT ON COLUMN mnist_model_confusion.model_version IS 'the model that read';
-COMMENT ON COLUMN mnist_model_confusion.label IS 'the digit that the image shows';
-COMMENT ON COLUMN mnist_model_confusion.predicted IS 'the digit that was read';
-COMMENT ON COLUMN mnist_model_confusion.count IS 'labelled readings of that kind';
+COMMENT ON VIEW @extschema@.mnist_model_confusion IS 'mnist_confusion by model version; pairs that occurred only';
+COMMENT ON COLUMN @extschema@.mnist_model_confusion.model_version IS 'the model that read';
+COMMENT ON COLUMN @extschema@.mnist_model_confusion.label IS 'the digit that the image shows';
+COMMENT ON COLUMN @extschema@.mnist_model_confusion.predicted IS 'the digit that was read';
+COMMENT ON COLUMN @extschema@.mnist_model_confusion.count IS 'labelled readings of that kind';
 
-CREATE VIEW mnist_class_performance AS
+CREATE OR REPLACE VIEW @extschema@.mnist_class_performance AS
     WITH cell AS MATERIALIZED (
-        SELECT c.model_version, c.label, c.predicted, c.count FROM mnist_model_confusion c
+        SELECT c.model_version, c.label, c.predicted, c.count FROM @extschema@.mnist_model_confusion c
     ), shown AS (
         SELECT c.model_version, c.label, sum(c.count)::bigint AS n FROM cell c GROUP BY 1, 2
     ), "read" AS (
@@ -45,49 +45,49 @@ CREATE VIEW mnist_class_performance AS
     LEFT JOIN cell h ON h.model_version = v.model_version AND h.label = d.label AND h.predicted = d.label
     CROSS JOIN LATERAL (
         SELECT coalesce(s.n, 0) AS shown, coalesce(e.n, 0) AS "read", coalesce(h.count, 0) AS hits) f
-    LEFT JOIN LATERAL mnist_hil_wilson(f.hits, f."read") AS p ON true
-    LEFT JOIN LATERAL mnist_hil_wilson(f.hits, f.shown) AS r ON true
+    LEFT JOIN LATERAL mnist_internal.wilson(f.hits, f."read") AS p ON true
+    LEFT JOIN LATERAL mnist_internal.wilson(f.hits, f.shown) AS r ON true
     ORDER BY v.model_version, d.label;
-COMMENT ON VIEW mnist_class_performance IS
+COMMENT ON VIEW @extschema@.mnist_class_performance IS
     'how well each model reads each digit, over labelled readings: ten rows a model that any were made by';
-COMMENT ON COLUMN mnist_class_performance.model_version IS 'the model';
-COMMENT ON COLUMN mnist_class_performance.label IS 'the digit';
-COMMENT ON COLUMN mnist_class_performance.shown IS 'labelled readings that show it';
-COMMENT ON COLUMN mnist_class_performance."read" IS 'labelled readings that it was read in';
-COMMENT ON COLUMN mnist_class_performance.correct IS 'those that are both';
-COMMENT ON COLUMN mnist_class_performance.precision IS 'share of those that it was read in that show it, 0 .. 1; NULL: none';
-COMMENT ON COLUMN mnist_class_performance.precision_low IS 'lower end of its interval, at 95 %';
-COMMENT ON COLUMN mnist_class_performance.precision_high IS 'upper end of its interval, at 95 %';
-COMMENT ON COLUMN mnist_class_performance.recall IS 'share of those that show it that it was read in, 0 .. 1; NULL: none';
-COMMENT ON COLUMN mnist_class_performance.recall_low IS 'lower end of its interval, at 95 %';
-COMMENT ON COLUMN mnist_class_performance.recall_high IS 'upper end of its interval, at 95 %';
-COMMENT ON COLUMN mnist_class_performance.f1 IS 'harmonic mean of precision and recall; NULL: neither shown nor read';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.model_version IS 'the model';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.label IS 'the digit';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.shown IS 'labelled readings that show it';
+COMMENT ON COLUMN @extschema@.mnist_class_performance."read" IS 'labelled readings that it was read in';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.correct IS 'those that are both';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.precision IS 'share of those that it was read in that show it, 0 .. 1; NULL: none';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.precision_low IS 'lower end of its interval, at 95 %';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.precision_high IS 'upper end of its interval, at 95 %';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.recall IS 'share of those that show it that it was read in, 0 .. 1; NULL: none';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.recall_low IS 'lower end of its interval, at 95 %';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.recall_high IS 'upper end of its interval, at 95 %';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.f1 IS 'harmonic mean of precision and recall; NULL: neither shown nor read';
 
-CREATE VIEW mnist_calibration AS
+CREATE OR REPLACE VIEW @extschema@.mnist_calibration AS
     SELECT l.model_version, l.bin / 10.0::real AS confidence_from, (l.bin + 1) / 10.0::real AS confidence_to,
         l.labels, l.confidence::real AS confidence, (l.correct::float8 / l.labels)::real AS accuracy,
         w.low::real AS accuracy_low, w.high::real AS accuracy_high, (l.correct::float8 / l.labels - l.confidence)::real AS gap
     FROM (
         SELECT l.model_version, least(9, floor(l.confidence * 10))::int AS bin, count(*) AS labels,
             count(*) FILTER (WHERE l.label = l.predicted_label) AS correct, avg(l.confidence) AS confidence
-        FROM mnist_label l
+        FROM @extschema@.mnist_label l
         WHERE l.label IS NOT NULL AND l.confidence IS NOT NULL
         GROUP BY 1, 2) l
-    LEFT JOIN LATERAL mnist_hil_wilson(l.correct, l.labels) AS w ON true
+    LEFT JOIN LATERAL mnist_internal.wilson(l.correct, l.labels) AS w ON true
     ORDER BY l.model_version, l.bin;
-COMMENT ON VIEW mnist_calibration IS
+COMMENT ON VIEW @extschema@.mnist_calibration IS
     'is a confidence of 0.9 right nine times in ten?  Labelled readings by tenths of confidence and by model; empty tenths are left out';
-COMMENT ON COLUMN mnist_calibration.model_version IS 'the model';
-COMMENT ON COLUMN mnist_calibration.confidence_from IS 'where the tenth begins';
-COMMENT ON COLUMN mnist_calibration.confidence_to IS 'where it ends; that belongs to the next one, 1 to the last';
-COMMENT ON COLUMN mnist_calibration.labels IS 'labelled readings in it';
-COMMENT ON COLUMN mnist_calibration.confidence IS 'their mean confidence';
-COMMENT ON COLUMN mnist_calibration.accuracy IS 'share of them that is right, 0 .. 1';
-COMMENT ON COLUMN mnist_calibration.accuracy_low IS 'lower end of its interval, at 95 %';
-COMMENT ON COLUMN mnist_calibration.accuracy_high IS 'upper end of its interval, at 95 %';
-COMMENT ON COLUMN mnist_calibration.gap IS 'accuracy less confidence: below 0 the model is too sure of itself';
+COMMENT ON COLUMN @extschema@.mnist_calibration.model_version IS 'the model';
+COMMENT ON COLUMN @extschema@.mnist_calibration.confidence_from IS 'where the tenth begins';
+COMMENT ON COLUMN @extschema@.mnist_calibration.confidence_to IS 'where it ends; that belongs to the next one, 1 to the last';
+COMMENT ON COLUMN @extschema@.mnist_calibration.labels IS 'labelled readings in it';
+COMMENT ON COLUMN @extschema@.mnist_calibration.confidence IS 'their mean confidence';
+COMMENT ON COLUMN @extschema@.mnist_calibration.accuracy IS 'share of them that is right, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_calibration.accuracy_low IS 'lower end of its interval, at 95 %';
+COMMENT ON COLUMN @extschema@.mnist_calibration.accuracy_high IS 'upper end of its interval, at 95 %';
+COMMENT ON COLUMN @extschema@.mnist_calibration.gap IS 'accuracy less confidence: below 0 the model is too sure of itself';
 
-CREATE VIEW mnist_accuracy_daily AS
+CREATE OR REPLACE VIEW @extschema@.mnist_accuracy_daily AS
     SELECT d.day, d.labels, d.correct, (d.correct::float8 / d.labels)::real AS accuracy, w.low::real AS accuracy_low,
         w.high::real AS accuracy_high, d.model_versions,
         CASE WHEN d.correct = 0 THEN 'no reading was confirmed: the labels are corrections only' END AS warning
@@ -97,38 +97,38 @@ CREATE VIEW mnist_accuracy_daily AS
         FROM (
             SELECT l.predicted_at::date AS day, l.model_version, count(*) AS labels,
                 count(*) FILTER (WHERE l.label = l.predicted_label) AS correct
-            FROM mnist_label l
+            FROM @extschema@.mnist_label l
             WHERE l.label IS NOT NULL AND l.predicted_at IS NOT NULL
             GROUP BY 1, 2) l
         GROUP BY l.day) d
-    LEFT JOIN LATERAL mnist_hil_wilson(d.correct, d.labels) AS w ON true
+    LEFT JOIN LATERAL mnist_internal.wilson(d.correct, d.labels) AS w ON true
     ORDER BY d.day;
-COMMENT ON VIEW mnist_accuracy_daily IS
+COMMENT ON VIEW @extschema@.mnist_accuracy_daily IS
     'how right the labelled readings of each day were (in the session''s time zone); days without any are left out';
-COMMENT ON COLUMN mnist_accuracy_daily.day IS 'the day of the readings';
-COMMENT ON COLUMN mnist_accuracy_daily.labels IS 'readings of that day that are labelled by now';
-COMMENT ON COLUMN mnist_accuracy_daily.correct IS 'of these, those that were right';
-COMMENT ON COLUMN mnist_accuracy_daily.accuracy IS 'their share, 0 .. 1';
-COMMENT ON COLUMN mnist_accuracy_daily.accuracy_low IS 'lower end of its interval, at 95 %';
-COMMENT ON COLUMN mnist_accuracy_daily.accuracy_high IS 'upper end of its interval, at 95 %';
-COMMENT ON COLUMN mnist_accuracy_daily.model_versions IS 'the models that read them';
-COMMENT ON COLUMN mnist_accuracy_daily.warning IS 'why the accuracy may mislead, or NULL; mnist_model_performance looks closer';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.day IS 'the day of the readings';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.labels IS 'readings of that day that are labelled by now';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.correct IS 'of these, those that were right';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.accuracy IS 'their share, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.accuracy_low IS 'lower end of its interval, at 95 %';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.accuracy_high IS 'upper end of its interval, at 95 %';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.model_versions IS 'the models that read them';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.warning IS 'why the accuracy may mislead, or NULL; mnist_model_performance looks closer';
 
 -- stratum: confidences that occur and differ in what they are worth, finer towards 1 where most are.
-CREATE VIEW mnist_model_performance AS
+CREATE OR REPLACE VIEW @extschema@.mnist_model_performance AS
     WITH labelled AS MATERIALIZED (
         SELECT l.model_version, l.label, l.predicted_label,
             width_bucket(l.confidence, '{0.5,0.7,0.9,0.97,0.99,0.999}'::real[]) AS stratum,
             least(9, floor(l.confidence * 10))::int AS bin,
             count(*) AS n, sum(l.confidence::float8) AS confidence, sum(l.confidence::float8 ^ 2) AS squares,
             min(l.predicted_at) AS first, max(l.predicted_at) AS last
-        FROM mnist_label l
+        FROM @extschema@.mnist_label l
         WHERE l.label IS NOT NULL
         GROUP BY 1, 2, 3, 4, 5
     ), recent AS MATERIALIZED (
         SELECT p.model_version, width_bucket(p.confidence, '{0.5,0.7,0.9,0.97,0.99,0.999}'::real[]) AS stratum,
             count(*) AS n, sum(p.confidence::float8) AS confidence, sum(p.confidence::float8 ^ 2) AS squares
-        FROM (SELECT p.model_version, p.confidence FROM mnist_prediction p ORDER BY p.id DESC LIMIT 10000) p
+        FROM (SELECT p.model_version, p.confidence FROM @extschema@.mnist_prediction p ORDER BY p.id DESC LIMIT 10000) p
         GROUP BY 1, 2
     ), total AS (
         SELECT l.model_version, sum(l.n)::bigint AS labels,
@@ -198,26 +198,26 @@ CREATE VIEW mnist_model_performance AS
     LEFT JOIN adjusted a ON a.model_version = t.model_version
     LEFT JOIN calibration c ON c.model_version = t.model_version
     LEFT JOIN macro m ON m.model_version = t.model_version
-    LEFT JOIN LATERAL mnist_hil_wilson(t.correct, t.labels) AS w ON true
+    LEFT JOIN LATERAL mnist_internal.wilson(t.correct, t.labels) AS w ON true
     ORDER BY t.model_version;
-COMMENT ON VIEW mnist_model_performance IS
+COMMENT ON VIEW @extschema@.mnist_model_performance IS
     'how right each model''s labelled readings were; a row a model that any were made by';
-COMMENT ON COLUMN mnist_model_performance.model_version IS 'the model';
-COMMENT ON COLUMN mnist_model_performance.labels IS 'readings by it that people have labelled';
-COMMENT ON COLUMN mnist_model_performance.correct IS 'of these, those that were right';
-COMMENT ON COLUMN mnist_model_performance.accuracy IS 'their share, 0 .. 1';
-COMMENT ON COLUMN mnist_model_performance.accuracy_low IS 'lower end of its interval, at 95 %';
-COMMENT ON COLUMN mnist_model_performance.accuracy_high IS 'upper end of its interval, at 95 %';
-COMMENT ON COLUMN mnist_model_performance.accuracy_adjusted IS
+COMMENT ON COLUMN @extschema@.mnist_model_performance.model_version IS 'the model';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.labels IS 'readings by it that people have labelled';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.correct IS 'of these, those that were right';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy IS 'their share, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy_low IS 'lower end of its interval, at 95 %';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy_high IS 'upper end of its interval, at 95 %';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy_adjusted IS
     'the accuracy if the labelled readings had the confidences of the newest 10,000 readings; NULL: none of these is by it';
-COMMENT ON COLUMN mnist_model_performance.precision IS 'mean over the digits that were read; see mnist_class_performance';
-COMMENT ON COLUMN mnist_model_performance.recall IS 'mean over the digits that were shown';
-COMMENT ON COLUMN mnist_model_performance.f1 IS 'mean over the digits that were shown or read';
-COMMENT ON COLUMN mnist_model_performance.ece IS
+COMMENT ON COLUMN @extschema@.mnist_model_performance.precision IS 'mean over the digits that were read; see mnist_class_performance';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.recall IS 'mean over the digits that were shown';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.f1 IS 'mean over the digits that were shown or read';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.ece IS
     'expected calibration error: mean distance of accuracy and confidence over tenths of confidence; see mnist_calibration';
-COMMENT ON COLUMN mnist_model_performance.confidence_labelled IS 'mean confidence of the labelled readings';
-COMMENT ON COLUMN mnist_model_performance.confidence_all IS 'mean confidence of those of the newest 10,000 readings that are by it';
-COMMENT ON COLUMN mnist_model_performance.first_at IS 'when the first of the labelled readings was made';
-COMMENT ON COLUMN mnist_model_performance.last_at IS 'when the last one was';
-COMMENT ON COLUMN mnist_model_performance.warning IS
+COMMENT ON COLUMN @extschema@.mnist_model_performance.confidence_labelled IS 'mean confidence of the labelled readings';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.confidence_all IS 'mean confidence of those of the newest 10,000 readings that are by it';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.first_at IS 'when the first of the labelled readings was made';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.last_at IS 'when the last one was';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.warning IS
     'why the accuracy may mislead: few labels, or a sample that people chose; NULL: nothing speaks for that';

@@ -2,133 +2,122 @@
  * Reports, 1: what a page is made of.
  *
  * A report is one HTML page that needs nothing from elsewhere: style and drawings are in it, pictures are data: URIs,
- * and there is no script.  Whatever comes from a table goes through mnist_hil_html, or is a number; the other
+ * and there is no script.  Whatever comes from a table goes through mnist_internal.html, or is a number; the other
  * functions here take and return HTML.  Drawings are SVG of fixed coordinates that scale with their frame; colours are
  * the style's variables, so that they follow light and dark.
  */
 
-CREATE FUNCTION mnist_hil_html(plain text) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.html(plain text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT replace(replace(replace(replace(replace(plain,
-        '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;')
-$$;
-COMMENT ON FUNCTION mnist_hil_html(text) IS 'plain text as HTML, inside an element or a quoted attribute; internal';
+        '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;');
+END;
+COMMENT ON FUNCTION mnist_internal.html(text) IS 'plain text as HTML, inside an element or a quoted attribute; internal';
 
-CREATE FUNCTION mnist_hil_percent(share float8, digits int DEFAULT 1) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.percent(share float8, digits int DEFAULT 1) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-    SELECT round((100 * share)::numeric, digits) || '&#160;%'
-$$;
-COMMENT ON FUNCTION mnist_hil_percent(float8, int) IS 'a share of 0 .. 1 in percent, as HTML; internal';
+BEGIN ATOMIC
+    SELECT round((100 * share)::numeric, digits) || '&#160;%';
+END;
+COMMENT ON FUNCTION mnist_internal.percent(float8, int) IS 'a share of 0 .. 1 in percent, as HTML; internal';
 
-CREATE FUNCTION mnist_hil_count(n bigint) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.count(n bigint) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-    SELECT ltrim(to_char(n, 'FM999,999,999,999,999,990'))
-$$;
-COMMENT ON FUNCTION mnist_hil_count(bigint) IS 'a number with its thousands set apart; internal';
+BEGIN ATOMIC
+    SELECT ltrim(to_char(n, 'FM999,999,999,999,999,990'));
+END;
+COMMENT ON FUNCTION mnist_internal.count(bigint) IS 'a number with its thousands set apart; internal';
 
-CREATE FUNCTION mnist_hil_time(t timestamptz) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.time(t timestamptz) RETURNS text
     LANGUAGE sql STABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT format('<time datetime="%s">%s</time>', to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-        to_char(t, 'YYYY-MM-DD HH24:MI'))
-$$;
-COMMENT ON FUNCTION mnist_hil_time(timestamptz) IS 'a time of the session''s time zone as HTML; internal';
+        to_char(t, 'YYYY-MM-DD HH24:MI'));
+END;
+COMMENT ON FUNCTION mnist_internal.time(timestamptz) IS 'a time of the session''s time zone as HTML; internal';
 
-CREATE FUNCTION mnist_hil_duration(seconds float8) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.duration(seconds float8) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT CASE
         WHEN seconds < 60 THEN round(seconds::numeric, 1) || '&#160;s'
         WHEN seconds < 5400 THEN round((seconds / 60)::numeric) || '&#160;min'
         WHEN seconds < 129600 THEN round((seconds / 3600)::numeric) || '&#160;h'
-        ELSE round((seconds / 86400)::numeric) || '&#160;days' END
-$$;
-COMMENT ON FUNCTION mnist_hil_duration(float8) IS 'seconds in a fitting unit, as HTML; internal';
+        ELSE round((seconds / 86400)::numeric) || '&#160;days' END;
+END;
+COMMENT ON FUNCTION mnist_internal.duration(float8) IS 'seconds in a fitting unit, as HTML; internal';
 
 ---------------------------------------------------------------- tables and the like
 
 -- A cell of digits is set flush right; one of much text keeps some width.
-CREATE FUNCTION mnist_hil_row(VARIADIC cells text[]) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.row(VARIADIC cells text[]) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT '<tr>' || string_agg(
         CASE WHEN c.cell ~ '^([-+.,0-9 %/]|&#160;|&lt;)+(s|min|h|days)?$' THEN '<td class="n">'
             WHEN length(c.cell) > 40 AND c.cell !~ '^<' THEN '<td class="t">' ELSE '<td>' END
             || coalesce(c.cell, '<span class="none">&#8211;</span>') || '</td>', '' ORDER BY c.place) || E'</tr>\n'
-    FROM unnest(cells) WITH ORDINALITY AS c (cell, place)
-$$;
-COMMENT ON FUNCTION mnist_hil_row(text[]) IS 'a row of a table, of cells in HTML; NULL: a dash; internal';
+    FROM unnest(cells) WITH ORDINALITY AS c (cell, place);
+END;
+COMMENT ON FUNCTION mnist_internal.row(text[]) IS 'a row of a table, of cells in HTML; NULL: a dash; internal';
 
-CREATE FUNCTION mnist_hil_table(head text[], body text, empty text DEFAULT 'None yet.') RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.table(head text[], body text, empty text DEFAULT 'None yet.') RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT CASE WHEN body IS NULL THEN '<p class="empty">' || empty || E'</p>\n'
         ELSE '<div class="wide"><table><thead><tr>'
             || (SELECT string_agg('<th scope="col">' || h.cell || '</th>', '' ORDER BY h.place)
                 FROM unnest(head) WITH ORDINALITY AS h (cell, place))
-            || E'</tr></thead>\n<tbody>\n' || body || E'</tbody></table></div>\n' END
-$$;
-COMMENT ON FUNCTION mnist_hil_table(text[], text, text) IS
+            || E'</tr></thead>\n<tbody>\n' || body || E'</tbody></table></div>\n' END;
+END;
+COMMENT ON FUNCTION mnist_internal.table(text[], text, text) IS
     'a table of rows from mnist_hil_row; without any, what to say instead; internal';
 
-CREATE FUNCTION mnist_hil_tile(name text, value text, note text DEFAULT NULL, mood text DEFAULT NULL) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.tile(name text, value text, note text DEFAULT NULL, mood text DEFAULT NULL) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT format(E'<div class="tile%s"><b>%s</b><strong>%s</strong><small>%s</small></div>\n', ' ' || mood, name,
-        coalesce(value, '&#8211;'), note)
-$$;
-COMMENT ON FUNCTION mnist_hil_tile(text, text, text, text) IS
+        coalesce(value, '&#8211;'), note);
+END;
+COMMENT ON FUNCTION mnist_internal.tile(text, text, text, text) IS
     'a figure on a tile, with a note; mood: good, bad or NULL; internal';
 
-CREATE FUNCTION mnist_hil_section(id text, title text, body text) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.section(id text, title text, body text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-    SELECT format(E'<section id="%s">\n<h2>%s</h2>\n%s</section>\n', id, title, body)
-$$;
-COMMENT ON FUNCTION mnist_hil_section(text, text, text) IS 'a section of a page; internal';
+BEGIN ATOMIC
+    SELECT format(E'<section id="%s">\n<h2>%s</h2>\n%s</section>\n', id, title, body);
+END;
+COMMENT ON FUNCTION mnist_internal.section(text, text, text) IS 'a section of a page; internal';
 
-CREATE FUNCTION mnist_hil_figure(drawing text, caption text) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.figure(drawing text, caption text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-    SELECT format(E'<figure>%s<figcaption>%s</figcaption></figure>\n', drawing, caption)
-$$;
-COMMENT ON FUNCTION mnist_hil_figure(text, text) IS 'a drawing and what is said of it; internal';
+BEGIN ATOMIC
+    SELECT format(E'<figure>%s<figcaption>%s</figcaption></figure>\n', drawing, caption);
+END;
+COMMENT ON FUNCTION mnist_internal.figure(text, text) IS 'a drawing and what is said of it; internal';
 
 -- What cannot be read, which a row added by hand may hold, must not cost the report.
-CREATE FUNCTION mnist_hil_picture(image bytea, alt text) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.picture(image bytea, alt text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN format('<img width="84" height="84" alt="%s" src="data:image/png;base64,%s"/>', alt,
-        translate(encode(mnist_png(mnist_preprocess(image), 3), 'base64'), E'\n', ''));
+        translate(encode(@extschema@.mnist_png(@extschema@.mnist_preprocess(image), 3), 'base64'), E'\n', ''));
 EXCEPTION
     WHEN invalid_binary_representation OR program_limit_exceeded THEN
         RETURN '<span class="none">no picture</span>';
 END
 $$;
-COMMENT ON FUNCTION mnist_hil_picture(bytea, text) IS 'an image, as the network sees it, as HTML; internal';
+COMMENT ON FUNCTION mnist_internal.picture(bytea, text) IS 'an image, as the network sees it, as HTML; internal';
 
 ---------------------------------------------------------------- drawings
 
 -- Bars are 0 .. 1 of the drawing's height; marks are labels at some of them.
-CREATE FUNCTION mnist_hil_bars(labels text[], counts float8[]) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.bars(labels text[], counts float8[]) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     WITH bar AS (
         SELECT b.place, b.value, labels[b.place] AS label, cardinality(counts) AS n,
             greatest((SELECT max(c) FROM unnest(counts) AS c), 1e-9) AS most
@@ -137,25 +126,24 @@ AS $$
     SELECT '<svg viewBox="0 0 480 170" role="img">'
         || '<line class="axis" x1="40" y1="145" x2="480" y2="145"/>'
         || format('<text class="end" x="36" y="16">%s</text><text class="end" x="36" y="148">0</text>',
-            mnist_hil_count(max(most)::bigint))
+            mnist_internal.count(max(most)::bigint))
         || string_agg(format('<rect class="a" x="%s" y="%s" width="%s" height="%s"><title>%s: %s</title></rect>',
             round((40 + 440.0 * (place - 1) / n + 1)::numeric, 1), round((145 - 133 * value / most)::numeric, 1),
             round(greatest(440.0 / n - 2, 1)::numeric, 1), round((133 * value / most)::numeric, 1), label,
-            mnist_hil_count(value::bigint)), '' ORDER BY place)
+            mnist_internal.count(value::bigint)), '' ORDER BY place)
         || string_agg(format('<text class="mid" x="%s" y="162">%s</text>',
             round((40 + 440.0 * (place - 0.5) / n)::numeric, 1), label), '' ORDER BY place)
             FILTER (WHERE (place - 1) % greatest(1, ceil(n / 12.0)::int) = 0)
         || '</svg>'
-    FROM bar
-$$;
-COMMENT ON FUNCTION mnist_hil_bars(text[], float8[]) IS 'a drawing of counts as bars; internal';
+    FROM bar;
+END;
+COMMENT ON FUNCTION mnist_internal.bars(text[], float8[]) IS 'a drawing of counts as bars; internal';
 
 -- points: a row of values a line, one behind the other; NULL breaks a line.  band: the lower ends, then the upper ones.
-CREATE FUNCTION mnist_hil_lines(labels text[], points float8[], lines int, low float8, high float8,
+CREATE OR REPLACE FUNCTION mnist_internal.lines(labels text[], points float8[], lines int, low float8, high float8,
     band float8[] DEFAULT NULL, percent boolean DEFAULT true) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     WITH size AS (
         SELECT cardinality(labels) AS n, greatest(high - low, 1e-9) AS span
     ), point AS (
@@ -178,7 +166,7 @@ AS $$
     SELECT '<svg viewBox="0 0 480 170" role="img">'
         || '<line class="axis" x1="48" y1="145" x2="472" y2="145"/><line class="grid" x1="48" y1="12" x2="472" y2="12"/>'
         || (SELECT string_agg(format('<text class="end" x="44" y="%s">%s</text>', t.y,
-                CASE WHEN percent THEN mnist_hil_percent(t.value, CASE WHEN high - low < 0.05 THEN 1 ELSE 0 END)
+                CASE WHEN percent THEN mnist_internal.percent(t.value, CASE WHEN high - low < 0.05 THEN 1 ELSE 0 END)
                     ELSE trim_scale(round(t.value::numeric, 2))::text END), '')
             FROM (VALUES (16, high), (148, low)) AS t (y, value))
         || coalesce((SELECT '<polygon class="band" points="'
@@ -195,7 +183,7 @@ AS $$
                 GROUP BY w.line, w.part) p), '')
         || coalesce((SELECT string_agg(format('<circle class="l%s" cx="%s" cy="%s" r="%s"><title>%s: %s</title></circle>',
                 w.line + 1, w.x, w.y, CASE WHEN s.n > 60 THEN 1 ELSE 3 END, labels[w.step + 1],
-                CASE WHEN percent THEN mnist_hil_percent(w.value, 2) ELSE round(w.value::numeric, 4)::text END), ''
+                CASE WHEN percent THEN mnist_internal.percent(w.value, 2) ELSE round(w.value::numeric, 4)::text END), ''
                 ORDER BY w.line, w.step)
             FROM whole w
             CROSS JOIN size s
@@ -205,16 +193,15 @@ AS $$
             FROM point p
             CROSS JOIN size s
             WHERE p.line = 0 AND p.step % greatest(1, ceil(s.n / 7.0)::int) = 0), '')
-        || '</svg>'
-$$;
-COMMENT ON FUNCTION mnist_hil_lines(text[], float8[], int, float8, float8, float8[], boolean) IS
+        || '</svg>';
+END;
+COMMENT ON FUNCTION mnist_internal.lines(text[], float8[], int, float8, float8, float8[], boolean) IS
     'a drawing of values over labels as lines between low and high, with a band behind them; internal';
 
 -- Counts between edges, which may be any, as shares of bins of equal width; what lies beyond goes to the outermost.
-CREATE FUNCTION mnist_hil_rebin(edges real[], counts bigint[], low float8, high float8, bins int) RETURNS float8[]
+CREATE OR REPLACE FUNCTION mnist_internal.rebin(edges real[], counts bigint[], low float8, high float8, bins int) RETURNS float8[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     WITH piece AS (
         SELECT c.count, greatest(low, least(high, coalesce(edges[c.place - 1], low)::float8)) AS a,
             greatest(low, least(high, coalesce(edges[c.place], high)::float8)) AS b
@@ -233,16 +220,15 @@ AS $$
             -- a single value
             WHEN (p.a >= bin.a OR bin.i = 1) AND (p.a < bin.b OR bin.i = bins) THEN 1
             ELSE 0 END) AS count
-        FROM piece p) s ON true
-$$;
-COMMENT ON FUNCTION mnist_hil_rebin(real[], bigint[], float8, float8, int) IS
+        FROM piece p) s ON true;
+END;
+COMMENT ON FUNCTION mnist_internal.rebin(real[], bigint[], float8, float8, int) IS
     'a histogram over edges of any kind as shares of so many bins of equal width between low and high; internal';
 
 -- shares of the same bins: what was (an area) and what is (a line)
-CREATE FUNCTION mnist_hil_histogram_pair(before float8[], after float8[], low text, high text) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.histogram_pair(before float8[], after float8[], low text, high text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     WITH bin AS (
         SELECT b.place, b.was, b.now,
             greatest((SELECT max(v) FROM unnest(before || after) AS v), 1e-9) AS most, cardinality(before) AS n
@@ -258,17 +244,16 @@ AS $$
             || ' 240,90"/>', '')
         || '<line class="axis" x1="0" y1="90" x2="240" y2="90"/>'
         || format('<text x="0" y="106">%s</text><text class="end" x="240" y="106">%s</text></svg>', low, high)
-    FROM bin
-$$;
-COMMENT ON FUNCTION mnist_hil_histogram_pair(float8[], float8[], text, text) IS
+    FROM bin;
+END;
+COMMENT ON FUNCTION mnist_internal.histogram_pair(float8[], float8[], text, text) IS
     'a drawing of two histograms over the same bins, one upon the other; internal';
 
 ---------------------------------------------------------------- the page
 
-CREATE FUNCTION mnist_hil_style() RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.style() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT $style$
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c2128; --soft: #57606a; --line: #d5dae0; --card: #f5f7f9;
   --a: #0072b2; --b: #d55e00; --c: #009e73; --was: #b8c0c9; --heat: 0 114 178; --fault: 213 94 0; }
@@ -333,19 +318,18 @@ polyline.l3 { stroke: var(--c); stroke-dasharray: 5 4; } circle.l3 { fill: none;
 .confusion td, .confusion th { text-align: right; padding: 0.3rem 0.5rem; min-width: 2.6rem; border: 1px solid var(--line); }
 .confusion td.right { background: rgb(var(--heat) / calc(var(--x) * 0.7)); }
 .confusion td.wrong { background: rgb(var(--fault) / calc(0.12 + var(--x) * 0.75)); }
-$style$
-$$;
-COMMENT ON FUNCTION mnist_hil_style() IS 'the style of a report''s page; internal';
+$style$;
+END;
+COMMENT ON FUNCTION mnist_internal.style() IS 'the style of a report''s page; internal';
 
-CREATE FUNCTION mnist_hil_page(title text, head text, body text) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.page(title text, head text, body text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT E'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
         || E'<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
         || E'<meta http-equiv="Content-Security-Policy" content="default-src ''none''; img-src data:; style-src ''unsafe-inline''"/>\n'
-        || format(E'<title>%s</title>\n<style>%s</style>\n</head>\n<body>\n<main>\n', title, mnist_hil_style())
-        || head || body || E'</main>\n</body>\n</html>\n'
-$$;
-COMMENT ON FUNCTION mnist_hil_page(text, text, text) IS
+        || format(E'<title>%s</title>\n<style>%s</style>\n</head>\n<body>\n<main>\n', title, mnist_internal.style())
+        || head || body || E'</main>\n</body>\n</html>\n';
+END;
+COMMENT ON FUNCTION mnist_internal.page(text, text, text) IS
     'a whole page; a policy in it forbids scripts, and to fetch anything; internal';

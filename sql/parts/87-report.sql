@@ -2,49 +2,48 @@
  * Reports, 3: mnist_report, and where its pages are kept.
  */
 
-CREATE SEQUENCE mnist_report_log_id_seq;
-CREATE TABLE mnist_report_log (
-    id            bigint PRIMARY KEY DEFAULT nextval('mnist_report_log_id_seq'),
+CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_report_log_id_seq;
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_report_log (
+    id            bigint PRIMARY KEY DEFAULT nextval('@extschema@.mnist_report_log_id_seq'),
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     kind          text NOT NULL CHECK (kind IN ('full', 'drift', 'quality', 'performance')),
     requested_by  name NOT NULL DEFAULT session_user,
     page          text NOT NULL
 );
-ALTER SEQUENCE mnist_report_log_id_seq OWNED BY mnist_report_log.id;
-ALTER TABLE mnist_report_log ALTER COLUMN page SET STORAGE EXTENDED;
+ALTER SEQUENCE @extschema@.mnist_report_log_id_seq OWNED BY @extschema@.mnist_report_log.id;
+ALTER TABLE @extschema@.mnist_report_log ALTER COLUMN page SET STORAGE EXTENDED;
 
-COMMENT ON TABLE mnist_report_log IS 'the last ten reports';
-COMMENT ON COLUMN mnist_report_log.id IS 'the report';
-COMMENT ON COLUMN mnist_report_log.created_at IS 'when it was made';
-COMMENT ON COLUMN mnist_report_log.kind IS 'full, drift, quality or performance';
-COMMENT ON COLUMN mnist_report_log.requested_by IS 'the role that asked for it';
-COMMENT ON COLUMN mnist_report_log.page IS 'the page, as mnist_report returned it';
+COMMENT ON TABLE @extschema@.mnist_report_log IS 'the last ten reports';
+COMMENT ON COLUMN @extschema@.mnist_report_log.id IS 'the report';
+COMMENT ON COLUMN @extschema@.mnist_report_log.created_at IS 'when it was made';
+COMMENT ON COLUMN @extschema@.mnist_report_log.kind IS 'full, drift, quality or performance';
+COMMENT ON COLUMN @extschema@.mnist_report_log.requested_by IS 'the role that asked for it';
+COMMENT ON COLUMN @extschema@.mnist_report_log.page IS 'the page, as mnist_report returned it';
 
-SELECT pg_catalog.pg_extension_config_dump('mnist_report_log', '');
-SELECT pg_catalog.pg_extension_config_dump('mnist_report_log_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_report_log', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_report_log_id_seq', '');
 
-CREATE FUNCTION mnist_hil_report_head(kind text) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.report_head(kind text) RETURNS text
     LANGUAGE sql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT format(E'<header>\n<h1>%s</h1>\n<p class="soft">Database %s, %s, asked for by %s. Times are of time zone %s.</p>\n',
             CASE kind WHEN 'full' THEN 'Digit readings' WHEN 'drift' THEN 'Drift of digit readings'
                 WHEN 'quality' THEN 'Data quality of digit readings' ELSE 'Performance of digit readings' END,
-            mnist_hil_html(current_database()), mnist_hil_time(now()), mnist_hil_html(mnist_hil_invoker()),
-            mnist_hil_html(current_setting('TimeZone')))
+            mnist_internal.html(current_database()), mnist_internal.time(now()), mnist_internal.html(mnist_internal.invoker()),
+            mnist_internal.html(current_setting('TimeZone')))
         || CASE WHEN kind = 'full' THEN '<nav><a href="#summary">Summary</a><a href="#drift">Drift</a><a href="#quality">Data quality</a>'
             || '<a href="#performance">Performance</a><a href="#runs">Training runs</a></nav>' ELSE '' END
-        || E'</header>\n'
-$$;
-COMMENT ON FUNCTION mnist_hil_report_head(text) IS 'the head of a report''s page; internal';
+        || E'</header>\n';
+END;
+COMMENT ON FUNCTION mnist_internal.report_head(text) IS 'the head of a report''s page; internal';
 
 /*
  * The lock on the log comes last, for a moment, and only reports wait for it: so that ten are kept, whoever asks at the
  * same time.  Without JIT, which for the many small statements of a page takes longer than they do.
  */
-CREATE FUNCTION mnist_report(kind text DEFAULT 'full') RETURNS text
+CREATE OR REPLACE FUNCTION @extschema@.mnist_report(kind text DEFAULT 'full') RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, @extschema@, pg_temp
+    SET search_path = pg_catalog, pg_temp
     SET jit = off
 AS $$
 DECLARE
@@ -62,24 +61,24 @@ BEGIN
             HINT = 'Kinds are full, drift, quality and performance.';
     END IF;
 
-    page := mnist_hil_page('mnist_hil: ' || mnist_report.kind || ' report', mnist_hil_report_head(mnist_report.kind),
+    page := mnist_internal.page('mnist_hil: ' || mnist_report.kind || ' report', mnist_internal.report_head(mnist_report.kind),
         CASE mnist_report.kind
-            WHEN 'drift' THEN mnist_hil_report_drift()
-            WHEN 'quality' THEN mnist_hil_report_quality()
-            WHEN 'performance' THEN mnist_hil_report_performance()
-            ELSE mnist_hil_report_summary() || mnist_hil_report_drift() || mnist_hil_report_quality()
-                || mnist_hil_report_performance() || mnist_hil_report_runs() END);
+            WHEN 'drift' THEN mnist_internal.report_drift()
+            WHEN 'quality' THEN mnist_internal.report_quality()
+            WHEN 'performance' THEN mnist_internal.report_performance()
+            ELSE mnist_internal.report_summary() || mnist_internal.report_drift() || mnist_internal.report_quality()
+                || mnist_internal.report_performance() || mnist_internal.report_runs() END);
 
     -- A standby keeps nothing.
     IF NOT current_setting('transaction_read_only')::boolean THEN
-        LOCK TABLE mnist_report_log IN SHARE ROW EXCLUSIVE MODE;
-        INSERT INTO mnist_report_log (kind, requested_by, page)
-        VALUES (mnist_report.kind, mnist_hil_invoker(), page);
-        DELETE FROM mnist_report_log l
-        WHERE l.id < (SELECT k.id FROM mnist_report_log k ORDER BY k.id DESC OFFSET 9 LIMIT 1);
+        LOCK TABLE @extschema@.mnist_report_log IN SHARE ROW EXCLUSIVE MODE;
+        INSERT INTO @extschema@.mnist_report_log (kind, requested_by, page)
+        VALUES (mnist_report.kind, mnist_internal.invoker(), page);
+        DELETE FROM @extschema@.mnist_report_log l
+        WHERE l.id < (SELECT k.id FROM @extschema@.mnist_report_log k ORDER BY k.id DESC OFFSET 9 LIMIT 1);
     END IF;
     RETURN page;
 END
 $$;
-COMMENT ON FUNCTION mnist_report(text) IS
+COMMENT ON FUNCTION @extschema@.mnist_report(text) IS
     'how things stand, as one HTML page that needs nothing else: full, or drift, quality or performance alone; kept in mnist_report_log, the last ten';

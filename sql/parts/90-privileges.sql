@@ -21,11 +21,11 @@ BEGIN
 END
 $$;
 
-GRANT EXECUTE ON FUNCTION mnist_classify, mnist_probabilities, mnist_preprocess, mnist_png, mnist_ascii, mnist_draw,
-    mnist_features, mnist_explain, mnist_explanation
+GRANT EXECUTE ON FUNCTION @extschema@.mnist_classify, @extschema@.mnist_probabilities, @extschema@.mnist_preprocess, @extschema@.mnist_png, @extschema@.mnist_ascii, @extschema@.mnist_draw,
+    @extschema@.mnist_features, @extschema@.mnist_explain, @extschema@.mnist_explanation
     TO PUBLIC;
-GRANT EXECUTE ON FUNCTION mnist_hil_cache, mnist_hil_process_alive TO PUBLIC;
-GRANT EXECUTE ON FUNCTION mnist_hil_settings TO PUBLIC;
-GRANT EXECUTE ON FUNCTION mnist_hil_check_job TO PUBLIC;
-GRANT EXECUTE ON FUNCTION mnist_hil_wilson, mnist_hil_newcombe, mnist_hil_newcombe_paired, mnist_hil_mcnemar TO PUBLIC;
-GRANT EXECUTE ON FUNCTION mnist_hil_sparkline TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_internal.cache, mnist_internal.process_alive TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_internal.settings TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_internal.check_job TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_internal.wilson, mnist_internal.newcombe, mnist_internal.newcombe_paired, mnist_internal.mcnemar TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_internal.sparkline TO PUBLIC;

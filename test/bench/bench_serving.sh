@@ -13,7 +13,7 @@ for _ in 1 2 3 4 5; do
 	bench_psql -At -F ' / ' <<-'SQL'
 		DO $$
 		DECLARE
-			image constant bytea := mnist_png(mnist_hil_synthetic(7, 1));
+			image constant bytea := mnist_png(mnist_internal.synthetic(7, 1));
 			begun timestamptz := clock_timestamp();
 			first float8;
 			others float8[];

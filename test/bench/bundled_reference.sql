@@ -4,7 +4,7 @@
 \pset tuples_only on
 \pset format unaligned
 BEGIN;
-SELECT mnist_hil_drift_store(1, 'bundled', array_agg(mnist_hil_features(s.pixels, 1) ORDER BY s.ordinal)) AS reference
+SELECT mnist_internal.drift_store(1, 'bundled', array_agg(mnist_internal.features(s.pixels, 1) ORDER BY s.ordinal)) AS reference
 FROM mnist_sample s JOIN mnist_dataset d ON d.id = s.dataset_id
 WHERE d.name = 'mnist' AND s.split = 'validation' \gset
 SELECT format($part$/*

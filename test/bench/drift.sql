@@ -59,7 +59,7 @@ INSERT INTO kind VALUES (1, 'as it was'), (2, 'turned by 20 degrees'), (3, 'turn
     (10, 'half of it ones'), (11, 'a quarter of it ones');
 
 CREATE TEMP TABLE traffic AS
-SELECT k.kind, d.i, mnist_hil_features(CASE k.place WHEN 1 THEN d.pixels ELSE pg_temp.changed(k.kind, d.pixels) END, 1) AS features
+SELECT k.kind, d.i, mnist_internal.features(CASE k.place WHEN 1 THEN d.pixels ELSE pg_temp.changed(k.kind, d.pixels) END, 1) AS features
 FROM kind k JOIN digit d ON d.i <= CASE k.place WHEN 1 THEN :images ELSE :changed END
 WHERE k.place NOT IN (6, 10, 11);
 INSERT INTO traffic
@@ -83,7 +83,7 @@ DECLARE
 BEGIN
     FOR split IN 1 .. splits LOOP
         CREATE TEMP TABLE half AS SELECT i, random() < 0.5 AS in_reference FROM digit;
-        SELECT mnist_hil_drift_store(1, 'base data', array_agg(t.features)) INTO reference
+        SELECT mnist_internal.drift_store(1, 'base data', array_agg(t.features)) INTO reference
         FROM traffic t JOIN half h USING (i) WHERE t.kind = 'as it was' AND h.in_reference;
         INSERT INTO verdict
         WITH hist AS (
@@ -96,14 +96,14 @@ BEGIN
                 WHERE CASE t.kind WHEN 'as it was' THEN NOT h.in_reference ELSE split <= 2 END) t,
                 unnest('{25,50,100,200,500,1000,2000}'::int[]) AS s (size)
         ), counted AS (
-            SELECT d.kind, d.size, d.win, mnist_hil_histogram(d.features,
-                (SELECT array_agg(mnist_hil_pad_edges(h.edges, h.most) ORDER BY h.place) FROM hist h)) AS counts
+            SELECT d.kind, d.size, d.win, mnist_internal.histogram(d.features,
+                (SELECT array_agg(mnist_internal.pad_edges(h.edges, h.most) ORDER BY h.place) FROM hist h)) AS counts
             FROM drawn d WHERE d.win < d.whole GROUP BY 1, 2, 3
         )
         SELECT c.kind, c.size, split, c.win,
             count(*) FILTER (WHERE t.p_value < s.significance / 20 AND t.effect >= s.effect), count(*)
-        FROM counted c CROSS JOIN hist h CROSS JOIN mnist_hil_drift_settings() AS s
-        CROSS JOIN LATERAL mnist_hil_two_sample(h.kind, h.counts,
+        FROM counted c CROSS JOIN hist h CROSS JOIN mnist_internal.drift_settings() AS s
+        CROSS JOIN LATERAL mnist_internal.two_sample(h.kind, h.counts,
             (SELECT array_agg(c.counts[h.place][i] ORDER BY i) FROM generate_series(1, cardinality(h.edges) + 1) AS i)) AS t
         GROUP BY 1, 2, 3, 4;
         DROP TABLE half;

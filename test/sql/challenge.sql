@@ -46,7 +46,7 @@ SELECT count(*) AS on_record FROM mnist_challenger;
 ---------------------------------------------------------------- A/B
 
 SELECT mnist_challenge(2, 0.5, reason => 'smaller');
-SELECT * FROM mnist_hil_readers();
+SELECT * FROM mnist_internal.readers();
 SELECT live_version, challenger_version, challenge_share, challenge_shadow FROM mnist_status;
 
 -- Half of 2,000, within a bound that a fair coin breaks once in 20,000 times (four standard deviations, 89); here the
@@ -63,7 +63,7 @@ SELECT count(*) AS readings, count(*) FILTER (WHERE model_version = 2) BETWEEN 9
     count(*) FILTER (WHERE model_version NOT IN (1, 2)) AS others
 FROM answer;
 -- The side follows from the id and from nothing else, and who answered is who is named.
-SELECT count(*) FILTER (WHERE (mnist_hil_challenge_point(id) < 0.5) <> (model_version = 2)) AS wrong_side FROM answer;
+SELECT count(*) FILTER (WHERE (mnist_internal.challenge_point(id) < 0.5) <> (model_version = 2)) AS wrong_side FROM answer;
 SELECT count(*) FILTER (WHERE NOT (p.image, p.label, p.confidence, p.probabilities, p.model_version)
         = (r.image, a.label, a.confidence, a.probabilities, a.model_version)) AS not_as_answered,
     count(*) FILTER (WHERE p.challenge_id IS DISTINCT FROM 1) AS not_in_the_challenge
@@ -78,7 +78,7 @@ SELECT count(*) FILTER (WHERE a.model_version = 2 AND a.probabilities <> mnist_p
 FROM answer a JOIN reading r USING (i);
 ROLLBACK;
 -- Points are spread evenly: in each tenth of 100,000 ids about 10,000.  A larger share keeps what a smaller one had.
-SELECT width_bucket(mnist_hil_challenge_point(id), 0, 1, 10) AS tenth, count(*) BETWEEN 9600 AND 10400 AS even
+SELECT width_bucket(mnist_internal.challenge_point(id), 0, 1, 10) AS tenth, count(*) BETWEEN 9600 AND 10400 AS even
 FROM generate_series(1, 100000) AS id GROUP BY 1 ORDER BY 1;
 
 -- What is not stored has no id, and is read by the live model.
@@ -117,17 +117,17 @@ SELECT live_labels + challenger_labels - :before AS counted FROM mnist_challenge
 -- Published values: Newcombe 1998, Stat. Med. 17:873-890, table II (a), (b), (c), (g), method 10 ...
 SELECT k1, n1, k2, n2, round(low::numeric, 4) AS low, round(high::numeric, 4) AS high
 FROM (VALUES (56, 70, 48, 80), (9, 10, 3, 10), (6, 7, 2, 7), (0, 10, 0, 20), (10, 10, 0, 10)) AS v (k1, n1, k2, n2),
-    mnist_hil_newcombe(k1, n1, k2, n2);
+    mnist_internal.newcombe(k1, n1, k2, n2);
 -- ... 17:2635-2650, method 10 ...
-SELECT round(low::numeric, 4) AS low, round(high::numeric, 4) AS high FROM mnist_hil_newcombe_paired(36, 12, 2, 0);
+SELECT round(low::numeric, 4) AS low, round(high::numeric, 4) AS high FROM mnist_internal.newcombe_paired(36, 12, 2, 0);
 -- ... Wilson's interval, 17:857-872, table I, method 3 ...
 SELECT k, n, round(low::numeric, 4) AS low, round(high::numeric, 4) AS high
-FROM (VALUES (81, 263), (15, 148), (0, 20), (1, 29), (20, 20)) AS v (k, n), mnist_hil_wilson(k, n);
+FROM (VALUES (81, 263), (15, 148), (0, 20), (1, 29), (20, 20)) AS v (k, n), mnist_internal.wilson(k, n);
 -- ... and McNemar's test: by hand 2 (1 + 8) / 2^8, and 8 / 2^8 less; for the large one in whole numbers 0.046586.
-SELECT b, c, exact, mid_p FROM (VALUES (1, 7), (7, 1), (0, 0), (3, 3), (0, 5)) AS v (b, c), mnist_hil_mcnemar(b, c);
-SELECT round(exact::numeric, 6) AS large FROM mnist_hil_mcnemar(4900, 5100);
+SELECT b, c, exact, mid_p FROM (VALUES (1, 7), (7, 1), (0, 0), (3, 3), (0, 5)) AS v (b, c), mnist_internal.mcnemar(b, c);
+SELECT round(exact::numeric, 6) AS large FROM mnist_internal.mcnemar(4900, 5100);
 -- Nothing to go by, nothing said.
-SELECT w.low, n.low, p.low FROM mnist_hil_wilson(0, 0) AS w, mnist_hil_newcombe(0, 0, 1, 2) AS n, mnist_hil_newcombe_paired(0, 0, 0, 0) AS p;
+SELECT w.low, n.low, p.low FROM mnist_internal.wilson(0, 0) AS w, mnist_internal.newcombe(0, 0, 1, 2) AS n, mnist_internal.newcombe_paired(0, 0, 0, 0) AS p;
 
 ---------------------------------------------------------------- shadow
 
@@ -162,7 +162,7 @@ FROM mnist_challenge_result r,
         count(*) FILTER (WHERE p.label = i % 10 AND s.label <> i % 10) AS b,
         count(*) FILTER (WHERE p.label <> i % 10 AND s.label = i % 10) AS c
     FROM shadowed p JOIN mnist_shadow s ON s.prediction_id = p.id WHERE i % 4 <> 0) t,
-    mnist_hil_mcnemar(b, c) AS m, mnist_hil_newcombe_paired(a, c, b, n - a - b - c) AS w
+    mnist_internal.mcnemar(b, c) AS m, mnist_internal.newcombe_paired(a, c, b, n - a - b - c) AS w
 WHERE r.challenge_id = 2
 \gx
 -- A share of them, too.
@@ -170,7 +170,7 @@ SELECT mnist_challenge(2, 0.25, shadow => true);
 CREATE TABLE partly AS SELECT * FROM mnist_predict_batch(ARRAY(SELECT image FROM reading WHERE i <= 200));
 SELECT count(*) AS readings, count(*) FILTER (WHERE p.model_version <> 1) AS answered_by_challenger,
     count(s.prediction_id) BETWEEN 30 AND 70 AS a_quarter,
-    count(*) FILTER (WHERE (s.prediction_id IS NOT NULL) <> (mnist_hil_challenge_point(id) < 0.25)) AS wrong_side
+    count(*) FILTER (WHERE (s.prediction_id IS NOT NULL) <> (mnist_internal.challenge_point(id) < 0.25)) AS wrong_side
 FROM partly p LEFT JOIN mnist_shadow s ON s.prediction_id = id;
 SELECT count(mnist_correct(id, label)) AS confirmed FROM partly;
 SELECT live_labels = s.n AND challenger_labels = s.n AS those_that_both_read
@@ -204,7 +204,7 @@ ROLLBACK;
 SELECT challenge_id, shadow FROM mnist_challenge_now;
 
 SELECT mnist_challenge_drop('no better');
-SELECT challenge_id FROM mnist_hil_readers();
+SELECT challenge_id FROM mnist_internal.readers();
 SELECT count(*) AS shadows FROM mnist_shadow \gset
 SELECT model_version FROM mnist_predict(mnist_draw(1));
 SELECT count(*) - :shadows AS shadows FROM mnist_shadow;
@@ -222,13 +222,13 @@ SELECT mnist_challenge(3, 1);
 SELECT mnist_activate(1);
 SELECT model_version FROM mnist_predict(mnist_draw(1));
 SELECT mnist_activate(4, 'another one');
-SELECT model_version, challenge_id FROM mnist_predict(mnist_draw(1)) AS p, mnist_hil_readers();
+SELECT model_version, challenge_id FROM mnist_predict(mnist_draw(1)) AS p, mnist_internal.readers();
 SELECT outcome('SELECT mnist_challenge_drop()');
 SELECT mnist_rollback();
-SELECT model_version, challenge_id FROM mnist_predict(mnist_draw(1)) AS p, mnist_hil_readers();
+SELECT model_version, challenge_id FROM mnist_predict(mnist_draw(1)) AS p, mnist_internal.readers();
 SELECT mnist_challenge(3, 1);
 SELECT mnist_activate(3, 'by hand');
-SELECT model_version, challenge_id FROM mnist_predict(mnist_draw(1)) AS p, mnist_hil_readers();
+SELECT model_version, challenge_id FROM mnist_predict(mnist_draw(1)) AS p, mnist_internal.readers();
 SELECT mnist_activate(1);
 
 SELECT challenge_id, version, live_version, share, shadow, outcome, end_reason, ended_by = session_user AS by_me,

@@ -40,8 +40,8 @@ FROM other o JOIN mnist_prediction p USING (id) JOIN mnist_feature f USING (name
 GROUP BY f.place, o.name ORDER BY f.place;
 -- A light background is told apart from a dark one, in a PNG and in raw pixels.
 SELECT (SELECT value FROM mnist_features(mnist_draw(3)) WHERE feature = 'light_background') AS drawn,
-    (SELECT value FROM mnist_features(mnist_png(mnist_hil_synthetic(3, 1))) WHERE feature = 'light_background') AS png,
-    (SELECT value FROM mnist_features(mnist_hil_synthetic(3, 1)) WHERE feature = 'light_background') AS raw,
+    (SELECT value FROM mnist_features(mnist_png(mnist_internal.synthetic(3, 1))) WHERE feature = 'light_background') AS png,
+    (SELECT value FROM mnist_features(mnist_internal.synthetic(3, 1)) WHERE feature = 'light_background') AS raw,
     (SELECT value FROM mnist_features(decode(repeat('ff', 784), 'hex')) WHERE feature = 'light_background') AS bright;
 SELECT count(*) FROM mnist_features(NULL);
 -- Nothing but a reading is stored.
@@ -59,7 +59,7 @@ SELECT count(*) AS unknown_features FROM mnist_drift_histogram WHERE feature NOT
 SELECT count(*), count(statistic) AS statistics, count(drifted) AS verdicts, min(window_size) AS window_size, min(reference_size) AS reference_size
 FROM mnist_drift;
 SELECT count(*) FROM mnist_drift_share;
-SELECT mnist_hil_drift_update();
+SELECT mnist_internal.drift_update();
 SELECT value, met, explanation FROM mnist_retrain_decision WHERE condition = 'drift';
 
 SELECT mnist_drift_rebase();
@@ -84,9 +84,9 @@ BEGIN
             FROM generate_series(0, 783) AS i)
         WHEN 'noisy' THEN (SELECT string_agg(set_byte('\x00', 0, least(255, get_byte(d.pixels, i) + (i * 7919 + k) % 50)), ''::bytea ORDER BY i)
             FROM generate_series(0, 783) AS i)
-        WHEN 'ones' THEN CASE WHEN k % 2 = 0 THEN mnist_hil_synthetic(1, k) ELSE d.pixels END
+        WHEN 'ones' THEN CASE WHEN k % 2 = 0 THEN mnist_internal.synthetic(1, k) ELSE d.pixels END
         END ORDER BY k) INTO images
-    FROM generate_series(first, first + n - 1) AS k, LATERAL (SELECT mnist_hil_synthetic(k % 10, k) AS pixels OFFSET 0) AS d;
+    FROM generate_series(first, first + n - 1) AS k, LATERAL (SELECT mnist_internal.synthetic(k % 10, k) AS pixels OFFSET 0) AS d;
     RETURN (SELECT count(*) FROM mnist_predict_batch(images));
 END
 $$;
@@ -171,18 +171,18 @@ SELECT DISTINCT window_size FROM mnist_drift;
 ---------------------------------------------------------------- what mnist_check goes by
 
 SELECT pg_temp.read('noisy', 7001, 100);
-SELECT mnist_hil_drift_update() AS looked;
+SELECT mnist_internal.drift_update() AS looked;
 SELECT share > 0.3 AS above, features, drifted > 6 AS drifted, window_size, threshold, breaches, breaches_needed, cooling_until, alarm, model_version, reference_id
 FROM mnist_drift_share;
 SELECT met, threshold, value = (SELECT share FROM mnist_drift_share) AS value_ok, explanation ~ 'in 3 looks in a row; this was one of 1$' AS explained
 FROM mnist_retrain_decision WHERE condition = 'drift';
 -- Within a minute, or without new readings, there is no other look.
 SELECT pg_temp.read('noisy', 7101, 10);
-SELECT mnist_hil_drift_update() AS within_a_minute;
+SELECT mnist_internal.drift_update() AS within_a_minute;
 UPDATE mnist_drift_check SET checked_at = checked_at - interval '2 minutes';
-SELECT mnist_hil_drift_update() AS looked;
+SELECT mnist_internal.drift_update() AS looked;
 UPDATE mnist_drift_check SET checked_at = checked_at - interval '2 minutes';
-SELECT mnist_hil_drift_update() AS nothing_new;
+SELECT mnist_internal.drift_update() AS nothing_new;
 SELECT breaches, alarm FROM mnist_drift_share;
 SELECT pg_temp.read('noisy', 7111, 10);
 -- The third look in a row: a reason to train, which mnist_check says, and which it looked for itself.
@@ -191,7 +191,7 @@ SELECT retrain, reasons[1] ~ '% of the features have drifted' AS reason FROM mni
 SELECT breaches, alarm FROM mnist_drift_share;
 SELECT met FROM mnist_retrain_decision WHERE condition = 'drift';
 ROLLBACK;
-SELECT mnist_hil_drift_update() AS looked;
+SELECT mnist_internal.drift_update() AS looked;
 -- Not for an hour after a run began, unless it failed.
 INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, started_at)
 VALUES ('failed', 'fine_tune', 'default', 1, '{}', 'nobody', 0, now(), now()),
@@ -204,12 +204,12 @@ DELETE FROM mnist_run;
 -- A single look that finds none ends it.
 UPDATE mnist_drift_check SET checked_at = checked_at - interval '2 minutes';
 SELECT pg_temp.read('usual', 8001, 100);
-SELECT mnist_hil_drift_update() AS looked;
+SELECT mnist_internal.drift_update() AS looked;
 SELECT share, drifted_features, breaches, alarm FROM mnist_drift_share;
 -- So does another reference.
 SELECT pg_temp.read('noisy', 7201, 100);
 SELECT mnist_drift_rebase('readings');
-SELECT mnist_hil_drift_update() AS looked_at_once;
+SELECT mnist_internal.drift_update() AS looked_at_once;
 SELECT reference_id, breaches FROM mnist_drift_share;
 
 -- None of the views holds a lock that a reading waits for.
@@ -229,9 +229,9 @@ SELECT 2, architecture, network, parameters, weights, weights_sha256 FROM mnist_
 SELECT mnist_activate(2);
 SELECT count(*), count(reference_size) AS references, min(model_version) AS model_version FROM mnist_drift;
 SELECT pg_temp.read('usual', 9001, 499);
-SELECT mnist_hil_drift_update(), count(*) FROM mnist_drift_reference WHERE model_version = 2;
+SELECT mnist_internal.drift_update(), count(*) FROM mnist_drift_reference WHERE model_version = 2;
 SELECT pg_temp.read('usual', 9500, 1);
-SELECT mnist_hil_drift_update();
+SELECT mnist_internal.drift_update();
 SELECT source, readings FROM mnist_drift_reference WHERE model_version = 2;
 -- Version 3 has base data.
 SELECT mnist_import_synthetic(n => 4000);

@@ -6,7 +6,7 @@ RESET client_min_messages;
 CREATE EXTENSION mnist_hil;
 
 CREATE TEMP TABLE digit AS
-SELECT i AS id, mnist_hil_synthetic(i % 10, i) AS image FROM generate_series(1, 40) AS i;
+SELECT i AS id, mnist_internal.synthetic(i % 10, i) AS image FROM generate_series(1, 40) AS i;
 CREATE TEMP TABLE explanation AS
 SELECT id, image, mnist_classify(image) AS label, mnist_explanation(image) AS attribution FROM digit;
 

@@ -83,7 +83,7 @@ SELECT array_agg(prediction_id ORDER BY prediction_id) FILTER (WHERE new) AS new
 -- Many at once come to the same as one by one.
 CREATE TEMP TABLE resolved AS TABLE mnist_label;
 DELETE FROM mnist_label;
-SELECT mnist_hil_resolve(array_agg(DISTINCT prediction_id)), mnist_hil_note_used(array_agg(DISTINCT prediction_id)) FROM mnist_feedback;
+SELECT mnist_internal.resolve(array_agg(DISTINCT prediction_id)), mnist_internal.note_used(array_agg(DISTINCT prediction_id)) FROM mnist_feedback;
 SELECT count(*) FROM (TABLE mnist_label EXCEPT TABLE resolved) AS different;
 SELECT count(*) FROM (TABLE resolved EXCEPT TABLE mnist_label) AS missing;
 

@@ -44,8 +44,8 @@ CREATE EXTENSION mnist_hil;
 
 -- The bundled model is version 1, live, and its row says what its weights hold.
 SELECT m.version, (b.network, b.parameters) = (m.network, m.parameters) AS described,
-    m.weights_sha256 = sha256(m.weights) AS hashed, m.weights = mnist_hil_default_weights() AS bundled
-FROM mnist_deployment d JOIN mnist_model m USING (version), mnist_hil_describe(m.weights) AS b;
+    m.weights_sha256 = sha256(m.weights) AS hashed, m.weights = mnist_internal.default_weights() AS bundled
+FROM mnist_deployment d JOIN mnist_model m USING (version), mnist_internal.describe(m.weights) AS b;
 
 -- The planner is told the truth: what reads is for parallel plans, what writes is not.
 SELECT p.proname, p.provolatile, p.proparallel, p.proisstrict
@@ -57,9 +57,10 @@ ORDER BY p.proname COLLATE "C";
 
 -- The bundled file is for the install script, run by a superuser.
 CREATE ROLE regress_mnist_reader;
-GRANT EXECUTE ON FUNCTION mnist_hil_default_weights() TO regress_mnist_reader;
+GRANT USAGE ON SCHEMA mnist_internal TO regress_mnist_reader;
+GRANT EXECUTE ON FUNCTION mnist_internal.default_weights() TO regress_mnist_reader;
 SET ROLE regress_mnist_reader;
-SELECT mnist_hil_default_weights();
+SELECT mnist_internal.default_weights();
 RESET ROLE;
 
 -- Weights that are not.
@@ -71,12 +72,12 @@ EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE;
 END
 $$;
-SELECT pg_temp.outcome($$SELECT mnist_hil_describe('')$$) AS empty,
-    pg_temp.outcome($$SELECT mnist_hil_describe('\x0123456789')$$) AS short,
-    pg_temp.outcome($$SELECT mnist_hil_describe(set_bit(mnist_hil_default_weights(), 100000, 1 - get_bit(mnist_hil_default_weights(), 100000)))$$) AS flipped_bit,
-    pg_temp.outcome($$SELECT mnist_hil_describe(substr(mnist_hil_default_weights(), 1, length(mnist_hil_default_weights()) - 1))$$) AS truncated,
-    pg_temp.outcome($$SELECT mnist_hil_describe(mnist_hil_default_weights() || '\x00')$$) AS too_long,
-    pg_temp.outcome($$SELECT mnist_hil_describe(NULL)$$) AS nothing;
+SELECT pg_temp.outcome($$SELECT mnist_internal.describe('')$$) AS empty,
+    pg_temp.outcome($$SELECT mnist_internal.describe('\x0123456789')$$) AS short,
+    pg_temp.outcome($$SELECT mnist_internal.describe(set_bit(mnist_internal.default_weights(), 100000, 1 - get_bit(mnist_internal.default_weights(), 100000)))$$) AS flipped_bit,
+    pg_temp.outcome($$SELECT mnist_internal.describe(substr(mnist_internal.default_weights(), 1, length(mnist_internal.default_weights()) - 1))$$) AS truncated,
+    pg_temp.outcome($$SELECT mnist_internal.describe(mnist_internal.default_weights() || '\x00')$$) AS too_long,
+    pg_temp.outcome($$SELECT mnist_internal.describe(NULL)$$) AS nothing;
 
 DROP EXTENSION mnist_hil;
 DROP ROLE regress_mnist_reader;

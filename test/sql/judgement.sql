@@ -66,15 +66,15 @@ SELECT count(pg_temp.say('regress_mnist_' || who, reading, label))
 FROM (VALUES ('ann', 1, 5), ('ann', 2, 3), ('bob', 1, 5), ('cat', 3, 3), ('ann', 4, 7), ('bob', 4, 1), ('ann', 5, 2),
     ('bob', 6, 2), ('cat', 6, 2), ('cat', 7, 4)) AS word (who, reading, label);
 SELECT f.prediction_id, f.annotator, f.label AS said, w.split, w.label, w.weight, w.reason
-FROM mnist_hil_words(1, 0) w JOIN mnist_feedback f ON f.id = w.feedback_id ORDER BY f.id;
+FROM mnist_internal.words(1, 0) w JOIN mnist_feedback f ON f.id = w.feedback_id ORDER BY f.id;
 SELECT prediction_ids, label, votes FROM mnist_label_conflict ORDER BY 1;
 
 -- How many drawings an annotator may label alone: at most a share of all, never less than what all would have equally.
-SELECT own, others, share, mnist_hil_allowance(own, others, share, 0) AS allowance
+SELECT own, others, share, mnist_internal.allowance(own, others, share, 0) AS allowance
 FROM (VALUES ('{500}'::bigint[], 0, 0.5), ('{500,0}', 0, 0.5), ('{500,100}', 0, 0.5), ('{500,100}', 50, 0.5),
     ('{300,200,100}', 0, 0.4), ('{1000,1000,10}', 0, 0.3), ('{10,10,10}', 0, 0.1), ('{1000,10,10,10}', 970, 0.5),
     ('{90,10}', 0, 0.9), ('{91,9}', 0, 0.9), ('{0,0}', 4, 0.5)) AS c (own, others, share);
-SELECT mnist_hil_allowance('{500,1}', 0, 0.5, 0) AS without, mnist_hil_allowance('{500,1}', 0, 0.5, 500) AS with_a_minimum;
+SELECT mnist_internal.allowance('{500,1}', 0, 0.5, 0) AS without, mnist_internal.allowance('{500,1}', 0, 0.5, 500) AS with_a_minimum;
 
 ---------------------------------------------------------------- a run's record
 

@@ -61,20 +61,20 @@ SELECT * FROM mnist_check();
 SELECT id, status, trigger, attempt, retry_of, error, sqlstate, reasons FROM mnist_run ORDER BY id;
 -- It is not repeated at once, but with growing delays,
 SELECT retrain, run_id, regexp_replace(reasons[3], 'before .*', 'before ...') AS why_not FROM mnist_check();
-SELECT attempt, not_before - (SELECT max(finished_at) FROM mnist_run) AS delay, given_up FROM mnist_hil_retry;
+SELECT attempt, not_before - (SELECT max(finished_at) FROM mnist_run) AS delay, given_up FROM mnist_internal.retry;
 CREATE FUNCTION later() RETURNS void LANGUAGE sql AS $$
     UPDATE mnist_run SET finished_at = finished_at - interval '6 hours' WHERE id = (SELECT max(id) FROM mnist_run)
 $$;
 SELECT later();
 SELECT retrain FROM mnist_check();
-SELECT attempt, not_before - (SELECT max(finished_at) FROM mnist_run) AS delay, given_up FROM mnist_hil_retry;
+SELECT attempt, not_before - (SELECT max(finished_at) FROM mnist_run) AS delay, given_up FROM mnist_internal.retry;
 SELECT later();
 SELECT retrain FROM mnist_check();
-SELECT attempt, not_before - (SELECT max(finished_at) FROM mnist_run) AS delay, given_up FROM mnist_hil_retry;
+SELECT attempt, not_before - (SELECT max(finished_at) FROM mnist_run) AS delay, given_up FROM mnist_internal.retry;
 SELECT later();
 SELECT retrain FROM mnist_check();
 -- and three times at most.
-SELECT attempt, not_before, given_up FROM mnist_hil_retry;
+SELECT attempt, not_before, given_up FROM mnist_internal.retry;
 SELECT retrain, reasons[3] AS why_not FROM mnist_check();
 SELECT id, status, attempt, retry_of FROM mnist_run ORDER BY id;
 SELECT kind, message, run_id FROM mnist_event WHERE kind LIKE 'r%' ORDER BY id;
@@ -194,17 +194,17 @@ RESET mnist_hil.retention;
 
 -- Notifications: one an event, JSON, less than 8,000 bytes whatever is said.
 CREATE FUNCTION too_long() RETURNS bigint LANGUAGE sql AS $$
-    SELECT mnist_hil_event('test', repeat(chr(1) || 'é', 20000), jsonb_build_object('run_id', 7, 'text', repeat('x', 9000)))
+    SELECT mnist_internal.event('test', repeat(chr(1) || 'é', 20000), jsonb_build_object('run_id', 7, 'text', repeat('x', 9000)))
 $$;
 SELECT too_long() IS NOT NULL AS noted;
 SELECT length(message), run_id, length(detail ->> 'text') FROM mnist_event WHERE kind = 'test';
 \set VERBOSITY sqlstate
-SELECT mnist_hil_event('Not a word', 'x');
+SELECT mnist_internal.event('Not a word', 'x');
 \set VERBOSITY default
 UPDATE mnist_event SET message = 'x';
 
 -- When a schedule comes due.
-SELECT schedule, mnist_hil_cron_next(schedule, '2026-11-20 13:30:20+00', 'GMT') AT TIME ZONE 'GMT' AS next
+SELECT schedule, mnist_internal.cron_next(schedule, '2026-11-20 13:30:20+00', 'GMT') AT TIME ZONE 'GMT' AS next
 FROM unnest(ARRAY['* * * * *', '*/5 * * * *', '0 3 * * 1', '0 0 29 2 *', '30 4 1,15 * 5', '5-10/2 1 * jan-mar mon', '0 0 * * 7',
     '0 12 31 * *', '@daily', '10 seconds', '0 0 30 2 *', '99 * * * *', '* * * *', 'now', '']) AS schedule;
 

@@ -16,7 +16,7 @@ WHERE name !~ '(cache|timestamp|table_bytes|threshold|floor)' ORDER BY name COLL
 
 -- Readings, labels, runs, switches.
 INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version)
-SELECT '2026-01-01 00:00:00+00'::timestamptz + i * interval '1 second', mnist_hil_synthetic(i % 7, i), i % 7, (i % 10) / 10.0,
+SELECT '2026-01-01 00:00:00+00'::timestamptz + i * interval '1 second', mnist_internal.synthetic(i % 7, i), i % 7, (i % 10) / 10.0,
     array_fill(0.1::real, ARRAY[10]), 1 + i % 2
 FROM generate_series(1, 1500) AS i;
 SELECT count(mnist_correct(id, CASE WHEN id % 3 = 0 THEN (label + 1) % 10 ELSE label END)) FROM mnist_prediction WHERE id % 30 <= 1;

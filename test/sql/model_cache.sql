@@ -31,7 +31,7 @@ CREATE FUNCTION constant_model(digit int, network text DEFAULT 'maxpool 28, dens
 $$;
 INSERT INTO mnist_model (version, parent_version, architecture, network, parameters, weights, weights_sha256)
 SELECT v, 1, 'test', d.network, d.parameters, w, sha256(w)
-FROM generate_series(2, 4) AS v, constant_model(v) AS w, mnist_hil_describe(w) AS d;
+FROM generate_series(2, 4) AS v, constant_model(v) AS w, mnist_internal.describe(w) AS d;
 
 -- A digit that version 1 does not read as 2, 3 or 4.
 CREATE FUNCTION live() RETURNS int LANGUAGE sql STABLE AS $$
@@ -157,8 +157,8 @@ DROP TABLE many;
 
 ---------------------------------------------------------------- what cannot go live
 
-SELECT outcome('SELECT mnist_hil_load(99)') AS load_unknown, outcome('SELECT mnist_hil_load(NULL)') AS load_null,
-    outcome('SELECT mnist_hil_load(3)') AS load_good;
+SELECT outcome('SELECT mnist_internal.load(99)') AS load_unknown, outcome('SELECT mnist_internal.load(NULL)') AS load_null,
+    outcome('SELECT mnist_internal.load(3)') AS load_good;
 
 -- Rows as no user can make them.
 SET session_replication_role = replica;
@@ -174,10 +174,10 @@ END
 $$;
 UPDATE mnist_model SET weights_sha256 = sha256('') WHERE version = 4;
 RESET session_replication_role;
-SELECT outcome('SELECT mnist_hil_load(2)') AS pruned, outcome('SELECT mnist_hil_load(3)') AS flipped_bit,
-    outcome('SELECT mnist_hil_load(4)') AS wrong_hash;
-SELECT mnist_hil_load(2);
-SELECT mnist_hil_load(4);
+SELECT outcome('SELECT mnist_internal.load(2)') AS pruned, outcome('SELECT mnist_internal.load(3)') AS flipped_bit,
+    outcome('SELECT mnist_internal.load(4)') AS wrong_hash;
+SELECT mnist_internal.load(2);
+SELECT mnist_internal.load(4);
 SELECT outcome('SELECT mnist_activate(2)') AS pruned, outcome('SELECT mnist_activate(3)') AS flipped_bit,
     outcome('SELECT mnist_activate(4)') AS wrong_hash, live();
 
@@ -199,18 +199,18 @@ RESET session_replication_role;
 SELECT live();
 
 -- Well-formed blobs of networks beyond the limits never reach the cache.
-SELECT outcome($$SELECT mnist_hil_describe(constant_model(1, 'dense 4097, dense 10'))$$) AS wide,
-    outcome($$SELECT mnist_hil_describe(constant_model(1, repeat('relu, ', 2000) || 'dense 10'))$$) AS long,
-    outcome($$SELECT mnist_hil_describe(constant_model(1, 'dense 11'))$$) AS classes,
-    outcome($$SELECT mnist_hil_describe(constant_model(1, 'conv 1000000 1000000x1000000, dense 10'))$$) AS huge,
-    outcome($$SELECT mnist_hil_describe(constant_model(1, 'maxpool 14, dense 10'))$$) AS other_size;
+SELECT outcome($$SELECT mnist_internal.describe(constant_model(1, 'dense 4097, dense 10'))$$) AS wide,
+    outcome($$SELECT mnist_internal.describe(constant_model(1, repeat('relu, ', 2000) || 'dense 10'))$$) AS long,
+    outcome($$SELECT mnist_internal.describe(constant_model(1, 'dense 11'))$$) AS classes,
+    outcome($$SELECT mnist_internal.describe(constant_model(1, 'conv 1000000 1000000x1000000, dense 10'))$$) AS huge,
+    outcome($$SELECT mnist_internal.describe(constant_model(1, 'maxpool 14, dense 10'))$$) AS other_size;
 
 ---------------------------------------------------------------- what is in the cache
 
 -- Other models do not pile up: only what is in use is pinned, or, not preloaded, kept.
 SELECT place IN ('shared memory', 'backend') AS place, memory_used > 0 AS used,
     CASE place WHEN 'backend' THEN models = 1 ELSE models >= 1 AND memory_used <= memory_size END AS models, pinned = 1 AS pinned
-FROM mnist_hil_cache();
+FROM mnist_internal.cache();
 
 DROP FUNCTION live, outcome, constant_model, zlib_crc32, little_endian;
 DROP EXTENSION mnist_hil;

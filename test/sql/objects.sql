@@ -18,9 +18,19 @@ SELECT c.* FROM pg_class c JOIN member m ON m.classid = 'pg_class'::regclass AND
 -- The views above see the extension.
 SELECT (SELECT count(*) > 20 FROM routine) AS routines, (SELECT count(*) > 10 FROM relation) AS relations;
 
--- Everything bears the prefix and lies in the extension's schema.
-SELECT proname FROM routine WHERE proname NOT LIKE 'mnist\_%' OR pronamespace <> '"My Schema"'::regnamespace;
-SELECT relname FROM relation WHERE relname NOT LIKE 'mnist\_%' OR relnamespace <> '"My Schema"'::regnamespace;
+-- What users see bears the prefix and lies in the extension's schema; everything else lies in mnist_internal, which
+-- nobody but the owner may use.
+SELECT oid::regprocedure AS misplaced
+FROM routine
+WHERE CASE pronamespace WHEN '"My Schema"'::regnamespace THEN proname NOT LIKE 'mnist\_%' OR proname LIKE 'mnist\_hil%'
+    ELSE pronamespace <> 'mnist_internal'::regnamespace END;
+SELECT oid::regclass AS misplaced
+FROM relation
+WHERE CASE relnamespace WHEN '"My Schema"'::regnamespace THEN relname NOT LIKE 'mnist\_%' OR relname LIKE 'mnist\_hil%'
+    ELSE relnamespace <> 'mnist_internal'::regnamespace END;
+SELECT a.grantee::regrole AS may_use_internals, a.privilege_type
+FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS a
+WHERE n.nspname = 'mnist_internal' AND a.grantee <> n.nspowner;
 
 -- Everything has a comment: functions, tables, views, and their columns.
 SELECT oid::regprocedure AS no_comment FROM routine r WHERE obj_description(oid, 'pg_proc') IS NULL;
@@ -30,12 +40,17 @@ FROM pg_attribute a JOIN relation r ON r.oid = a.attrelid
 WHERE r.relkind IN ('r', 'v', 'm') AND a.attnum > 0 AND NOT a.attisdropped AND col_description(a.attrelid, a.attnum) IS NULL
 ORDER BY a.attrelid::regclass::text, a.attnum;
 
--- Functions that are not in C pin their search_path, and so does every one that runs as the owner.
+-- No function looks for a name in a schema that others may write: its body is bound to what it calls when it is created
+-- (BEGIN ATOMIC), or its path is pg_catalog alone.  C functions that run as the caller write qualified names.
 SELECT oid::regprocedure AS search_path_not_pinned, prosecdef, proconfig
 FROM routine r
 WHERE (prosecdef OR prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c'))
     AND prokind <> 'a'
-    AND 'search_path=pg_catalog, "My Schema", pg_temp' <> ALL (coalesce(proconfig, '{}'));
+    AND prosqlbody IS NULL
+    AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'));
+SELECT oid::regprocedure AS other_search_path, setting
+FROM routine r, unnest(r.proconfig) AS setting
+WHERE setting LIKE 'search\_path=%' AND setting <> 'search_path=pg_catalog, pg_temp';
 
 -- What PUBLIC may call writes nothing, and does not run as the owner.
 SELECT oid::regprocedure AS open_to_public
@@ -44,7 +59,7 @@ WHERE EXISTS (
         SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a
         WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')
     AND (provolatile = 'v' OR prosecdef OR proparallel = 'u')
-    AND proname NOT IN ('mnist_hil_cache', 'mnist_hil_process_alive', 'mnist_hil_check_job')    -- they look, for views
+    AND oid::regproc NOT IN ('mnist_internal.cache', 'mnist_internal.process_alive', 'mnist_internal.check_job')    -- they look, for views
 ORDER BY 1;
 -- This is all of it.
 \pset footer off

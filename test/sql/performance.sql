@@ -9,8 +9,8 @@ SET timezone = 'UTC';
 
 -- Wilson's interval: values from the literature.
 SELECT n, hits, round(low::numeric, 4) AS low, round(high::numeric, 4) AS high
-FROM (VALUES (10, 8), (10, 0), (10, 10), (100, 50), (1, 1), (263, 81)) AS v (n, hits), LATERAL mnist_hil_wilson(hits, n);
-SELECT * FROM mnist_hil_wilson(0, 0);
+FROM (VALUES (10, 8), (10, 0), (10, 10), (100, 50), (1, 1), (263, 81)) AS v (n, hits), LATERAL mnist_internal.wilson(hits, n);
+SELECT * FROM mnist_internal.wilson(0, 0);
 
 -- Nothing is known of nothing.
 SELECT (SELECT count(*) FROM mnist_model_performance) AS models, (SELECT count(*) FROM mnist_class_performance) AS classes,
@@ -20,7 +20,7 @@ SELECT (SELECT count(*) FROM mnist_model_performance) AS models, (SELECT count(*
 -- 1,200 readings of two models over five days, of all confidences; two in three are labelled, one in four of these wrong,
 -- and of 11 nobody knows, as two annotators disagree.
 INSERT INTO mnist_prediction (image, created_at, label, confidence, probabilities, model_version)
-SELECT mnist_hil_synthetic(i % 10, i), timestamptz '2026-01-01 12:00 UTC' + i % 5 * interval '1 day', i % 10,
+SELECT mnist_internal.synthetic(i % 10, i), timestamptz '2026-01-01 12:00 UTC' + i % 5 * interval '1 day', i % 10,
     (0.3 + 0.7 * ((i * 7919) % 1000) / 1000)::real, array_fill(0.1::real, ARRAY[10]), 1 + i % 2
 FROM generate_series(0, 1199) AS i;
 CREATE FUNCTION pg_temp.say(reading bigint, annotator name, said bigint) RETURNS boolean LANGUAGE sql AS $$
@@ -55,7 +55,7 @@ FROM mnist_model_performance m JOIN (
     FROM truth t GROUP BY model_version) t USING (model_version)
 ORDER BY 1;
 SELECT m.model_version, abs(w.low - m.accuracy_low) < 1e-6 AND abs(w.high - m.accuracy_high) < 1e-6 AS interval_ok
-FROM mnist_model_performance m, LATERAL mnist_hil_wilson(m.correct, m.labels) AS w;
+FROM mnist_model_performance m, LATERAL mnist_internal.wilson(m.correct, m.labels) AS w;
 -- Their means over digits are those of mnist_class_performance.
 SELECT m.model_version, abs(m.precision - c.precision) < 1e-6 AS precision_ok, abs(m.recall - c.recall) < 1e-6 AS recall_ok,
     abs(m.f1 - c.f1) < 1e-6 AS f1_ok

@@ -20,7 +20,7 @@ FROM (SELECT string_agg(set_byte('\x00', 0, i * 7 % 256), '' ORDER BY i) AS p FR
 
 -- A digit in MNIST's form comes back from a PNG as it went in.
 SELECT count(*) AS digits, count(*) FILTER (WHERE mnist_preprocess(mnist_png(p)) = p) AS same
-FROM (SELECT mnist_hil_synthetic(i % 10, i) AS p FROM generate_series(0, 99) AS i) AS s;
+FROM (SELECT mnist_internal.synthetic(i % 10, i) AS p FROM generate_series(0, 99) AS i) AS s;
 
 -- Light or dark background, and how large it was scaled up, change nothing but rounding.
 CREATE FUNCTION pg_temp.inverted(pixels bytea) RETURNS bytea LANGUAGE sql AS $$
@@ -31,8 +31,8 @@ CREATE FUNCTION pg_temp.distance(a bytea, b bytea) RETURNS numeric LANGUAGE sql 
 $$;
 SELECT max(pg_temp.distance(mnist_preprocess(mnist_png(pg_temp.inverted(p))), p)) < 0.5 AS inverted,
     max(pg_temp.distance(mnist_preprocess(mnist_png(p, 10)), p)) < 4 AS scaled,
-    min(pg_temp.distance(mnist_hil_synthetic(9 - label, seed), p)) > 10 AS told_apart
-FROM (SELECT i % 10 AS label, i AS seed, mnist_hil_synthetic(i % 10, i) AS p FROM generate_series(1, 20) AS i) AS s;
+    min(pg_temp.distance(mnist_internal.synthetic(9 - label, seed), p)) > 10 AS told_apart
+FROM (SELECT i % 10 AS label, i AS seed, mnist_internal.synthetic(i % 10, i) AS p FROM generate_series(1, 20) AS i) AS s;
 
 -- No ink: 784 zeros.
 SELECT mnist_preprocess(mnist_png(decode(repeat('00', 784), 'hex'))) = decode(repeat('00', 784), 'hex') AS black,
@@ -97,10 +97,10 @@ SELECT mnist_preprocess('\x89504e470d0a1a0a0000000d49484452000000060000000608000
 -- mnist_png: a gray PNG of the size asked for.
 SELECT scale, substr(png, 1, 8) = '\x89504e470d0a1a0a' AS png, get_byte(png, 18) * 256 + get_byte(png, 19) AS width,
     get_byte(png, 22) * 256 + get_byte(png, 23) AS height, get_byte(png, 24) AS depth, get_byte(png, 25) AS color_type
-FROM (VALUES (1), (3), (64)) AS s (scale), mnist_png(mnist_hil_synthetic(2, 1), scale) AS png;
+FROM (VALUES (1), (3), (64)) AS s (scale), mnist_png(mnist_internal.synthetic(2, 1), scale) AS png;
 SELECT mnist_png('\x00');
-SELECT mnist_png(mnist_hil_synthetic(2, 1), 0);
-SELECT mnist_png(mnist_hil_synthetic(2, 1), 65);
+SELECT mnist_png(mnist_internal.synthetic(2, 1), 0);
+SELECT mnist_png(mnist_internal.synthetic(2, 1), 65);
 
 -- mnist_ascii: 28 lines of 28 characters, dense where the ink is.
 SELECT count(*) AS lines, min(length(line)) AS shortest, max(length(line)) AS longest
@@ -116,7 +116,7 @@ SELECT mnist_draw(10);
 SELECT mnist_draw(-1);
 SELECT mnist_draw(7, 1, 27);
 SELECT mnist_draw(7, 1, 2049);
-SELECT mnist_hil_synthetic(10, 1);
+SELECT mnist_internal.synthetic(10, 1);
 
 -- Null in, null out.
 SELECT mnist_preprocess(NULL) IS NULL AS preprocess, mnist_png(NULL) IS NULL AS png, mnist_png('', NULL) IS NULL AS scale,

@@ -88,7 +88,7 @@ INSERT INTO public.act (what, statement) VALUES
     ('mnist_data_quality', 'SELECT * FROM mnist_data_quality, mnist_annotator_agreement'),
     ('mnist_model_performance', 'SELECT * FROM mnist_model_performance, mnist_class_performance, mnist_accuracy_daily, mnist_calibration, mnist_model_confusion'),
     ('look at references', 'SELECT * FROM mnist_drift_reference, mnist_drift_histogram, mnist_drift_check'),
-    ('internal: bind', 'SELECT mnist_hil_drift_bind(1)'),
+    ('internal: bind', 'SELECT mnist_internal.drift_bind(1)'),
     ('mnist_metrics', 'SELECT * FROM mnist_metrics'),
     ('mnist_metrics_text', 'SELECT mnist_metrics_text()'),
     ('mnist_report', 'SELECT mnist_report()'),
@@ -98,10 +98,10 @@ INSERT INTO public.act (what, statement) VALUES
     ('erase feedback', 'DELETE FROM mnist_feedback'),
     ('switch by hand', 'INSERT INTO mnist_deployment (version, action) VALUES (2, ''activate'')'),
     ('write models', 'INSERT INTO mnist_model (version, architecture, network, parameters, weights_sha256) VALUES (9, ''x'', ''x'', 1, sha256(''''))'),
-    ('internal: resolve', 'SELECT mnist_hil_resolve(''{}'')'),
-    ('internal: deploy', 'SELECT mnist_hil_deploy(2, ''activate'', 1, NULL)'),
-    ('internal: end challenge', 'SELECT mnist_hil_end_challenge(''drop'', NULL)'),
-    ('internal: weights', 'SELECT mnist_hil_default_weights()');
+    ('internal: resolve', 'SELECT mnist_internal.resolve(''{}'')'),
+    ('internal: deploy', 'SELECT mnist_internal.deploy(2, ''activate'', 1, NULL)'),
+    ('internal: end challenge', 'SELECT mnist_internal.end_challenge(''drop'', NULL)'),
+    ('internal: weights', 'SELECT mnist_internal.default_weights()');
 CREATE TABLE public.outcome (act text, role text, outcome text);
 GRANT SELECT ON public.act TO PUBLIC;
 GRANT INSERT ON public.outcome TO PUBLIC;

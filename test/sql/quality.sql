@@ -17,7 +17,7 @@ SELECT count(mnist_predict(mnist_png(decode(repeat('00', 784), 'hex')))) AS blan
 SELECT count(mnist_predict(mnist_draw(i % 10, i))) AS drawn FROM generate_series(1, 79) AS i;
 SELECT count(mnist_predict(mnist_draw(i % 10, i))) AS again FROM generate_series(1, 4) AS i;
 SELECT count(mnist_predict(mnist_draw(5, 80, 1024))) AS large;
-SELECT count(mnist_predict(mnist_png(mnist_hil_synthetic(i % 10, i), 2))) AS light_on_dark FROM generate_series(101, 112) AS i;
+SELECT count(mnist_predict(mnist_png(mnist_internal.synthetic(i % 10, i), 2))) AS light_on_dark FROM generate_series(101, 112) AS i;
 SELECT count(mnist_predict(mnist_draw(3, 120, 1025))) AS too_large;
 SELECT name, value, share, ok, explanation FROM mnist_data_quality
 WHERE name IN ('blanks', 'duplicates', 'oversize', 'unusual polarity', 'unlabelled');

@@ -16,7 +16,7 @@ $$;
 
 CREATE TABLE digit AS
 SELECT i, i % 10 AS label, mnist_draw(i % 10, i, 100) AS canvas, p AS pixels, mnist_png(p) AS png
-FROM generate_series(1, 150) AS i, mnist_hil_synthetic(i % 10, i) AS p;
+FROM generate_series(1, 150) AS i, mnist_internal.synthetic(i % 10, i) AS p;
 
 ---------------------------------------------------------------- one image
 
@@ -143,10 +143,10 @@ DROP TRIGGER refuse ON mnist_prediction;
 -- A trigger that leaves rows out: what is not stored has no id.
 CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN get_byte(NEW.image, 0) = 137 THEN NEW END; END $$;
 CREATE TRIGGER leave_out BEFORE INSERT ON mnist_prediction FOR EACH ROW EXECUTE FUNCTION leave_out();
-SELECT id IS NULL AS left_out, label IS NOT NULL AS read FROM mnist_predict(mnist_hil_synthetic(1, 1));
+SELECT id IS NULL AS left_out, label IS NOT NULL AS read FROM mnist_predict(mnist_internal.synthetic(1, 1));
 CREATE TEMP TABLE partial AS
 SELECT b.id, b.ordinality AS i, images[b.ordinality] AS image
-FROM (SELECT ARRAY[mnist_hil_synthetic(1, 1), mnist_draw(2), NULL, mnist_draw(3), mnist_hil_synthetic(4, 1)] AS images) AS s,
+FROM (SELECT ARRAY[mnist_internal.synthetic(1, 1), mnist_draw(2), NULL, mnist_draw(3), mnist_internal.synthetic(4, 1)] AS images) AS s,
     mnist_predict_batch(images) WITH ORDINALITY AS b;
 SELECT i, b.id IS NOT NULL AS stored, p.image = b.image AS right_row FROM partial b LEFT JOIN mnist_prediction p USING (id) ORDER BY i;
 DROP TRIGGER leave_out ON mnist_prediction;

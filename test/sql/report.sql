@@ -91,17 +91,17 @@ FROM page WHERE kind = 'performance';
 SELECT position(format('<b>Readings</b><strong>%s</strong>', (SELECT count(*) FROM mnist_prediction)) IN page) > 0 AS readings,
     position(format('<strong>version %s</strong>', (SELECT version FROM mnist_live)) IN page) > 0 AS live,
     position(format('>%s</td>', (SELECT max(count) FROM mnist_confusion)) IN page) > 0 AS confusion,
-    position(mnist_hil_html((SELECT verdict FROM mnist_run)) IN page) > 0 AS verdict
+    position(mnist_internal.html((SELECT verdict FROM mnist_run)) IN page) > 0 AS verdict
 FROM page WHERE kind = 'full';
 SELECT bool_and(position(format('<title>%s: %s</title>', to_char(d.day, 'MM-DD'), d.readings) IN page) > 0) AS readings_a_day
 FROM page, (SELECT date_trunc('day', created_at) AS day, count(*) AS readings FROM mnist_prediction GROUP BY 1) AS d WHERE kind = 'full';
-SELECT bool_and(position(mnist_hil_html(q.explanation) IN page) > 0 AND position(q.name IN page) > 0) AS checks
+SELECT bool_and(position(mnist_internal.html(q.explanation) IN page) > 0 AND position(q.name IN page) > 0) AS checks
 FROM page, mnist_data_quality q WHERE kind = 'quality';
-SELECT bool_and(position(mnist_hil_interval(p.accuracy, p.accuracy_low, p.accuracy_high) IN page) > 0) AS accuracy,
-    bool_and(position(mnist_hil_html(p.warning) IN page) > 0) AS warning
+SELECT bool_and(position(mnist_internal.interval(p.accuracy, p.accuracy_low, p.accuracy_high) IN page) > 0) AS accuracy,
+    bool_and(position(mnist_internal.html(p.warning) IN page) > 0) AS warning
 FROM page, mnist_model_performance p WHERE kind = 'performance';
-SELECT bool_and(position(mnist_hil_row(c.label::text, c.shown::text, c."read"::text, mnist_hil_interval(c.precision, c.precision_low, c.precision_high),
-        mnist_hil_interval(c.recall, c.recall_low, c.recall_high), mnist_hil_percent(c.f1)) IN page) > 0) AS digits
+SELECT bool_and(position(mnist_internal.row(c.label::text, c.shown::text, c."read"::text, mnist_internal.interval(c.precision, c.precision_low, c.precision_high),
+        mnist_internal.interval(c.recall, c.recall_low, c.recall_high), mnist_internal.percent(c.f1)) IN page) > 0) AS digits
 FROM page, mnist_class_performance c WHERE kind = 'performance' AND c.model_version = 1;
 
 -- Drawings: two curves a run; a pair of histograms a feature, which say what the view says.
@@ -116,8 +116,8 @@ SELECT count(d.effect) > 15 AS features,
 FROM mnist_drift d, (SELECT page FROM mnist_report_log ORDER BY id DESC LIMIT 1) AS l GROUP BY page;
 
 -- Bins of equal width from bins of any: what lies between is shared out, a single value stays whole, the rest goes outermost.
-SELECT mnist_hil_rebin('{0,1,2}', '{1,4,2,3}', 0, 2, 4);
-SELECT mnist_hil_rebin('{5,5.0000001,6}', '{0,7,0,1}', 5, 6, 2);
+SELECT mnist_internal.rebin('{0,1,2}', '{1,4,2,3}', 0, 2, 4);
+SELECT mnist_internal.rebin('{5,5.0000001,6}', '{0,7,0,1}', 5, 6, 2);
 
 -- A picture that cannot be read, which somebody put there by hand, costs that picture only.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version) VALUES ('no picture', 4, 0.01, '{}', 1);

@@ -128,7 +128,7 @@ SELECT count(*) AS trials, count(*) FILTER (WHERE best) AS best, bool_and(value 
     bool_and(length(curve) > 1) AS curves
 FROM (SELECT *, best_so_far = max(value) FILTER (WHERE status = 'succeeded') OVER (ORDER BY trial) AS so_far
     FROM mnist_search_progress WHERE run_id = :a_run_id) p;
-SELECT mnist_hil_sparkline('{1,2,NULL,8,NaN,1}'), mnist_hil_sparkline('{3,3}'), mnist_hil_sparkline('{}');
+SELECT mnist_internal.sparkline('{1,2,NULL,8,NaN,1}'), mnist_internal.sparkline('{3,3}'), mnist_internal.sparkline('{}');
 
 -- Curves.
 INSERT INTO mnist_metric (run_id, trial, epoch, train_loss, validation_loss, learning_rate)

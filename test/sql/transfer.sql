@@ -108,7 +108,7 @@ GRANT EXECUTE ON FUNCTION mnist_import TO regress_mnist_importer;
 SET ROLE regress_mnist_importer;
 SELECT mnist_import(pg_temp.softmax(pg_temp.always(1)), 'softmax');
 SELECT pg_temp.outcome('SELECT mnist_export(1)');
-SELECT pg_temp.outcome('SELECT * FROM mnist_hil_read_safetensors('''', ''softmax'')');
+SELECT pg_temp.outcome('SELECT * FROM mnist_internal.read_safetensors('''', ''softmax'')');
 RESET ROLE;
 SELECT version, architecture, created_by FROM mnist_model WHERE version = 6;
 GRANT EXECUTE ON FUNCTION mnist_export TO regress_mnist_importer;

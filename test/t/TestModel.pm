@@ -37,7 +37,7 @@ sub add_constant_model
 	$node->safe_psql($database, "
 		INSERT INTO mnist_model (version, parent_version, architecture, network, parameters, weights, weights_sha256)
 		SELECT $version, 1, 'test', d.network, d.parameters, w, sha256(w)
-		FROM decode('" . unpack('H*', $blob) . "', 'hex') AS w, mnist_hil_describe(w) AS d");
+		FROM decode('" . unpack('H*', $blob) . "', 'hex') AS w, mnist_internal.describe(w) AS d");
 	return;
 }
 

@@ -46,7 +46,7 @@ $old->safe_psql(
 	SELECT mnist_predict(mnist_draw(4));
 	SET mnist_hil.drift_min_window = 10;
 	SELECT mnist_predict(mnist_draw(i % 10, i)) FROM generate_series(31, 45) AS i;
-	SELECT mnist_hil_drift_update();
+	SELECT mnist_internal.drift_update();
 	SELECT mnist_report();
 });
 

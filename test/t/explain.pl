@@ -11,7 +11,7 @@ my $node = PostgreSQL::Test::Cluster->new('explain');
 $node->init;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'");
 $node->start;
-my $digits = "SELECT i AS ordinal, mnist_hil_synthetic(i % 10, i) AS pixels FROM generate_series(1, 50) AS i";
+my $digits = "SELECT i AS ordinal, mnist_internal.synthetic(i % 10, i) AS pixels FROM generate_series(1, 50) AS i";
 $node->safe_psql('postgres', 'CREATE EXTENSION mnist_hil');
 if ($ENV{MNIST_DIR})
 {

@@ -10,7 +10,7 @@ use Time::HiRes qw(sleep time);
 
 use TestModel qw(add_constant_model);
 
-my $digit = "mnist_hil_synthetic(0, 1)";
+my $digit = "mnist_internal.synthetic(0, 1)";
 
 # Wait until a query gives a value.
 sub becomes
@@ -21,13 +21,13 @@ sub becomes
 	return;
 }
 
-# The columns of mnist_hil_cache().
+# The columns of mnist_internal.cache().
 sub cache
 {
 	my ($node) = @_;
 	my %row;
 
-	@row{qw(place size used models pinned)} = split /\|/, $node->safe_psql('postgres', 'SELECT * FROM mnist_hil_cache()');
+	@row{qw(place size used models pinned)} = split /\|/, $node->safe_psql('postgres', 'SELECT * FROM mnist_internal.cache()');
 	return \%row;
 }
 
@@ -123,7 +123,7 @@ is($node->safe_psql('postgres', "SELECT count(*), sum(allocated_size) FROM pg_sh
 	'1|' . 1024 * 1024, 'which is asked for at server start');
 
 check_switching($node, 'preloaded');
-becomes($node, 'SELECT pinned FROM mnist_hil_cache()', '0', 'sessions that end leave nothing pinned');
+becomes($node, 'SELECT pinned FROM mnist_internal.cache()', '0', 'sessions that end leave nothing pinned');
 
 # Two databases with the same model share it.
 $node->safe_psql('postgres', 'SELECT mnist_activate(1)');
@@ -141,7 +141,7 @@ $holder->query_safe('BEGIN');
 $holder->query_safe("DECLARE held CURSOR FOR SELECT mnist_classify($digit) FROM generate_series(1, 100)");
 is($holder->query_safe('FETCH held'), '1', 'a cursor reads with a model');
 $node->safe_psql('postgres', 'SELECT mnist_activate(102)');
-$node->safe_psql('postgres', 'SELECT count(mnist_hil_load(v)) FROM generate_series(101, 140) AS v');
+$node->safe_psql('postgres', 'SELECT count(mnist_internal.load(v)) FROM generate_series(101, 140) AS v');
 my $full = cache($node);
 cmp_ok($full->{models}, '<', 40, 'not all of forty models fit');
 cmp_ok($full->{models}, '>', 5, 'but several do');
@@ -149,7 +149,7 @@ cmp_ok($full->{used}, '<=', $full->{size}, 'and no more than there is memory for
 is($full->{pinned}, '1', 'one is in use');
 is($holder->query_safe('FETCH held'), '1', 'and still reads right');
 $holder->quit;
-becomes($node, 'SELECT pinned FROM mnist_hil_cache()', '0', 'until its session ends');
+becomes($node, 'SELECT pinned FROM mnist_internal.cache()', '0', 'until its session ends');
 my $wrong = $node->safe_psql('postgres', "
 	DO \$\$
 	BEGIN
@@ -214,7 +214,7 @@ $plain->append_conf('postgresql.conf', "mnist_hil.shared_memory = 32MB\n");
 $plain->start;
 $plain->safe_psql('postgres', 'CREATE EXTENSION mnist_hil');
 is($plain->safe_psql('postgres', "SELECT mnist_classify($digit) BETWEEN 0 AND 9;
-	SELECT place, memory_size, memory_used > 0, models, pinned FROM mnist_hil_cache()"), "t\nbackend|0|t|1|1",
+	SELECT place, memory_size, memory_used > 0, models, pinned FROM mnist_internal.cache()"), "t\nbackend|0|t|1|1",
 	'not preloaded: each session keeps the model for itself');
 check_switching($plain, 'not preloaded');
 my ($result, $out, $err) = $plain->psql('postgres', "SELECT mnist_classify($digit); SHOW mnist_hil.shared_memory");

@@ -60,7 +60,7 @@ is($standby->safe_psql('postgres', 'SELECT version, share, live_version FROM mni
 
 $standby->promote;
 is( $standby->safe_psql('postgres', 'CREATE TEMP TABLE r AS SELECT p.* FROM digit, mnist_predict(image) AS p;
-		SELECT count(DISTINCT model_version), bool_and((model_version = 1) = (mnist_hil_challenge_point(id) < 0.5)) FROM r'),
+		SELECT count(DISTINCT model_version), bool_and((model_version = 1) = (mnist_internal.challenge_point(id) < 0.5)) FROM r'),
 	'2|t', 'once promoted it goes on with it');
 $standby->safe_psql('postgres', 'SELECT mnist_challenge_drop()');
 is($standby->safe_psql('postgres', 'SELECT label, model_version FROM mnist_predict(mnist_draw(0))'), '2|2', 'once promoted it stores readings');

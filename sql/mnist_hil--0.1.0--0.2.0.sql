@@ -1,0 +1,8 @@
+\echo Use "ALTER EXTENSION mnist_hil UPDATE TO '0.2.0'" to load this file. \quit
+
+/*
+ * From 0.1.0 to 0.2.0: what the install script, which is run after this, cannot do because it only adds and replaces.
+ * Views that are dropped here lose the privileges granted on them; all others keep theirs.
+ */
+SET LOCAL search_path = pg_catalog, pg_temp;
+
