@@ -19,22 +19,22 @@ $new->start;
 my $schema = '"My Schema"';
 $old->safe_psql(
 	'postgres', qq{
-	CREATE ROLE ann;
+	CREATE ROLE regress_ann;
 	CREATE SCHEMA $schema;
 	CREATE EXTENSION mnist_hil SCHEMA $schema;
 	SET search_path = $schema;
-	GRANT USAGE ON SCHEMA $schema TO ann;
-	GRANT EXECUTE ON FUNCTION mnist_correct, mnist_predict TO ann;
-	GRANT SELECT ON mnist_failure_counts TO ann;
+	GRANT USAGE ON SCHEMA $schema TO regress_ann;
+	GRANT EXECUTE ON FUNCTION mnist_correct, mnist_predict TO regress_ann;
+	GRANT SELECT ON mnist_failure_counts TO regress_ann;
 	SELECT mnist_import_synthetic('drawn', 210);
 	SELECT mnist_import_images('mine', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[1, 2]);
 	SELECT mnist_predict(mnist_draw(i % 10, i)) FROM generate_series(1, 30) AS i;
 	SELECT mnist_correct(id, (label + 1) % 10) FROM mnist_prediction WHERE id <= 20;
-	SET ROLE ann;
+	SET ROLE regress_ann;
 	SELECT mnist_correct(1, 3), mnist_correct(2, 3);
 	RESET ROLE;
 	INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at)
-	VALUES ('succeeded', 'fine_tune', 'default', 1, '{"epochs": 1}', 'ann', 1, now());
+	VALUES ('succeeded', 'fine_tune', 'default', 1, '{"epochs": 1}', 'regress_ann', 1, now());
 	INSERT INTO mnist_run_feedback SELECT 1, unnest(feedback_ids), 'train' FROM mnist_label WHERE prediction_id <= 10;
 	INSERT INTO mnist_metric (run_id, epoch, train_loss) VALUES (1, 1, 0.5);
 	INSERT INTO mnist_trial (run_id, trial, status, architecture, parameters, value)
@@ -108,14 +108,14 @@ sub check_restored
 	is( $node->safe_psql(
 			$database,
 			"INSERT INTO $schema.mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at)
-			VALUES ('failed', 'fine_tune', 'default', 1, '{}', 'ann', 1, now()) RETURNING id"),
+			VALUES ('failed', 'fine_tune', 'default', 1, '{}', 'regress_ann', 1, now()) RETURNING id"),
 		$next->('mnist_run'), "$how: so do runs");
 	is($node->safe_psql($database, "SELECT $schema.mnist_rollback()"), '1', "$how: rolling back goes where it went");
 	is( $node->safe_psql(
 			$database, "SELECT run_id, model_version FROM $schema.mnist_retrain('from_scratch', '{softmax}', promote => false)"),
 		$next->('mnist_run') + 1 . '|3', "$how: so does retraining");
 	is( $node->safe_psql(
-			$database, "SET search_path = $schema; SET ROLE ann;
+			$database, "SET search_path = $schema; SET ROLE regress_ann;
 			SELECT mnist_correct(30, 4) > 0, sum(failures) > 0 FROM mnist_failure_counts"),
 		't|t', "$how: grants are kept");
 	return;
@@ -128,7 +128,7 @@ check_restored($old, 'restored', 'same server');
 # Into a new server.  pg_restore --jobs would load the tables of an extension in any order, whatever their foreign keys
 # say, so data come first, one by one, and what takes the time of other tables, indexes and constraints, in parallel
 # after that.
-$new->safe_psql('postgres', 'CREATE ROLE ann');
+$new->safe_psql('postgres', 'CREATE ROLE regress_ann');
 command_ok(
 	[ 'pg_restore', '--exit-on-error', '--section=pre-data', '--section=data', '-d', $new->connstr('postgres'), $file ],
 	'restore into a new server');

@@ -16,7 +16,7 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil" . 
 $node->append_conf('postgresql.conf', "cron.database_name = 'postgres'\ncron.host = '" . $node->host . "'\n") if $pg_cron;
 $node->start;
 $node->safe_psql('postgres', 'CREATE DATABASE app');
-$node->safe_psql('app', 'CREATE SCHEMA "My Schema"; CREATE EXTENSION mnist_hil SCHEMA "My Schema"; CREATE ROLE operator LOGIN');
+$node->safe_psql('app', 'CREATE SCHEMA "My Schema"; CREATE EXTENSION mnist_hil SCHEMA "My Schema"; CREATE ROLE regress_operator LOGIN');
 $node->safe_psql('app', 'ALTER DATABASE app SET search_path = "My Schema"');
 $node->safe_psql('app', "SELECT mnist_import_synthetic('drawn', 600)");
 # A model that is trained in a moment.
@@ -46,10 +46,10 @@ if ($pg_cron)
 	is($node->safe_psql('postgres', 'SELECT schedule FROM cron.job'), '* * * * *', 'with the new schedule');
 	fails('app', "SELECT mnist_schedule('never')", qr/invalid schedule/, 'a schedule that is none');
 	fails('app', 'SELECT mnist_schedule(NULL)', qr/22004/, 'no schedule');
-	$node->safe_psql('app', 'GRANT USAGE ON SCHEMA "My Schema" TO operator');
-	fails('app', "SET SESSION AUTHORIZATION operator; SELECT mnist_schedule()", qr/42501: permission denied for function mnist_schedule/, 'not for everybody');
-	$node->safe_psql('app', 'GRANT EXECUTE ON FUNCTION mnist_schedule, mnist_unschedule, mnist_check TO operator');
-	fails('app', "SET SESSION AUTHORIZATION operator; SELECT mnist_schedule()",
+	$node->safe_psql('app', 'GRANT USAGE ON SCHEMA "My Schema" TO regress_operator');
+	fails('app', "SET SESSION AUTHORIZATION regress_operator; SELECT mnist_schedule()", qr/42501: permission denied for function mnist_schedule/, 'not for everybody');
+	$node->safe_psql('app', 'GRANT EXECUTE ON FUNCTION mnist_schedule, mnist_unschedule, mnist_check TO regress_operator');
+	fails('app', "SET SESSION AUTHORIZATION regress_operator; SELECT mnist_schedule()",
 		qr/42501: permission denied for schema cron.*HINT:  In database "postgres", .*SELECT cron\.schedule_in_database\('mnist_check app', '\*\/5 \* \* \* \*', 'SELECT \* FROM "My Schema"\.mnist_check\(\)', 'app'\);/s,
 		'who may not use pg_cron is told what to run');
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '1', 'nothing was scheduled by that');

@@ -85,9 +85,9 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nm
 $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION mnist_hil;
-	CREATE ROLE mnist_exporter LOGIN;
-	GRANT SELECT ON mnist_metrics TO mnist_exporter;
-	GRANT EXECUTE ON FUNCTION mnist_metrics_text TO mnist_exporter;
+	CREATE ROLE regress_exporter LOGIN;
+	GRANT SELECT ON mnist_metrics TO regress_exporter;
+	GRANT EXECUTE ON FUNCTION mnist_metrics_text TO regress_exporter;
 	SELECT mnist_import_synthetic('base', 1200);
 	SELECT count(id) FROM mnist_predict_batch((SELECT array_agg(mnist_draw(i % 10, i, 56)) FROM generate_series(1, 100) AS i));
 	SELECT count(mnist_correct(id, (label + (id % 5 = 0)::int) % 10)) FROM mnist_prediction;
@@ -98,13 +98,13 @@ $node->safe_psql('postgres', q{
 });
 
 # The format, as Prometheus reads it.
-my $text = $node->safe_psql('postgres', 'SET ROLE mnist_exporter; SELECT mnist_metrics_text()');
+my $text = $node->safe_psql('postgres', 'SET ROLE regress_exporter; SELECT mnist_metrics_text()');
 ok(IPC::Run::run([ 'promtool', 'check', 'metrics' ], '<', \"$text\n", '&>', \$out), 'promtool finds nothing wrong with mnist_metrics_text')
 	or diag($out);
 
 # The exporter and Prometheus, configured as in docker/ but for addresses and intervals.
 my $exporter = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
-$ENV{DATA_SOURCE_NAME} = 'host=' . $node->host . ' port=' . $node->port . ' user=mnist_exporter dbname=postgres sslmode=disable';
+$ENV{DATA_SOURCE_NAME} = 'host=' . $node->host . ' port=' . $node->port . ' user=regress_exporter dbname=postgres sslmode=disable';
 start_daemon('exporter', 'prometheus-postgres-exporter', '--extend.query-path=docker/prometheus/queries.yaml',
 	'--disable-default-metrics', '--disable-settings-metrics', "--web.listen-address=$exporter");
 my $scraped = wait_for(sub { my $page = get("http://$exporter/metrics"); $page && $page =~ /^mnist_hil_model_version/m ? $page : undef });

@@ -54,15 +54,17 @@ is($node->safe_psql('postgres', 'SELECT version FROM mnist_live'), '1', 'the rol
 is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_deployment WHERE action = 'rollback' AND version = 1"),
 	'1', 'and is on record');
 
-# The grants, to roles of the names that they use.
-$node->safe_psql('postgres', 'CREATE ROLE app; CREATE ROLE annotator; CREATE ROLE trainer; CREATE ROLE observer');
+# The grants, to roles whose names cannot be that of the user who runs the tests.
 my ($grants) = sql_blocks(section('Who may do what'));
+$grants =~ s/\bTO (\w+);/TO regress_$1;/g;
+my %roles = map { $_ => 1 } $grants =~ /\b(regress_\w+)/g;
+$node->safe_psql('postgres', "CREATE ROLE $_") for sort keys %roles;
 is($node->psql('postgres', $grants, on_error_stop => 1, stderr => \$err), 0, 'the grants can be made') or diag($err);
-is($node->psql('postgres', "SET ROLE app; SELECT id FROM mnist_predict(mnist_draw(3))", on_error_stop => 1,
+is($node->psql('postgres', "SET ROLE regress_app; SELECT id FROM mnist_predict(mnist_draw(3))", on_error_stop => 1,
 		stderr => \$err), 0, 'an application with its grants can predict') or diag($err);
-is($node->psql('postgres', "SET ROLE annotator; SELECT mnist_correct(1, 7)", on_error_stop => 1, stderr => \$err), 0,
+is($node->psql('postgres', "SET ROLE regress_annotator; SELECT mnist_correct(1, 7)", on_error_stop => 1, stderr => \$err), 0,
 	'an annotator can correct') or diag($err);
-isnt($node->psql('postgres', "SET ROLE annotator; SELECT mnist_rollback()", on_error_stop => 1), 0,
+isnt($node->psql('postgres', "SET ROLE regress_annotator; SELECT mnist_rollback()", on_error_stop => 1), 0,
 	'and not switch models');
 
 # Trying a model out, up to where it goes live: one that has gone live cannot be dropped as well.
