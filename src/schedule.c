@@ -88,9 +88,11 @@ run_errand(const Errand *errand)
 	const char *job[] = {errand->name, errand->schedule, errand->command, errand->database};
 
 	if (errand->schedule[0] == '\0')
-		return query("SELECT pg_catalog.count(cron.unschedule(jobid)) FROM cron.job WHERE jobname = $1", 1, name);
+		return query(
+			"SELECT pg_catalog.count(cron.unschedule(jobid)) FROM cron.job WHERE jobname OPERATOR(pg_catalog.=) $1",
+			1, name);
 	query("SELECT pg_catalog.count(cron.unschedule(jobid)) FROM cron.job"
-		  " WHERE jobname = $1 AND username <> CURRENT_USER",
+		  " WHERE jobname OPERATOR(pg_catalog.=) $1 AND username OPERATOR(pg_catalog.<>) CURRENT_USER",
 		  1, name);
 	if (errand->cron_database == MyDatabaseId && strcmp(get_database_name(MyDatabaseId), errand->database) == 0)
 		return query("SELECT cron.schedule($1, $2, $3)", 3, job);

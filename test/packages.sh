@@ -59,7 +59,7 @@ packages()
 			;;
 		test)
 			packages run
-			echo libcmocka-dev libipc-run-perl perl
+			echo libcmocka-dev libipc-run-perl perl sqlsmith
 			;;
 		monitoring)
 			echo prometheus prometheus-postgres-exporter

@@ -21,8 +21,11 @@ BEGIN
 END
 $$;
 
-GRANT EXECUTE ON FUNCTION @extschema@.mnist_classify, @extschema@.mnist_probabilities, @extschema@.mnist_preprocess, @extschema@.mnist_png, @extschema@.mnist_ascii, @extschema@.mnist_draw,
-    @extschema@.mnist_features, @extschema@.mnist_explain, @extschema@.mnist_explanation
+-- With their arguments: others may have functions of the same names in this schema.
+GRANT EXECUTE ON FUNCTION @extschema@.mnist_classify(bytea), @extschema@.mnist_probabilities(bytea),
+    @extschema@.mnist_preprocess(bytea), @extschema@.mnist_png(bytea, int), @extschema@.mnist_ascii(bytea),
+    @extschema@.mnist_draw(int, bigint, int), @extschema@.mnist_features(bytea), @extschema@.mnist_explain(bytea, int),
+    @extschema@.mnist_explanation(bytea, int)
     TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_internal.cache, mnist_internal.process_alive TO PUBLIC;
 GRANT EXECUTE ON FUNCTION mnist_internal.settings TO PUBLIC;

@@ -1,0 +1,97 @@
+# Random statements over everything that the extension has, by sqlsmith: as a role with no grants, and as one with all
+# of them.  No server process crashes, and no statement ends in an internal error.
+#
+# SQLSMITH_QUERIES: how many statements each role runs; SQLSMITH_SEED: another sequence of them.
+use strict;
+use warnings;
+
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $sqlsmith = (grep { -x } map { "$_/sqlsmith" } split /:/, $ENV{PATH})[0];
+plan skip_all => 'sqlsmith is not installed' unless $sqlsmith;
+
+my $queries = $ENV{SQLSMITH_QUERIES} // 1500;
+my $seed = $ENV{SQLSMITH_SEED} // 1;
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', q{
+shared_preload_libraries = 'mnist_hil'
+max_worker_processes = 16
+restart_after_crash = off
+statement_timeout = 500ms
+lock_timeout = 100ms
+log_statement = none
+log_line_prefix = '%p %e '
+log_error_verbosity = verbose
+log_min_messages = error
+log_min_error_statement = error
+mnist_hil.training_workers = 0
+});
+$node->start;
+
+# Data of every kind, and what a run leaves.
+$node->safe_psql('postgres', q{
+	SET statement_timeout = 0;
+	SET lock_timeout = 0;
+	CREATE EXTENSION mnist_hil;
+	SELECT mnist_import_synthetic('drawn', 600);
+	SELECT count(mnist_predict(mnist_draw(i % 10, i))) FROM generate_series(1, 100) AS i;
+	SELECT count(mnist_correct(id, (label + (id % 4 = 0)::int) % 10)) FROM mnist_prediction WHERE id <= 50;
+	SELECT mnist_retrain('from_scratch', '{softmax}', epochs => 1);
+	SELECT mnist_challenge(2, 0.5, true);
+	SELECT count(mnist_predict(mnist_draw(i % 10, i))) FROM generate_series(1, 20) AS i;
+	SELECT length(mnist_report());
+	CREATE ROLE regress_nobody LOGIN;
+	CREATE ROLE regress_everything LOGIN;
+	DO $$
+	DECLARE
+		routine regprocedure;
+		relation regclass;
+	BEGIN
+		FOR routine IN SELECT p.oid FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+			JOIN pg_extension e ON d.refobjid = e.oid AND d.deptype = 'e' WHERE p.pronamespace = e.extnamespace
+		LOOP
+			EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO regress_everything', routine);
+		END LOOP;
+		FOR relation IN SELECT c.oid FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
+			JOIN pg_extension e ON d.refobjid = e.oid AND d.deptype = 'e'
+			WHERE c.relnamespace = e.extnamespace AND c.relkind IN ('r', 'v')
+		LOOP
+			EXECUTE format('GRANT SELECT ON %s TO regress_everything', relation);
+		END LOOP;
+	END $$});
+
+for my $role (qw(regress_nobody regress_everything))
+{
+	my $from = -s $node->logfile;
+	my ($out, $err) = ('', '');
+
+	# A role that may read nothing of ours is left with the catalogs to build statements on.
+	my @relations = $role eq 'regress_nobody' ? () : ('--exclude-catalog');
+	IPC::Run::run([ $sqlsmith, @relations, "--max-queries=$queries", "--seed=$seed",
+		'--target=' . $node->connstr('postgres') . " user=$role" ], '>', \$out, '2>', \$err, IPC::Run::timeout(60 + $queries));
+	my $log = substr(slurp_file($node->logfile), $from);
+	my %state;
+
+	$state{$1}++ while $log =~ /^\d+ ([0-9A-Z]{5}) (?:ERROR|FATAL|PANIC):/mg;
+	note("$role, seed $seed: " . join(', ', map { "$state{$_} of $_" } sort { $state{$b} <=> $state{$a} } keys %state));
+	unlike($log, qr/TRAP:|was terminated by signal|PANIC:/, "$role: no server process crashes");
+	is($node->safe_psql('postgres', 'SELECT 1'), '1', "$role: the server is up");
+
+	my @internal = $log =~ /^\d+ XX\d\d\d (?:ERROR|FATAL|PANIC):.*(?:\n(?!\d+ [0-9A-Z]{5} (?:ERROR|FATAL|PANIC):).*)*/mg;
+	# Those that the server itself is known for, without any extension, do not count.
+	my @known = grep { /LOCATION:  coerce_type, parse_coerce\.c/ } @internal;
+
+	note("$role: " . scalar(@known) . " internal errors of the server's own parser") if @known;
+	@internal = grep { !/LOCATION:  coerce_type, parse_coerce\.c/ } @internal;
+	is(scalar @internal, 0, "$role: no internal error") or diag(join "\n\n", @internal[0 .. ($#internal < 4 ? $#internal : 4)]);
+
+	# Statements did reach the extension.
+	cmp_ok($state{42501} // 0, '>', 0, "$role: privileges refuse something") if $role eq 'regress_nobody';
+}
+is($node->safe_psql('postgres', 'SELECT label FROM mnist_predict(mnist_draw(3))'), '3', 'predicting goes on');
+
+done_testing();
