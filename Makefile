@@ -1,6 +1,6 @@
 # mnist_hil: the user's and the developer's commands.  `make help` lists them.
 #
-# make, install, uninstall, clean and installcheck are PGXS's own; PG_CONFIG chooses the server (13 to 18).
+# make, install, uninstall, clean and installcheck are PGXS's own; PG_CONFIG chooses the server (15 to 18).
 
 EXTENSION = mnist_hil
 MODULE_big = mnist_hil
@@ -54,10 +54,7 @@ EXTRA_CLEAN = $(BUILD) $(OBJS:.o=.d) src/*.gcda src/*.gcno
 
 REGRESS := $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=$(BUILD)
-# PostgreSQL 13 comes without the program.
-ifneq ($(wildcard $(dir $(PGXS))../test/isolation/pg_isolation_regress),)
 ISOLATION := $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
-endif
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=$(BUILD)
 
 ifneq ($(wildcard $(PGXS)),)
@@ -205,7 +202,8 @@ CPPCHECK = cppcheck
 format:			## put the C sources into shape
 	$(CLANG_FORMAT) -i $(FORMATTED)
 
-lint:			## clang-format, line lengths, cppcheck, and the version that META.json repeats
+lint:			## install what it needs; clang-format, line lengths, cppcheck, and the version that META.json repeats
+	@test/packages.sh install lint
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 	@for file in $(FORMATTED); do \
 		expand -t 4 $$file | awk -v file=$$file \
