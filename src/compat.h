@@ -1,34 +1,17 @@
 /*
- * compat.h: differences between PostgreSQL 13 and 18, in one place.
+ * compat.h: differences between PostgreSQL 15 and 18, in one place.
  */
 #ifndef COMPAT_H
 #define COMPAT_H
 
 #include "postgres.h"
 
-#include "pgstat.h"
-#include "utils/guc.h"
+#include "utils/backend_status.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
-#if PG_VERSION_NUM < 130000
-#error "mnist_hil needs PostgreSQL 13 or later"
-#endif
-
-/* 14 split these off from pgstat.h. */
-#if PG_VERSION_NUM >= 140000
-#include "utils/backend_status.h"
-#include "utils/wait_event.h"
-#endif
-
-/* From 15 on shared memory is asked for in a hook of its own, before that in _PG_init. */
-#if PG_VERSION_NUM >= 150000
-#define HAVE_SHMEM_REQUEST_HOOK 1
-#endif
-
-/* 15 gave EmitWarningsOnPlaceholders a new name and the power to refuse unknown settings later on. */
 #if PG_VERSION_NUM < 150000
-#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#error "mnist_hil needs PostgreSQL 15 or later"
 #endif
 
 /* 16 gave the look-up by position a name of its own. */

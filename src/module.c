@@ -23,7 +23,6 @@ startup_shared_memory(void)
 	model_cache_init_shared_memory();
 }
 
-#ifdef HAVE_SHMEM_REQUEST_HOOK
 static shmem_request_hook_type previous_shmem_request_hook;
 
 static void
@@ -33,7 +32,6 @@ request_shared_memory(void)
 		previous_shmem_request_hook();
 	model_cache_request_shared_memory();
 }
-#endif
 
 void
 _PG_init(void)
@@ -44,12 +42,8 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 
-#ifdef HAVE_SHMEM_REQUEST_HOOK
 	previous_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = request_shared_memory;
-#else
-	model_cache_request_shared_memory();
-#endif
 	previous_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup_shared_memory;
 }

@@ -713,18 +713,11 @@ Tuplestorestate *
 begin_rows(FunctionCallInfo fcinfo, int ncolumns, TupleDesc *desc)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext old;
 
-	if (info == NULL || !IsA(info, ReturnSetInfo) || !(info->allowedModes & SFRM_Materialize))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("set-valued function called in context that cannot accept a set")));
-	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, desc) != TYPEFUNC_COMPOSITE || (*desc)->natts != ncolumns)
+	InitMaterializedSRF(fcinfo, 0);
+	if (info->setDesc->natts != ncolumns)
 		elog(ERROR, "return type must be a row of %d columns", ncolumns);
-	info->returnMode = SFRM_Materialize;
-	info->setDesc = *desc;
-	info->setResult = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
-	MemoryContextSwitchTo(old);
+	*desc = info->setDesc;
 	return info->setResult;
 }
 

@@ -3,7 +3,7 @@
  *
  * What an application must not decide for itself, because it takes the server's resources or what is on record, is
  * for superusers (PGC_SUSET: ALTER ROLE ... SET and ALTER DATABASE ... SET by a superuser, or GRANT SET ON
- * PARAMETER from 15 on); what only shapes the caller's own work is for everyone.
+ * PARAMETER); what only shapes the caller's own work is for everyone.
  */
 #include "postgres.h"
 
@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "mnist_hil.h"

@@ -53,7 +53,6 @@ $new->append_conf('postgresql.conf', $config);
 my ($bindir) = run_command([ 'pg_config', '--bindir' ]);
 my @upgrade = ('pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir, '-b', $bindir, '-B', $bindir,
 	'-s', $new->host, '-p', $old->port, '-P', $new->port);
-@upgrade = grep { $_ ne '--no-sync' } @upgrade if (run_command([ 'pg_config', '--version' ]))[0] =~ / 1[34]\./;
 
 chdir $PostgreSQL::Test::Utils::tmp_check;
 command_ok([ @upgrade, '--check' ], 'pg_upgrade --check finds nothing against it');
