@@ -202,7 +202,7 @@ CPPCHECK = cppcheck
 format:			## put the C sources into shape
 	$(CLANG_FORMAT) -i $(FORMATTED)
 
-lint:			## install what it needs; clang-format, line lengths, cppcheck, and the version that META.json repeats
+lint:			## install what it needs; clang-format, line lengths, cppcheck, names of test roles, META.json's version
 	@test/packages.sh install lint
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 	@for file in $(FORMATTED); do \
@@ -210,6 +210,8 @@ lint:			## install what it needs; clang-format, line lengths, cppcheck, and the 
 			'length > 118 { print file ":" NR ": longer than 118 columns"; bad = 1 } END { exit bad }' || exit 1; done
 	$(CPPCHECK) --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
 		--suppressions-list=test/cppcheck.txt --library=test/cppcheck.cfg --error-exitcode=1 -j 2 -Isrc src test
+	@! grep -rnE 'CREATE (ROLE|USER) ' test/sql test/isolation/specs test/t | grep -vE 'CREATE (ROLE|USER) ("?regress|\$$)' || \
+		{ echo 'Test roles are called regress_..., as the user who runs the tests may have any other name.' >&2; exit 1; }
 	test "$$(grep -c '"version": "$(EXTVERSION)"' META.json)" = 2
 
 help:			## this list
