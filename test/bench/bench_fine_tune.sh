@@ -6,10 +6,10 @@
 # What is measured: MNIST's test images, whatever the base.
 bench_psql -c "CREATE TABLE digit AS
 	SELECT split, ordinal, label, pixels FROM mnist_sample WHERE split <> 'validation'"
-for base in mnist synthetic; do
+for base in mnist $(smoke "" synthetic); do
 	if [ $base = synthetic ]; then
 		bench_psql -o /dev/null -c 'DROP EXTENSION mnist_hil' -c 'CREATE EXTENSION mnist_hil' \
-			-c "SELECT mnist_import_synthetic(n => $(smoke 700 20000))"
+			-c "SELECT mnist_import_synthetic(n => 20000)"
 	fi
 	echo "base data: $base"
 	bench_psql -v corrections="$(smoke 50 500)" -v others="$(smoke 100 2000)" -f "$repo/test/bench/fine_tune.sql"

@@ -6,9 +6,9 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
 
 use TestModel qw(add_constant_model);
+use TestWait qw(wait_for wait_for_restart);
 
 my $digit = "mnist_internal.synthetic(0, 1)";
 
@@ -17,7 +17,8 @@ sub becomes
 {
 	my ($node, $sql, $expected, $what) = @_;
 
-	ok($node->poll_query_until('postgres', "SELECT ($sql)::text = '$expected'"), $what);
+	wait_for($node, 'postgres', $sql, $expected);
+	is($node->safe_psql('postgres', $sql), $expected, $what);
 	return;
 }
 
@@ -62,7 +63,7 @@ sub check_switching
 	# A statement that runs across the commit keeps to its model.
 	$running->query_until(qr/running/, "\\echo running
 SELECT string_agg(label::text, '') FROM (SELECT mnist_classify($digit) AS label, pg_sleep(0.3) FROM generate_series(1, 8)) AS s;\n");
-	sleep 0.8;
+	wait_for($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", '1');
 	$switching->query_safe('COMMIT');
 	is($plain->query_safe($classify), '3', "$name: the first reading after the commit is the new model's");
 	is($committed->query_safe($classify), '3', "$name: in an open transaction, too");
@@ -196,10 +197,11 @@ my $victim = $node->background_psql('postgres', on_error_stop => 0);
 my $pid = $victim->query_safe('SELECT pg_backend_pid()');
 $victim->query_until(qr/predicting/, "\\echo predicting
 SELECT count(*) FROM generate_series(1, 100000000), mnist_predict($digit);\n");
-sleep 0.3;
+wait_for($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND state = 'active' AND now() > query_start + interval '0.3 s'", '1');
+my $log = -s $node->logfile;
 kill 'KILL', $pid;
 $victim->{run}->finish;
-ok($node->poll_query_until('postgres', 'SELECT true'), 'after kill -9 of a session the server is back');
+wait_for_restart($node, $log);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_prediction'), $stored, 'every committed prediction is there, no other');
 is($node->safe_psql('postgres', "SELECT label, model_version FROM mnist_predict($digit)"), '2|102', 'the live model answers');
 is(cache($node)->{models}, '1', 'from a cache filled anew');

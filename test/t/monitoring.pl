@@ -10,7 +10,9 @@ use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time sleep);
+use Time::HiRes qw(time);
+
+use TestWait qw(wait_until);
 
 for my $program (qw(prometheus promtool prometheus-postgres-exporter))
 {
@@ -40,21 +42,6 @@ sub query
 	return defined $answer ? @{ decode_json($answer)->{data}{result} } : ();
 }
 
-# Wait until a piece of code gives something true.
-sub wait_for
-{
-	my ($code) = @_;
-
-	for (1 .. 300)
-	{
-		my $result = $code->();
-
-		return $result if $result;
-		sleep 0.1;
-	}
-	return;
-}
-
 sub start_daemon
 {
 	my ($name, @command) = @_;
@@ -68,6 +55,7 @@ END
 	my $status = $?;
 
 	$_->kill_kill(grace => 5) for @daemons;
+	diag(map { slurp_file($_) } glob "$home/*.log") if $status;
 	$? = $status;
 }
 
@@ -107,8 +95,8 @@ my $exporter = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
 $ENV{DATA_SOURCE_NAME} = 'host=' . $node->host . ' port=' . $node->port . ' user=regress_exporter dbname=postgres sslmode=disable';
 start_daemon('exporter', 'prometheus-postgres-exporter', '--extend.query-path=docker/prometheus/queries.yaml',
 	'--disable-default-metrics', '--disable-settings-metrics', "--web.listen-address=$exporter");
-my $scraped = wait_for(sub { my $page = get("http://$exporter/metrics"); $page && $page =~ /^mnist_hil_model_version/m ? $page : undef });
-ok($scraped, 'the exporter answers') or diag(slurp_file("$home/exporter.log"));
+my $scraped = wait_until('the exporter answers',
+	sub { my $page = get("http://$exporter/metrics"); $page && $page =~ /^mnist_hil_model_version/m ? $page : undef });
 like($scraped, qr/^pg_exporter_last_scrape_error 0$/m, 'its queries have no error');
 
 $prometheus = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
@@ -119,8 +107,7 @@ append_to_file("$home/prometheus.yml", $config);
 copy('docker/prometheus/alerts.yml', "$home/alerts.yml") or die;
 start_daemon('prometheus', 'prometheus', "--config.file=$home/prometheus.yml", "--storage.tsdb.path=$home/tsdb",
 	"--web.listen-address=$prometheus");
-ok(wait_for(sub { query('rate(mnist_hil_predictions_total[30s])') }), 'Prometheus has scraped it more than once')
-	or diag(slurp_file("$home/prometheus.log"));
+wait_until('Prometheus has scraped it more than once', sub { query('rate(mnist_hil_predictions_total[30s])') });
 
 # Every figure arrives, under its name, with its labels.
 my $figures = decode_json($node->safe_psql('postgres', 'SELECT json_agg(m) FROM mnist_metrics m'));
@@ -156,14 +143,15 @@ for my $file (qw(docker/prometheus/alerts.yml docker/grafana/dashboards/mnist_hi
 	is(join(' ', @unknown), '', "$file names metrics that there are");
 }
 my $rules = decode_json(get("http://$prometheus/api/v1/rules"))->{data}{groups}[0]{rules};
-wait_for(sub { $rules = decode_json(get("http://$prometheus/api/v1/rules"))->{data}{groups}[0]{rules}; !grep { $_->{health} eq 'unknown' } @$rules });
+wait_until('every rule was evaluated',
+	sub { $rules = decode_json(get("http://$prometheus/api/v1/rules"))->{data}{groups}[0]{rules}; !grep { $_->{health} eq 'unknown' } @$rules });
 is(join(' ', map { "$_->{name}: $_->{lastError}" } grep { $_->{health} ne 'ok' } @$rules), '', 'Prometheus can evaluate every rule');
 is_deeply([ sort map { $_->{name} } grep { $_->{state} eq 'firing' && $_->{name} =~ /Down|Stuck/ } @$rules ], [], 'nothing is reported down');
 
 # During a retraining.
 $node->safe_psql('postgres', "SELECT mnist_retrain(wait => false, epochs => 60, seed => 1)");
-ok(wait_for(sub { query('mnist_hil_run_in_progress == 1') }), 'a run under way is seen');
-ok(wait_for(sub { query('mnist_hil_run_progress_ratio > 0') }), 'and how far it is');
+wait_until('a run under way is seen', sub { query('mnist_hil_run_in_progress == 1') });
+wait_until('and how far it is', sub { query('mnist_hil_run_progress_ratio > 0') });
 my $begun = time;
 is($node->safe_psql('postgres', "SELECT value FROM mnist_metrics WHERE name = 'mnist_hil_run_in_progress'"), '1', 'mnist_metrics answers meanwhile');
 cmp_ok(time - $begun, '<', 2, 'at once');
@@ -180,6 +168,6 @@ $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM mnist_run WH
 
 # It is found out when the database is gone.
 $node->stop('fast');
-ok(wait_for(sub { !query('mnist_hil_model_version') }), 'without the database there are no figures');
+wait_until('without the database there are no figures', sub { !query('mnist_hil_model_version') });
 
 done_testing();

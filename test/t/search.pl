@@ -6,7 +6,9 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
+
+use TestWait qw(wait_for wait_for_restart);
 
 my $node = PostgreSQL::Test::Cluster->new('search');
 $node->init;
@@ -18,23 +20,6 @@ $node->safe_psql('postgres', "CREATE EXTENSION mnist_hil; SELECT mnist_import_sy
 my $trials = 12;
 my $study = "'from_scratch', '{softmax,mlp}', epochs => 2, seed => 1, promote => false";
 my $processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %'";
-
-# Wait until a query gives a value; returns how long it took, or undef after so many seconds.
-sub wait_for
-{
-	my ($sql, $expected, $seconds) = @_;
-	my $start = time;
-
-	while (time - $start < $seconds)
-	{
-		my $stdout;
-
-		$node->psql('postgres', $sql, stdout => \$stdout);
-		return time - $start if defined $stdout && $stdout eq $expected;
-		sleep 0.02;
-	}
-	return undef;
-}
 
 # Each trial of a run in a line.
 sub trials_of
@@ -77,7 +62,8 @@ sub start_study
 	my ($images) = @_;
 	my $id = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($study, trials => 1000, trial_epochs => $images, wait => false)");
 
-	ok(defined wait_for("SELECT count(*) >= 3 FROM mnist_trial WHERE run_id = $id", 't', 60), 'trials are on record while the run goes on');
+	# Trials are on record while the run goes on.
+	wait_for($node, 'postgres', "SELECT count(*) >= 3 FROM mnist_trial WHERE run_id = $id", 't');
 	return $id;
 }
 
@@ -98,7 +84,7 @@ is($pinned, 0, 'no snapshot is held over training');
 # ---- cancelled, at any moment: within trials and between them
 
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
-cmp_ok(wait_for($processes, '0', 10) // 99, '<', 1, 'cancelled: all processes end within a second');
+cmp_ok(wait_for($node, 'postgres', $processes, '0'), '<', 1, 'cancelled: all processes end within a second');
 is($node->safe_psql('postgres', "SELECT status FROM mnist_run WHERE id = $id"), 'cancelled', 'cancelled: the run is');
 is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE run_id = $id AND status = 'running'"), '0',
 	'cancelled: no trial is left running');
@@ -111,10 +97,10 @@ for my $round (1 .. 5)
 	my $seconds;
 
 	$id = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($study, trials => 1000, wait => false)");
-	wait_for("SELECT count(*) >= 2 FROM mnist_trial WHERE run_id = $id", 't', 60);
+	wait_for($node, 'postgres', "SELECT count(*) >= 2 FROM mnist_trial WHERE run_id = $id", 't');
 	sleep 0.037 * $round;
 	$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM mnist_training_progress WHERE run_id = $id");
-	$seconds = wait_for($processes, '0', 10) // 99;
+	$seconds = wait_for($node, 'postgres', $processes, '0');
 	$slowest = $seconds if $seconds > $slowest;
 }
 cmp_ok($slowest, '<', 1, 'terminated: within a second at any moment');
@@ -125,18 +111,18 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE status =
 # ---- taken over
 
 $id = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($study, trials => $trials, wait => false)");
-wait_for("SELECT count(*) >= 4 FROM mnist_trial WHERE run_id = $id", 't', 60);
+wait_for($node, 'postgres', "SELECT count(*) >= 4 FROM mnist_trial WHERE run_id = $id", 't');
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
-wait_for("SELECT status <> 'running' FROM mnist_run WHERE id = $id", 't', 60);
+wait_for($node, 'postgres', "SELECT status <> 'running' FROM mnist_run WHERE id = $id", 't');
 goes_on('cancelled', $id);
 
 # ---- a crash
 
 $id = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($study, trials => $trials, wait => false)");
-wait_for("SELECT count(*) >= 4 FROM mnist_trial WHERE run_id = $id", 't', 60);
+wait_for($node, 'postgres', "SELECT count(*) >= 4 FROM mnist_trial WHERE run_id = $id", 't');
+my $log = -s $node->logfile;
 kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mnist_hil trainer'");
-sleep 0.5;
-ok(defined wait_for('SELECT 1', '1', 60), 'killed: the server is back');
+wait_for_restart($node, $log);
 goes_on('killed', $id);
 is($node->safe_psql('postgres', "SELECT status, sqlstate FROM mnist_run WHERE id = $id"), 'failed|57P02', 'killed: the run has failed');
 is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE run_id = $id AND status = 'running'"), '0',

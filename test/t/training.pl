@@ -7,7 +7,9 @@ use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
+
+use TestWait qw(wait_for wait_for_restart);
 
 my $node = PostgreSQL::Test::Cluster->new('training');
 $node->init;
@@ -23,28 +25,17 @@ sub start_run
 {
 	my $id = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($endless, wait => false)");
 
-	wait_for("SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $id", 't', 30);
+	wait_for($node, 'postgres', "SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $id", 't');
 	return $id;
 }
 
-# Wait until a query gives a value; returns how long it took, or undef after so many seconds.
-sub wait_for
-{
-	my ($sql, $expected, $seconds) = @_;
-	my $start = time;
-
-	while (time - $start < $seconds)
-	{
-		my $stdout;
-
-		$node->psql('postgres', $sql, stdout => \$stdout);
-		return time - $start if defined $stdout && $stdout eq $expected;
-		sleep 0.02;
-	}
-	return undef;
-}
-
 my $processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %'";
+
+# How many seconds it takes until no process of a run is left.
+sub processes_end
+{
+	return wait_for($node, 'postgres', $processes, '0');
+}
 
 # What must be true after every accident.
 sub check_after
@@ -68,11 +59,15 @@ sub next_run_works
 	return $run;
 }
 
-sub wait_for_recovery
+# Kill a server process, and wait until the server is back.
+sub kill_process
 {
-	my ($what) = @_;
+	my ($pid) = @_;
+	my $log = -s $node->logfile;
 
-	ok(defined wait_for('SELECT 1', '1', 60), "$what: the server is back");
+	like($pid, qr/^\d+$/, 'there is one to kill');
+	kill 'KILL', $pid;
+	wait_for_restart($node, $log);
 }
 
 my $live = $node->safe_psql('postgres', 'SELECT version FROM mnist_live');
@@ -100,7 +95,7 @@ is($corrections, '1', 'predicting and correcting go on');
 # ---- cancelled in one way or another
 
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
-cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, 'cancelled trainer: all processes end within a second');
+cmp_ok(processes_end(), '<', 1, 'cancelled trainer: all processes end within a second');
 check_after('cancelled trainer', $id, 'cancelled', $live);
 
 $start = time;
@@ -108,7 +103,7 @@ is($node->psql('postgres', "SET statement_timeout = '2s'; SELECT mnist_retrain($
 	'statement_timeout ends the call');
 like($stderr, qr/statement timeout/, '... and says so');
 cmp_ok(time - $start, '<', 4, '... in time');
-cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, '... and all processes within a second');
+cmp_ok(processes_end(), '<', 1, '... and all processes within a second');
 check_after('statement_timeout', $node->safe_psql('postgres', 'SELECT max(id) FROM mnist_run'), 'cancelled', $live);
 
 # A caller that waits, in a process of its own.
@@ -118,7 +113,7 @@ sub start_waiting
 	my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "SELECT mnist_retrain($endless)" ],
 		'>', $out, '2>', $err);
 
-	wait_for("SELECT count(*) FROM mnist_training_progress WHERE progress > 0", '1', 30);
+	wait_for($node, 'postgres', 'SELECT count(*) FROM mnist_training_progress WHERE progress > 0', '1');
 	return $psql;
 }
 
@@ -127,7 +122,7 @@ $id = $node->safe_psql('postgres', 'SELECT max(id) FROM mnist_run');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%mnist_retrain(%'"
 		. " AND backend_type = 'client backend' AND pid <> pg_backend_pid()");
 $waiting->finish;
-cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, 'terminated caller: all processes end within a second');
+cmp_ok(processes_end(), '<', 1, 'terminated caller: all processes end within a second');
 check_after('terminated caller', $id, 'cancelled', $live);
 
 $waiting = start_waiting(\$stdout, \$stderr);
@@ -135,17 +130,17 @@ $id = $node->safe_psql('postgres', 'SELECT max(id) FROM mnist_run');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'mnist_hil helper'");
 $waiting->finish;
 like($stderr, qr/retraining run $id was cancelled/, 'terminated helper: the caller is told');
-cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, 'terminated helper: all processes end within a second');
+cmp_ok(processes_end(), '<', 1, 'terminated helper: all processes end within a second');
 check_after('terminated helper', $id, 'cancelled', $live);
 
 # A cancel that the caller's own code catches ends the run as well, while the caller goes on.
 my $catching = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "DO \$\$ BEGIN PERFORM"
 			. " mnist_retrain($endless); EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(3); END \$\$" ],
 	'>', \$stdout, '2>', \$stderr);
-wait_for('SELECT count(*) FROM mnist_training_progress WHERE progress > 0', '1', 30);
+wait_for($node, 'postgres', 'SELECT count(*) FROM mnist_training_progress WHERE progress > 0', '1');
 my $callers = "FROM pg_stat_activity WHERE query LIKE 'DO %mnist_retrain(%' AND state = 'active'";
 $node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) $callers");
-cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, 'caught cancel: all processes end within a second');
+cmp_ok(processes_end(), '<', 1, 'caught cancel: all processes end within a second');
 is($node->safe_psql('postgres', "SELECT count(*) $callers"), '1', 'caught cancel: the caller goes on');
 $catching->finish;
 next_run_works('after cancels');
@@ -157,9 +152,7 @@ for my $victim ('trainer', 'helper')
 	$id = start_run();
 	$corrections = $node->safe_psql('postgres', 'SELECT count(mnist_correct(id, 5)) FROM mnist_predict(mnist_draw(5, 78));')
 		&& $node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback');
-	kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mnist_hil $victim'");
-	sleep 0.5;
-	wait_for_recovery("killed $victim");
+	kill_process($node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mnist_hil $victim'"));
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_training_progress'), '0',
 		"killed $victim: the run does not show as under way");
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback'), $corrections, "killed $victim: no correction is lost");
@@ -172,14 +165,10 @@ for my $victim ('trainer', 'helper')
 # A backend in the middle of predicting.
 my $predicting = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
 		'SELECT count(mnist_classify(mnist_draw(i % 10, i))) FROM generate_series(1, 100000000) i' ], '>', \$stdout, '2>', \$stderr);
-ok(defined wait_for("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%generate_series%' AND state = 'active'"
-			. " AND pid <> pg_backend_pid()", '1', 10), 'a backend predicts');
-sleep 0.3;
-kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query LIKE '%generate_series%'"
-		. " AND pid <> pg_backend_pid()");
+my $predictor = "FROM pg_stat_activity WHERE query LIKE '%generate_series%' AND pid <> pg_backend_pid()";
+wait_for($node, 'postgres', "SELECT count(*) $predictor AND state = 'active' AND now() > query_start + interval '0.3 s'", '1');
+kill_process($node->safe_psql('postgres', "SELECT pid $predictor"));
 $predicting->finish;
-sleep 0.5;
-wait_for_recovery('killed backend');
 like($node->safe_psql('postgres', 'SELECT mnist_classify(mnist_draw(3, 5))'), qr/^\d$/, 'killed backend: the model answers');
 
 $id = start_run();
@@ -203,7 +192,7 @@ check_after('fast stop', $id, 'cancelled', $live);
 my $log = -s $node->logfile;
 start_run();
 $node->safe_psql('postgres', 'DROP EXTENSION mnist_hil CASCADE');
-cmp_ok(wait_for($processes, '0', 10) // 99, '<', 2, 'DROP EXTENSION: all processes end within seconds');
+cmp_ok(processes_end(), '<', 2, 'DROP EXTENSION: all processes end within seconds');
 unlike(substr(slurp_file($node->logfile), $log), qr/ERROR|FATAL|WARNING|PANIC/, 'DROP EXTENSION: without a word');
 $node->safe_psql('postgres', "CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1500, 1)");
 next_run_works('after DROP EXTENSION');
@@ -211,17 +200,17 @@ next_run_works('after DROP EXTENSION');
 $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', "CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1500, 1)");
 $node->safe_psql('other', "SELECT mnist_retrain($endless, wait => false)");
-$node->safe_psql('other', "SELECT pg_sleep(1.5)");
-is($node->safe_psql('other', 'SELECT count(*) FROM mnist_training_progress'), '1', 'a run in another database');
+wait_for($node, 'other', 'SELECT count(*) FROM mnist_training_progress WHERE progress > 0', '1');
 $id = start_run();
-pass('two databases train at once');
+is($node->safe_psql('postgres', "SELECT count(DISTINCT datname) FROM pg_stat_activity WHERE backend_type = 'mnist_hil trainer'"),
+	'2', 'two databases train at once');
 $start = time;
 $node->safe_psql('postgres', 'DROP DATABASE other WITH (FORCE)');
 cmp_ok(time - $start, '<', 5, 'DROP DATABASE WITH (FORCE) ends the run there');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %'"), '2',
 	'and not the one here');
 $node->safe_psql('postgres', 'SELECT pg_terminate_backend(pid) FROM mnist_training_progress');
-wait_for($processes, '0', 5);
+processes_end();
 
 # ---- few worker slots (one of them is taken by the logical replication launcher)
 
@@ -241,7 +230,7 @@ $node->restart;
 next_run_works('not preloaded');
 $id = start_run();
 $node->safe_psql('postgres', 'SELECT pg_terminate_backend(pid) FROM mnist_training_progress');
-cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, 'not preloaded: a terminated run ends within a second');
+cmp_ok(processes_end(), '<', 1, 'not preloaded: a terminated run ends within a second');
 
 unlike(slurp_file($node->logfile), qr/TRAP|terminated by signal (?!9)/, 'nothing crashed but what was killed');
 $node->stop;
