@@ -1,4 +1,4 @@
-# harness.pl [-j JOBS] LIST LOGS TOTALS: run tests, JOBS at a time (default 1), as prove does, by the module that prove uses.
+# harness.pl [-j JOBS] LIST LOGS TOTALS: run tests, JOBS at a time (default 1), by the module that prove is made of.
 #
 # Each line of the file LIST is a test's name, a tab, and the command that runs it and prints TAP.  As a test ends a line
 # says how it went, how long it took, and how many tests are through; a test whose name ends in "*" is a suite, each of
@@ -64,7 +64,7 @@ $harness->callback(after_test => sub {
 	my @reasons = ($parser->skip_all || (), @{ $skipped{ $job->[0] } || [] });
 
 	# A test that ends badly, or that does not say all that it announced, has failed whatever it did say.
-	$bads++ if !$bads && ($parser->exit || $parser->parse_errors);
+	$bads++ if !$bads && ($parser->wait || $parser->parse_errors);
 	$skips++ if $parser->skip_all;
 	$passed += $oks;
 	$failed += $bads;
@@ -77,7 +77,7 @@ $harness->callback(after_test => sub {
 	return unless $bads;
 	my @shown = @{ $output{ $job->[0] } || [] };
 	splice @shown, 0, @shown - 120 if @shown > 120;
-	push @shown, $parser->parse_errors, ('exit status ' . $parser->exit) x !!$parser->exit;
+	push @shown, $parser->parse_errors, ('wait status ' . $parser->wait) x !!$parser->wait;
 	print map { "    $_\n" } @shown;
 });
 
