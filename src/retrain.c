@@ -355,14 +355,28 @@ read_invoker(NameData *invoker)
 }
 
 /*
- * The trainer locks these to record a new model, and would wait for this transaction, which waits for the
- * trainer: a deadlock that the server cannot see, because this side of it is no lock.
+ * The trainer writes these tables, and would wait for a lock of this transaction, which waits for the trainer: a
+ * deadlock that the server cannot see, because this side of it is no lock.  mode: the weakest lock that is in the way.
  */
+static const struct
+{
+	const char *relname;
+	LOCKMODE mode;
+} written_tables[] = {
+	{"mnist_run", RowExclusiveLock}, /* a run added here, or changed */
+	{"mnist_deployment", RowExclusiveLock},
+	{"mnist_model", ShareLock},
+	{"mnist_trial", ShareLock},
+	{"mnist_metric", ShareLock},
+	{"mnist_event", ShareLock},
+	{"mnist_label", ShareLock},
+};
+
 static void
-check_no_lock_in_the_way(const char *relname)
+check_no_lock_in_the_way(const char *relname, LOCKMODE mode)
 {
 	Relation relation = table_open(schema_relation(relname), AccessShareLock);
-	bool locked = CheckRelationLockedByMe(relation, RowExclusiveLock, true);
+	bool locked = CheckRelationLockedByMe(relation, mode, true);
 
 	table_close(relation, NoLock);
 	if (locked)
@@ -381,12 +395,8 @@ check_ready(const TrainingOptions *options, bool wait)
 	if (running != 0)
 		record_refuse(running);
 	record_check_data(options);
-	if (wait)
-	{
-		check_no_lock_in_the_way("mnist_run");
-		check_no_lock_in_the_way("mnist_model");
-		check_no_lock_in_the_way("mnist_deployment");
-	}
+	for (int i = 0; wait && i < (int) lengthof(written_tables); i++)
+		check_no_lock_in_the_way(written_tables[i].relname, written_tables[i].mode);
 }
 
 /* On detaching the request before its end: nobody waits for the run any more. */
@@ -411,6 +421,20 @@ start_trainer(dsm_segment *segment)
 	return handle;
 }
 
+/* The trainer is gone, and has said nothing after the state that it is in. */
+static void
+process_ended(RetrainState state)
+{
+	if (state == RETRAIN_STARTING)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the training process could not begin"),
+						errhint("The server log says why. The extension's owner, role \"%s\", must be allowed to connect"
+								" to this database.",
+								GetUserNameFromId(schema_owner(), false))));
+	ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("the training process ended unexpectedly"),
+					errhint("The server log may say why.")));
+}
+
 /* Sleep until the request has reached a state, and return the one it is in. */
 static RetrainState
 wait_for_trainer(RetrainRequest *request, BackgroundWorkerHandle *handle, RetrainState awaited)
@@ -425,8 +449,7 @@ wait_for_trainer(RetrainRequest *request, BackgroundWorkerHandle *handle, Retrai
 		if (state >= awaited)
 			return state;
 		if (status == BGWH_STOPPED)
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("the training process ended unexpectedly"),
-							errhint("The server log may say why.")));
+			process_ended(state);
 		if (status == BGWH_POSTMASTER_DIED)
 			ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("the postmaster has ended")));
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
@@ -475,6 +498,7 @@ result_row(FunctionCallInfo fcinfo, const RetrainRequest *request, bool finished
 Datum
 retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, const TrainingStudy *study, bool wait)
 {
+	TrainingHome home = {.database = MyDatabaseId, .owner = schema_owner()};
 	NameData invoker;
 	dsm_segment *segment;
 	RetrainRequest *request;
@@ -485,14 +509,14 @@ retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, const T
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	check_ready(options, wait);
+	training_process_check_owner(&home);
 	read_invoker(&invoker);
 	SPI_finish();
 
 	segment = dsm_create(sizeof(RetrainRequest), 0);
 	request = dsm_segment_address(segment);
 	memset(request, 0, sizeof(RetrainRequest));
-	request->database = MyDatabaseId;
-	request->owner = schema_owner();
+	request->home = home;
 	request->requested_by = invoker;
 	if (check_cause != NULL)
 		request->cause = *check_cause;

@@ -13,7 +13,9 @@
  */
 #include "training.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
@@ -26,6 +28,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #define MAX_SCHEDULE 256
 #define MAX_COMMAND (2 * NAMEDATALEN + 64)
@@ -207,16 +210,35 @@ wait_for_worker(Errand *errand, BackgroundWorkerHandle *handle, const char *hint
 	}
 }
 
+/* The worker connects as the caller, and so does pg_cron for the job: the role must be one that may. */
+static void
+check_login(Oid role, const char *hint)
+{
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool can_log_in = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	if (!can_log_in)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("role \"%s\" cannot log in", GetUserNameFromId(role, false)),
+						errdetail("pg_cron runs a job over a connection of the role that scheduled it."),
+						errhint("%s", hint)));
+}
+
 /* Send a worker to do it in another database. */
 static int64
 send_errand(const Errand *order, const char *cron_database)
 {
 	char *hint = by_hand(order, cron_database);
-	dsm_segment *segment = dsm_create(sizeof(Errand), 0);
-	Errand *errand = dsm_segment_address(segment);
+	dsm_segment *segment;
+	Errand *errand;
 	BackgroundWorkerHandle *handle;
 	int64 result;
 
+	check_login(order->role, hint);
+	segment = dsm_create(sizeof(Errand), 0);
+	errand = dsm_segment_address(segment);
 	*errand = *order;
 	pg_atomic_init_u32(&errand->state, ERRAND_STARTING);
 	handle = training_process_start("mnist_hil scheduler", "mnist_hil_scheduler_main", segment, NULL, 0);

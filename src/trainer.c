@@ -2,8 +2,8 @@
  * trainer.c: the trainer, a background worker that makes one retraining run.
  *
  * It writes the run's row, reads the live model, starts helpers, has all processes load their shares of the
- * samples, train, and read the sets, and records the outcome with the switch to the new model, if it passes,
- * in one transaction.  While it trains no transaction is open; progress is written at most once a second in
+ * samples, train, and read the sets, and records the outcome with the switch to the new model, if it passes
+ * and nobody holds the lock for that, in one transaction.  While it trains no transaction is open; progress is written at most once a second in
  * transactions of its own.
  *
  * Loading happens under one snapshot, which the trainer exports and the helpers import, so that all processes
@@ -125,10 +125,12 @@ load_data(TrainingRun *run)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("there is too little base data to train on"),
-			 errdetail("Without duplicates and images that are also feedback there are %lld to train on and %lld to"
+			 errdetail("Without duplicates, contradictions and images that are also feedback there are %lld to train on and %lld to"
 					   " validate with; at least %d and %d are needed.",
 					   (long long) totals[TRAINING_SET_TRAIN], (long long) totals[TRAINING_SET_VALIDATION],
-					   TRAINING_MIN_TRAIN, TRAINING_MIN_VALIDATION)));
+					   TRAINING_MIN_TRAIN, TRAINING_MIN_VALIDATION),
+			 errhint("View mnist_dataset_conflict lists equal images with different labels, which count in no set."
+					 " Correct them, or import more.")));
 	record_data(run->id, &run->options, totals, run->crew->shared->nprocesses, data);
 	pfree(data);
 }
@@ -151,14 +153,18 @@ make_run(TrainingRun *run)
 	TrainingOutcome *outcome = &run->request->outcome;
 	TrainingComparison comparison[TRAINING_NSETS];
 	TrainingLimits limits;
+	TrainingResult stored;
+	Size bytes;
 	char *gate;
 
 	open_run(run);
 	if (run->options.reproduces == 0)
-		training_screen(&run->options, &run->parent, run->request->database, run->request->owner, &run->crew);
+		training_screen(&run->options, &run->parent, &run->request->home, &run->crew);
 	training_limits(&run->options, run->study, &limits);
-	run->crew = training_crew_create(&run->options, &run->parent, limits.nvalues, limits.smallest_batch,
-									 run->request->database, run->request->owner);
+	bytes = training_search_bytes(&run->options, run->study, &limits, &run->parent.net,
+								  training_crew_size(&run->options, limits.smallest_batch));
+	run->crew = training_crew_create(&run->options, &run->parent, limits.nvalues, limits.smallest_batch, bytes,
+									 &run->request->home);
 	check_processes(run);
 	run->crew->shared->loop_bytes =
 		training_search_bytes(&run->options, run->study, &limits, &run->parent.net, run->crew->shared->nprocesses);
@@ -176,10 +182,17 @@ make_run(TrainingRun *run)
 	training_gate_choose(run->crew);
 	training_gate_compare(run->crew, JUDGING_SETS, comparison, outcome);
 	gate = training_gate_judge(&run->options, run->parent.version, comparison, outcome);
-	record_success(run->id, &run->options, &run->parent, &run->crew->net,
-				   training_crew_vector(run->crew, TRAINING_VALUES), gate, NameStr(run->request->requested_by),
-				   outcome);
-	training_crew_end(run->crew);
+	training_crew_end(run->crew); /* storing may take long where locks are in the way */
+	stored = (TrainingResult){
+		.options = &run->options,
+		.parent = &run->parent,
+		.net = &run->crew->net,
+		.values = training_crew_vector(run->crew, TRAINING_VALUES),
+		.gate = gate,
+		.requested_by = NameStr(run->request->requested_by),
+		.outcome = outcome,
+	};
+	record_success(&stored);
 	outcome->seconds = (float) seconds_since(run->started);
 	announce(run->request, RETRAIN_DONE);
 }
@@ -212,12 +225,9 @@ fail_run(TrainingRun *run, ErrorData *edata)
 	QueryCancelPending = false; /* once is enough */
 	if (cancelled)
 		edata->message = "cancelled by a signal to a training process";
-	if (run->id != 0 && record_possible())
-	{
-		record_failure(run->id, edata);
+	if (run->id != 0 && record_possible() && record_failure(run->id, edata))
 		ereport(LOG, (errmsg("retraining run %lld %s: %s", (long long) run->id, cancelled ? "cancelled" : "failed",
 							 edata->message)));
-	}
 	answer_failure(run, edata);
 }
 
@@ -238,7 +248,7 @@ mnist_hil_trainer_main(Datum main_arg)
 	run->options = run->request->options;
 	run->study = &run->request->study;
 	INSTR_TIME_SET_CURRENT(run->started);
-	training_process_connect(run->request->database, run->request->owner);
+	training_process_connect_home(&run->request->home);
 
 	PG_TRY();
 	{

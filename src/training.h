@@ -204,6 +204,7 @@ typedef enum TrainingDecision
 	TRAINING_REJECTED,
 	TRAINING_NOT_PROMOTED, /* nobody wants it live */
 	TRAINING_AWAITING_APPROVAL,
+	TRAINING_PROMOTION_PENDING, /* it passed; the switch could not be made yet */
 	TRAINING_PROMOTED
 } TrainingDecision;
 
@@ -227,14 +228,21 @@ typedef struct TrainingCause
 	char reasons[TRAINING_MAX_REASONS]; /* a text[] in its text form */
 } TrainingCause;
 
+/* Where a run's processes work, and as whom. */
+typedef struct TrainingHome
+{
+	Oid database;
+	Oid owner; /* of the extension */
+	bool connect_as_bootstrap;
+} TrainingHome;
+
 /*
  * Made by the caller, who writes everything above state before the trainer starts.  The trainer alone writes what
  * is below, each part before the state that announces it; both sides put a memory barrier between.
  */
 typedef struct RetrainRequest
 {
-	Oid database;
-	Oid owner; /* of the extension: whom the trainer acts as */
+	TrainingHome home;
 	NameData requested_by;
 	TrainingCause cause;
 	int caller; /* the caller's number among ProcGlobal->allProcs, to set its latch */
@@ -273,7 +281,13 @@ typedef struct TrainingParent
 } TrainingParent;
 
 extern void record_begin(void);
+extern void record_begin_run(int64 run_id, const char *status);
 extern void record_commit(void);
+
+/* What a transaction writes; it may be called again, after an abort. */
+typedef void (*RecordWrite)(void *argument);
+
+extern void record_write(int64 run_id, RecordWrite write, void *argument);
 extern void record_check_data(const TrainingOptions *options);
 extern int64 record_running(void);
 extern void record_refuse(int64 run_id) pg_attribute_noreturn();
@@ -284,6 +298,7 @@ extern int64 record_start(const TrainingOptions *options, const TrainingStudy *s
 extern void record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRAINING_NSETS],
 						int nprocesses, const char *data);
 extern void record_phase(int64 run_id, const char *phase);
+extern void record_present(int64 run_id);
 extern void record_progress(int64 run_id, int epoch, double progress, double loss, double images_per_second);
 
 /* What a fit has come to at one of its reports. */
@@ -302,13 +317,24 @@ typedef struct TrainingReport
 
 extern void record_report(int64 run_id, const TrainingReport *report);
 extern bool record_possible(void);
-extern void record_failure(int64 run_id, const ErrorData *edata);
+extern bool record_failure(int64 run_id, const ErrorData *edata);
 
 extern void record_open_snapshot(const TrainingOptions *options);
 extern char *record_read_data(const TrainingOptions *options, MemoryContext context);
-extern void record_success(int64 run_id, const TrainingOptions *options, const TrainingParent *parent,
-						   const NnNet *net, const float *values, const char *gate, const char *requested_by,
-						   TrainingOutcome *outcome);
+
+/* What a run has come to, to be stored. */
+typedef struct TrainingResult
+{
+	const TrainingOptions *options;
+	const TrainingParent *parent;
+	const NnNet *net;
+	const float *values;
+	const char *gate; /* as JSON */
+	const char *requested_by;
+	TrainingOutcome *outcome;
+} TrainingResult;
+
+extern void record_success(TrainingResult *stored);
 
 /* ---- training_trials.c ---- */
 
@@ -362,6 +388,9 @@ typedef struct TrainingData
 	TrainingSet sets[TRAINING_NSETS];
 } TrainingData;
 
+/* Check that a run of so many processes, which needs other_bytes besides its samples, may have the memory; as below. */
+extern void training_data_check_memory(const TrainingOptions *options, int nprocesses, Size other_bytes);
+
 /*
  * Load share rank of nprocesses into a memory context, under the snapshot at hand; SPI is connected.
  * other_bytes: what the run needs besides, over all processes; ERRCODE_OUT_OF_MEMORY if all of it is more than
@@ -373,10 +402,19 @@ extern TrainingData *training_data_load(const TrainingOptions *options, int rank
 /* ---- training_process.c ---- */
 
 /*
- * How trainer and helpers start: signal handlers, the connection as the extension's owner, settings of their
- * own.  From here on SIGTERM, like SIGINT, makes CHECK_FOR_INTERRUPTS throw ERRCODE_QUERY_CANCELED.
+ * How trainer and helpers start: signal handlers, the connection as a role, settings of their own.  From here on
+ * SIGTERM, like SIGINT, makes CHECK_FOR_INTERRUPTS throw ERRCODE_QUERY_CANCELED.
  */
-extern void training_process_connect(Oid database, Oid owner);
+extern void training_process_connect(Oid database, Oid role);
+
+/* The same for the run's own processes, as the extension's owner. */
+extern void training_process_connect_home(const TrainingHome *home);
+
+/*
+ * Find out how to connect as home->owner.  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if that cannot be done because the
+ * role may not log in.
+ */
+extern void training_process_check_owner(TrainingHome *home);
 
 /* Register a worker of this library, to be started with a segment's handle; NULL if no slot is free. */
 extern BackgroundWorkerHandle *training_process_start(const char *type, const char *function, dsm_segment *segment,
@@ -502,12 +540,17 @@ typedef struct TrainingCrew
 	void *hook_context;
 } TrainingCrew;
 
+/* How many processes a run is made for: those asked for, as far as the smallest batch keeps them busy. */
+extern int training_crew_size(const TrainingOptions *options, int smallest_batch);
+
 /*
  * Trainer: make the run's segment, with the live model's values in it, and start helpers, as many as there are
- * worker slots for and as the smallest batch keeps busy.  nvalues: of the largest network to be trained.
+ * worker slots for.  nvalues: of the largest network to be trained; loop_bytes: what each of training_crew_size
+ * processes will need for steps and evaluation.  ERRCODE_OUT_OF_MEMORY before anything is made if the run needs more
+ * than mnist_hil.training_memory.
  */
 extern TrainingCrew *training_crew_create(const TrainingOptions *options, const TrainingParent *parent, Size nvalues,
-										  int smallest_batch, Oid database, Oid owner);
+										  int smallest_batch, Size loop_bytes, const TrainingHome *home);
 
 /* Trainer: make all processes ready for a fit by these options. */
 extern void training_crew_setup(TrainingCrew *crew, const TrainingOptions *options, bool hold_back);
@@ -655,8 +698,8 @@ extern bool training_search(TrainingRun *run);
  * Find the labels of a run's feedback that deserve a second opinion, and set them aside in its snapshot.  *crew: the
  * processes at work, for the caller to end after an error.
  */
-extern void training_screen(const TrainingOptions *options, const TrainingParent *parent, Oid database, Oid owner,
-							TrainingCrew **crew);
+extern void training_screen(const TrainingOptions *options, const TrainingParent *parent,
+							const TrainingHome *home, TrainingCrew **crew);
 
 /* ---- training_gate.c ---- */
 
@@ -676,7 +719,8 @@ extern void training_gate_compare(TrainingCrew *crew, uint32 sets, TrainingCompa
 extern char *training_gate_judge(const TrainingOptions *options, int live_version,
 								 const TrainingComparison comparison[TRAINING_NSETS], TrainingOutcome *outcome);
 
-/* A decision as in mnist_run.decision. */
+/* A decision as in mnist_run.decision, and back; parsing fails on one that no trainer makes. */
 extern const char *training_decision_name(TrainingDecision decision);
+extern TrainingDecision training_decision_parse(const char *name);
 
 #endif /* MNIST_HIL_TRAINING_H */

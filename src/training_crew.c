@@ -45,8 +45,7 @@
 /* What a helper is told when it is started. */
 typedef struct HelperStart
 {
-	Oid database;
-	Oid owner;
+	TrainingHome home;
 	int number; /* 1, 2, ... */
 } HelperStart;
 
@@ -156,11 +155,11 @@ muster(TrainingCrew *crew)
 }
 
 static void
-start_helpers(TrainingCrew *crew, int wanted, Oid database, Oid owner)
+start_helpers(TrainingCrew *crew, int wanted, const TrainingHome *home)
 {
 	for (int i = 0; i < wanted; i++)
 	{
-		HelperStart start = {.database = database, .owner = owner, .number = i + 1};
+		HelperStart start = {.home = *home, .number = i + 1};
 
 		crew->helpers[i] =
 			training_process_start("mnist_hil helper", "mnist_hil_helper_main", crew->segment, &start, sizeof(start));
@@ -171,11 +170,17 @@ start_helpers(TrainingCrew *crew, int wanted, Oid database, Oid owner)
 	muster(crew);
 }
 
+int
+training_crew_size(const TrainingOptions *options, int smallest_batch)
+{
+	return Max(1, Min(options->processes, smallest_batch / MIN_SHARE));
+}
+
 TrainingCrew *
 training_crew_create(const TrainingOptions *options, const TrainingParent *parent, Size nvalues, int smallest_batch,
-					 Oid database, Oid owner)
+					 Size loop_bytes, const TrainingHome *home)
 {
-	int processes = Max(1, Min(options->processes, smallest_batch / MIN_SHARE));
+	int processes = training_crew_size(options, smallest_batch);
 	Size vector_bytes = TYPEALIGN(NN_ALIGN, nvalues * sizeof(float));
 	Size live_bytes = TYPEALIGN(NN_ALIGN, parent->net.nvalues * sizeof(float));
 	Size size;
@@ -187,6 +192,9 @@ training_crew_create(const TrainingOptions *options, const TrainingParent *paren
 		add_size(add_size(vectors_offset(), live_bytes), mul_size(vector_bytes, TRAINING_GRADIENTS - 1 + processes));
 	if (options->drawings > 0)
 		size = add_size(size, mul_size(sizeof(TrainingOpinion), (Size) options->drawings + processes));
+	record_begin_run(options->run_id, "running");
+	training_data_check_memory(options, processes, add_size(size, mul_size(loop_bytes, processes)));
+	record_commit();
 	segment = dsm_create(size, 0);
 	shared = dsm_segment_address(segment);
 	memset(shared, 0, size);
@@ -204,7 +212,7 @@ training_crew_create(const TrainingOptions *options, const TrainingParent *paren
 
 	crew = join(segment);
 	memcpy(training_crew_vector(crew, TRAINING_LIVE), parent->values, parent->net.nvalues * sizeof(float));
-	start_helpers(crew, processes - 1, database, owner);
+	start_helpers(crew, processes - 1, home);
 	return crew;
 }
 
@@ -455,7 +463,7 @@ mnist_hil_helper_main(Datum main_arg)
 
 	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof(start));
 	(void) nn_blas_load(&blas); /* without it the built-in product serves */
-	training_process_connect(start.database, start.owner);
+	training_process_connect_home(&start.home);
 	segment = dsm_attach(DatumGetUInt32(main_arg));
 	if (segment == NULL)
 		return; /* the run is over */

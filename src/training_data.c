@@ -3,7 +3,8 @@
  *
  * Every process of a run reads all rows, in one order and under one snapshot, and keeps every n-th image of
  * each set: no sample passes through shared memory, and which process has which image depends on the data and
- * the number of processes alone.
+ * the number of processes alone.  Only images that count are dealt out, so that the shares of a set differ by one
+ * image at most.
  *
  * No image stands on two sides.  Rows go by the SHA-256 of their pixels, and what is read first wins: feedback
  * (its label wins over the base data's), then the base test, validation and training images.  In detail:
@@ -11,7 +12,8 @@
  *	- a base image that is also feedback is not trained on;
  *	- a base image to judge by that is also feedback to train on judges nothing;
  *	- a base image that occurs several times counts once, on the side that judges if it is on both;
- *	- one that occurs with different labels is left out (view mnist_dataset_conflict shows them).
+ *	- one that occurs with different labels is left out (view mnist_dataset_conflict shows them).  That it does is
+ *	  known only when all rows have been read: then the base data is read once more, without these images.
  *
  * 16 bytes of the hash are enough to tell drawings apart (a collision among a billion has a chance of 1 in
  * 10^21).
@@ -41,10 +43,8 @@ typedef struct Seen
 	uint8 where;
 	/* of base images */
 	bool taken;	  /* it is in a set */
-	bool dropped; /* it occurs with another label, too */
+	bool dropped; /* it occurs with another label, too: in no set */
 	uint8 label;
-	uint8 set;	 /* TrainingSetKind */
-	int32 place; /* in this process's share; -1: another process has it */
 } Seen;
 
 typedef struct Loader
@@ -149,17 +149,15 @@ set_up_feedback(Loader *loader, MemoryContext context)
 }
 
 /*
- * Make room for this process's shares.  Counting first gives an upper bound, for duplicates are not yet known,
- * which is checked against the setting before anything is allocated.
+ * Count the rows for each set, which is an upper bound, for duplicates are not yet known, and check what they and
+ * other_bytes come to against the setting.  Returns how many rows there are.
  */
-static void
-allocate(Loader *loader, Size other_bytes, MemoryContext context)
+static int64
+check_memory(const Loader *loader, Size other_bytes, int64 rows[TRAINING_NSETS])
 {
 	const TrainingOptions *options = loader->options;
-	int64 rows[TRAINING_NSETS];
 	int64 all_rows = 0;
 	Size bytes = other_bytes;
-	HASHCTL ctl = {0};
 
 	count_rows(loader, rows);
 	for (int i = 0; i < TRAINING_NSETS; i++)
@@ -177,6 +175,16 @@ allocate(Loader *loader, Size other_bytes, MemoryContext context)
 								  options->memory_kb / 1024),
 						errhint("Increase mnist_hil.training_memory, name fewer data sets, or decrease"
 								" mnist_hil.training_workers.")));
+	return all_rows;
+}
+
+/* Make room for this process's shares, once it is known that there may be. */
+static void
+allocate(Loader *loader, Size other_bytes, MemoryContext context)
+{
+	int64 rows[TRAINING_NSETS];
+	int64 all_rows = check_memory(loader, other_bytes, rows);
+	HASHCTL ctl = {0};
 
 	for (int i = 0; i < TRAINING_NSETS; i++)
 	{
@@ -200,7 +208,12 @@ see(Loader *loader, const bytea *sha256, int where, int *before)
 	bool found;
 	Seen *seen = hash_search(loader->seen, VARDATA_ANY(sha256), HASH_ENTER, &found);
 
-	*before = found ? seen->where : 0;
+	if (!found)
+	{
+		seen->where = 0;
+		seen->taken = seen->dropped = false;
+	}
+	*before = seen->where;
 	seen->where = (uint8) (*before | where);
 	return seen;
 }
@@ -266,14 +279,12 @@ take_base_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind kin
 		}
 		return;
 	}
-	seen->taken = !(before & SEEN_FEEDBACK) && !(before & SEEN_HELD_OUT && kind == TRAINING_SET_TRAIN);
+	seen->taken =
+		!seen->dropped && !(before & SEEN_FEEDBACK) && !(before & SEEN_HELD_OUT && kind == TRAINING_SET_TRAIN);
 	if (!seen->taken)
 		return;
-	place = next_place(loader, kind);
-	seen->dropped = false;
 	seen->label = label;
-	seen->set = (uint8) kind;
-	seen->place = place != NULL ? set->n : -1;
+	place = next_place(loader, kind);
 	if (place != NULL)
 	{
 		memcpy(place, VARDATA_ANY(DatumGetByteaPP(SPI_getbinval(row, desc, 2, &isnull))), NN_PIXELS);
@@ -337,7 +348,7 @@ load_feedback(Loader *loader)
 }
 
 static void
-load_base(Loader *loader, const char *split, TrainingSetKind kind)
+load_split(Loader *loader, const char *split, TrainingSetKind kind)
 {
 	char *sql = psprintf("SELECT label, pixels, pg_catalog.sha256(pixels) FROM %s.mnist_sample"
 						 " WHERE dataset_id = $1 AND split = $2 ORDER BY ordinal LIMIT $3",
@@ -355,39 +366,52 @@ load_base(Loader *loader, const char *split, TrainingSetKind kind)
 	}
 }
 
-/* Take out the base images that turned out to occur with different labels. */
+/* Forget the base images that were dealt out, but not which of them occur with different labels. */
 static void
-drop_contradictions(Loader *loader)
+forget_base(Loader *loader)
 {
 	HASH_SEQ_STATUS status;
 	Seen *seen;
-	bool *drop[TRAINING_NSETS] = {NULL};
 
-	if (loader->dropped == 0)
-		return;
-	for (int i = 0; i < TRAINING_NSETS; i++)
-		drop[i] = MemoryContextAllocExtended(CurrentMemoryContext, loader->data->sets[i].n + 1,
-											 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	hash_seq_init(&status, loader->seen);
 	while ((seen = hash_seq_search(&status)) != NULL)
-		if (seen->where & SEEN_BASE && seen->taken && seen->dropped && seen->place >= 0)
-			drop[seen->set][seen->place] = true;
-	for (int i = 0; i < TRAINING_NSETS; i++)
 	{
-		TrainingSet *set = &loader->data->sets[i];
-		int kept = 0;
-
-		if (set->weights != NULL) /* feedback: not from here */
-			continue;
-		for (int j = 0; j < set->n; j++)
-			if (!drop[i][j])
-			{
-				if (kept < j)
-					memcpy(set->pixels + (Size) kept * NN_PIXELS, set->pixels + (Size) j * NN_PIXELS, NN_PIXELS);
-				set->labels[kept++] = set->labels[j];
-			}
-		set->n = kept;
+		seen->where = (uint8) (seen->where & ~SEEN_BASE);
+		seen->taken = false;
 	}
+	for (int i = 0; i < (int) lengthof(base_splits); i++)
+	{
+		loader->data->sets[base_splits[i].set].n = 0;
+		loader->position[base_splits[i].set] = 0;
+	}
+}
+
+/* Load the base data; once more if images turned out to be left out that were dealt out. */
+static void
+load_base(Loader *loader)
+{
+	for (int pass = 0; pass < 2; pass++)
+	{
+		int64 dropped = loader->dropped;
+
+		for (int i = 0; i < (int) lengthof(base_splits); i++)
+			load_split(loader, base_splits[i].split, base_splits[i].set);
+		if (loader->dropped == dropped)
+			return;
+		if (pass > 0)
+			elog(ERROR, "different contradictions in the same data");
+		forget_base(loader);
+	}
+}
+
+void
+training_data_check_memory(const TrainingOptions *options, int nprocesses, Size other_bytes)
+{
+	Loader loader = {.options = options, .nprocesses = nprocesses};
+	int64 rows[TRAINING_NSETS];
+
+	find_datasets(&loader);
+	(void) check_memory(&loader, other_bytes, rows);
 }
 
 TrainingData *
@@ -399,9 +423,7 @@ training_data_load(const TrainingOptions *options, int rank, int nprocesses, Siz
 	find_datasets(&loader);
 	allocate(&loader, other_bytes, context);
 	load_feedback(&loader);
-	for (int i = 0; i < (int) lengthof(base_splits); i++)
-		load_base(&loader, base_splits[i].split, base_splits[i].set);
-	drop_contradictions(&loader);
+	load_base(&loader);
 	hash_destroy(loader.seen);
 	if (rank == 0 && loader.dropped > 0)
 		ereport(LOG, (errmsg("%lld images of the data sets occur with different labels and were left out of the"

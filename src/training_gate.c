@@ -286,17 +286,27 @@ weigh(const TrainingComparison comparison[TRAINING_NSETS], StringInfo json)
 	return against.data;
 }
 
+static const char *const decision_names[] = {
+	[TRAINING_REJECTED] = "rejected",
+	[TRAINING_NOT_PROMOTED] = "not promoted",
+	[TRAINING_AWAITING_APPROVAL] = "awaiting approval",
+	[TRAINING_PROMOTION_PENDING] = "promotion pending",
+	[TRAINING_PROMOTED] = "promoted",
+};
+
 const char *
 training_decision_name(TrainingDecision decision)
 {
-	static const char *const names[] = {
-		[TRAINING_REJECTED] = "rejected",
-		[TRAINING_NOT_PROMOTED] = "not promoted",
-		[TRAINING_AWAITING_APPROVAL] = "awaiting approval",
-		[TRAINING_PROMOTED] = "promoted",
-	};
+	return decision_names[decision];
+}
 
-	return names[decision];
+TrainingDecision
+training_decision_parse(const char *name)
+{
+	for (int i = 0; i < (int) lengthof(decision_names); i++)
+		if (strcmp(name, decision_names[i]) == 0)
+			return (TrainingDecision) i;
+	elog(ERROR, "unexpected decision \"%s\"", name);
 }
 
 char *

@@ -98,7 +98,7 @@ deck_init(Deck *deck, int n, uint64 key)
 		deck->order[i] = i;
 }
 
-/* Draw the next image, shuffling first (Fisher and Yates) where all have been drawn. */
+/* Draw the next image, shuffling first (Fisher and Yates) where all have been drawn; an error if there is none. */
 static uint32
 deck_draw(Deck *deck)
 {
@@ -106,6 +106,10 @@ deck_draw(Deck *deck)
 	{
 		NnRng rng = nn_rng(nn_key(deck->key, deck->pass++));
 
+		if (deck->n == 0)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("a training process has no images to train on"),
+							errhint("Import more base data, or decrease mnist_hil.training_workers.")));
 		for (uint32 i = deck->n - 1; i > 0; i--)
 		{
 			uint32 j = nn_rng_below(&rng, i + 1);

@@ -3,11 +3,19 @@
  */
 #include "training.h"
 
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
+
+/* As the functions' own: a bare name would be looked for along dynamic_library_path. */
+#define LIBRARY "$libdir/mnist_hil"
 
 /*
  * Termination takes the way of a query cancel: the error unwinds to the one place that records it, where die() would
@@ -30,20 +38,91 @@ set_option(const char *name, const char *value)
 	SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-void
-training_process_connect(Oid database, Oid owner)
+static void
+prepare(void)
 {
 	pqsignal(SIGTERM, handle_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(database, owner, 0);
+}
 
-	/* not as the owner's or the database's settings may have it */
+/* Settings that are not to be as the role's or the database's own have them. */
+static void
+set_options(void)
+{
 	set_option("search_path", "pg_catalog, pg_temp");
 	set_option("default_transaction_isolation", "read committed");
 	set_option("default_transaction_read_only", "off");
+	set_option("default_transaction_deferrable", "off");
+	set_option("statement_timeout", "0");
+	set_option("idle_in_transaction_session_timeout", "0");
+#if PG_VERSION_NUM >= 170000
+	set_option("transaction_timeout", "0");
+#endif
 	set_option("lock_timeout", "30s");
 	set_option("application_name", MyBgworkerEntry->bgw_type);
+}
+
+void
+training_process_connect(Oid database, Oid role)
+{
+	prepare();
+	BackgroundWorkerInitializeConnectionByOid(database, role, 0);
+	set_options();
+}
+
+/*
+ * Before 17 a background worker cannot connect as a role that may not log in.  A superuser's rights are those of the
+ * bootstrap superuser, so where the owner is one, the worker connects as that and then becomes the owner.  For any
+ * other role this would be a way back to more rights than it has (RESET SESSION AUTHORIZATION), so that there is none.
+ */
+#if PG_VERSION_NUM >= 170000
+#define OWNER_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
+#else
+#define OWNER_FLAGS 0
+#endif
+
+void
+training_process_check_owner(TrainingHome *home)
+{
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(home->owner));
+	Form_pg_authid role;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for role %u", home->owner);
+	role = (Form_pg_authid) GETSTRUCT(tuple);
+	home->connect_as_bootstrap = PG_VERSION_NUM < 170000 && !role->rolcanlogin;
+	if (home->connect_as_bootstrap && !role->rolsuper)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the owner of extension mnist_hil cannot log in"),
+						errdetail("Training processes connect as the owner, role \"%s\".", NameStr(role->rolname)),
+						errhint("ALTER ROLE %s LOGIN; without a password and an entry in pg_hba.conf nobody else can"
+								" connect as it.",
+								quote_identifier(NameStr(role->rolname)))));
+	ReleaseSysCache(tuple);
+}
+
+/* From the bootstrap superuser to the owner, who must be a superuser still. */
+static void
+become(Oid owner)
+{
+	StartTransactionCommand();
+	if (!superuser_arg(owner))
+		ereport(FATAL, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("the owner of extension mnist_hil can neither log in nor is a superuser")));
+	CommitTransactionCommand();
+	SetSessionAuthorization(owner, true);
+}
+
+void
+training_process_connect_home(const TrainingHome *home)
+{
+	prepare();
+	BackgroundWorkerInitializeConnectionByOid(home->database, home->connect_as_bootstrap ? InvalidOid : home->owner,
+											  OWNER_FLAGS);
+	if (home->connect_as_bootstrap)
+		become(home->owner);
+	set_options();
 }
 
 BackgroundWorkerHandle *
@@ -58,7 +137,7 @@ training_process_start(const char *type, const char *function, dsm_segment *segm
 	Assert(extra_size <= BGW_EXTRALEN);
 	strlcpy(worker.bgw_name, type, BGW_MAXLEN);
 	strlcpy(worker.bgw_type, type, BGW_MAXLEN);
-	strlcpy(worker.bgw_library_name, "mnist_hil", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_library_name, LIBRARY, sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;

@@ -1,13 +1,20 @@
 /*
  * training_record.c: what a retraining run reads from and writes into the tables.
  *
- * Each write is a transaction of its own, between record_begin and record_commit, so that training itself runs
- * with none open.  Progress is written without waiting for the disk; nothing is lost with it that matters.
+ * Each write is a transaction of its own, so that training itself runs with none open.  Progress is written without
+ * waiting for the disk; nothing is lost with it that matters.
  *
- * record_begin checks that the extension is still there, and every change of the run's row that the row is:
- * both may go while a run is under way, by DROP EXTENSION or by hand.  Either is reported as
- * ERRCODE_UNDEFINED_OBJECT, on which the trainer leaves without a word, because there is nowhere left to leave
- * one.
+ * Both the extension and the run's row may go while a run is under way, by DROP EXTENSION or by hand, and another
+ * extension with another run of the same id may come.  So each transaction begins with record_begin_run, which finds
+ * the row that this process wrote, by its pid and the time that it started at, and locks it: what follows in the
+ * transaction concerns the run at hand.  If it is not there the error is ERRCODE_UNDEFINED_OBJECT, on which the
+ * trainer ends without another word, for there is nowhere left to write one.
+ *
+ * Locks of others delay a write, and never fail the run: record_write tries again until it is done or cancelled.
+ * Between two attempts it holds no lock and no snapshot.  Storing a result waits for nothing that transactions of
+ * users commonly hold: rows are added beside theirs, and the version of the model comes from a sequence.  The lock on
+ * mnist_deployment that a switch needs is taken if it is free.  If it is not, the model is stored all the same, as
+ * 'promotion pending'; the trainer then waits for the lock for a while, and after that mnist_check makes the switch.
  *
  * A run is 'running' while its row says so and the process named there lives: same pid, same start time.  A
  * row whose process has gone was left by a crash, and is closed by the next run.
@@ -22,6 +29,7 @@
 #include "pgstat.h"
 #include "mb/pg_wchar.h"
 #include "storage/fd.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -34,12 +42,24 @@
 
 PG_FUNCTION_INFO_V1(mnist_hil_process_alive);
 
-/* Change the run's row, which must be there. */
+/* How long an attempt to write waits for a lock, and a switch of models. */
+#define WRITE_LOCK_TIMEOUT "2s"
+#define SWITCH_LOCK_TIMEOUT "10s"
+/* ... and the record of a cancelled run, which is to end within a second. */
+#define CANCELLED_LOCK_TIMEOUT "500ms"
+
+/* Milliseconds between two attempts: the first pause, doubled each time up to the last. */
+#define FIRST_PAUSE 100
+#define LAST_PAUSE 5000
+
+/* Attempts where something else than a lock is in the way that may pass, such as a full disk. */
+#define MAX_ATTEMPTS 8
+
+/* Change a setting until the transaction ends. */
 static void
-update_run(const char *statement, Parameters *parameters)
+set_local(const char *name, const char *value)
 {
-	if (execute(statement, parameters) == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the run's record has gone")));
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
 /* Start a transaction to read or write tables in. */
@@ -56,6 +76,26 @@ record_begin(void)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the extension mnist_hil has been dropped")));
 }
 
+/*
+ * Start one for a run that has its row: the row is there, with this status, and this process's own, until the
+ * transaction ends.  ERRCODE_UNDEFINED_OBJECT if not.
+ */
+void
+record_begin_run(int64 run_id, const char *status)
+{
+	Parameters parameters = {0};
+
+	record_begin();
+	add_int8(&parameters, run_id);
+	add_text(&parameters, status);
+	add_int4(&parameters, MyProcPid);
+	add(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(MyStartTimestamp));
+	if (execute("SELECT FROM %s.mnist_run WHERE id = $1 AND status = $2 AND pid = $3 AND process_started_at = $4"
+				" FOR NO KEY UPDATE",
+				&parameters) == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the run's record has gone")));
+}
+
 /* Commit it, and say what the process does from here. */
 void
 record_commit(void)
@@ -65,6 +105,93 @@ record_commit(void)
 	CommitTransactionCommand();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_RUNNING, "training");
+}
+
+/* Is it worth another attempt after so many? */
+static bool
+may_pass(int sqlerrcode, int attempts)
+{
+	switch (sqlerrcode)
+	{
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+		case ERRCODE_T_R_DEADLOCK_DETECTED:
+		case ERRCODE_T_R_SERIALIZATION_FAILURE:
+			return true;
+		case ERRCODE_UNIQUE_VIOLATION: /* a row of somebody's with the same number */
+		case ERRCODE_DISK_FULL:
+		case ERRCODE_OUT_OF_MEMORY:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+			return attempts < MAX_ATTEMPTS;
+		default:
+			return false;
+	}
+}
+
+/* Make one attempt; NULL if it is done, else the error, which is worth another one, in a memory context. */
+static ErrorData *
+attempt_write(int64 run_id, RecordWrite write, void *argument, int attempts, MemoryContext context)
+{
+	ErrorData *volatile edata = NULL;
+
+	PG_TRY();
+	{
+		record_begin_run(run_id, "running");
+		set_local("lock_timeout", WRITE_LOCK_TIMEOUT);
+		write(argument);
+		record_commit();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		if (!may_pass(edata->sqlerrcode, attempts))
+			PG_RE_THROW();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return edata;
+}
+
+/* Do a write of the run's in a transaction of its own, as often as it takes. */
+void
+record_write(int64 run_id, RecordWrite write, void *argument)
+{
+	MemoryContext context = CurrentMemoryContext;
+	long pause = FIRST_PAUSE;
+	ErrorData *edata;
+
+	for (int attempts = 1; (edata = attempt_write(run_id, write, argument, attempts, context)) != NULL; attempts++)
+	{
+		if (attempts == 1)
+			ereport(LOG, (errmsg("retraining run %lld waits to write its record: %s", (long long) run_id,
+								 edata->message)));
+		FreeErrorData(edata);
+		pgstat_report_activity(STATE_RUNNING, "waiting to record a retraining run");
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		pause = Min(2 * pause, LAST_PAUSE);
+	}
+}
+
+/* Do RecordStatements. */
+static void
+write_statements(void *argument)
+{
+	RecordStatements *statements = argument;
+
+	if (statements->light)
+		set_local("synchronous_commit", "off");
+	for (int i = 0; i < RECORD_MAX_STATEMENTS && statements->sql[i] != NULL; i++)
+		execute(statements->sql[i], &statements->parameters);
+}
+
+void
+record_statements(int64 run_id, RecordStatements *statements)
+{
+	record_write(run_id, write_statements, statements);
 }
 
 /* Does a process with this pid that started at this time exist?  Works without any rights, in every session. */
@@ -283,95 +410,92 @@ record_start(const TrainingOptions *options, const TrainingStudy *study, const T
 	return DatumGetInt64(result(1));
 }
 
-/* A transaction whose loss in a crash does no harm. */
-static void
-begin_progress(void)
-{
-	record_begin();
-	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
-							 false);
-}
-
 /* Write down what the run trains on: totals over all processes, after duplicates were taken out. */
 void
 record_data(int64 run_id, const TrainingOptions *options, const int64 totals[TRAINING_NSETS], int nprocesses,
 			const char *data)
 {
-	Parameters parameters = {0};
+	RecordStatements write = {
+		.light = true,
+		.sql = {"UPDATE %s.mnist_run SET phase = 'training', updated_at = clock_timestamp(),"
+				" datasets = (SELECT array_agg(name ORDER BY id) FROM %s.mnist_dataset"
+				"  WHERE $2 IS NULL OR id = ANY ($2)),"
+				" train_images = $3, feedback_train_images = $4, validation_images = $5,"
+				" feedback_held_out_images = $6, test_images = $7, processes = $8, data = $9::jsonb,"
+				" data_sha256 = mnist_internal.data_sha256($9::jsonb) WHERE id = $1"}};
 	bool isnull;
 	Datum datasets = training_options_datasets(options, &isnull);
 
-	begin_progress();
-	add_int8(&parameters, run_id);
-	add(&parameters, INT4ARRAYOID, datasets);
+	add_int8(&write.parameters, run_id);
+	add(&write.parameters, INT4ARRAYOID, datasets);
 	if (isnull)
-		parameters.nulls[1] = 'n';
+		write.parameters.nulls[1] = 'n';
 	for (int i = 0; i < TRAINING_NSETS; i++)
-		add_int8(&parameters, totals[i]);
-	add_int4(&parameters, nprocesses);
-	add_text(&parameters, data);
-	update_run(
-		"UPDATE %s.mnist_run SET phase = 'training', updated_at = clock_timestamp(),"
-		" datasets = (SELECT array_agg(name ORDER BY id) FROM %s.mnist_dataset WHERE $2 IS NULL OR id = ANY ($2)),"
-		" train_images = $3, feedback_train_images = $4, validation_images = $5, feedback_held_out_images = $6,"
-		" test_images = $7, processes = $8, data = $9::jsonb, data_sha256 = mnist_internal.data_sha256($9::jsonb)"
-		" WHERE id = $1",
-		&parameters);
-	record_commit();
+		add_int8(&write.parameters, totals[i]);
+	add_int4(&write.parameters, nprocesses);
+	add_text(&write.parameters, data);
+	record_statements(run_id, &write);
 }
 
 void
 record_phase(int64 run_id, const char *phase)
 {
-	Parameters parameters = {0};
+	RecordStatements write = {
+		.light = true,
+		.sql = {"UPDATE %s.mnist_run SET phase = $2, updated_at = clock_timestamp() WHERE id = $1"}};
 
-	begin_progress();
-	add_int8(&parameters, run_id);
-	add_text(&parameters, phase);
-	update_run("UPDATE %s.mnist_run SET phase = $2, updated_at = clock_timestamp() WHERE id = $1", &parameters);
-	record_commit();
+	add_int8(&write.parameters, run_id);
+	add_text(&write.parameters, phase);
+	record_statements(run_id, &write);
 }
 
 void
 record_progress(int64 run_id, int epoch, double progress, double loss, double images_per_second)
 {
-	Parameters parameters = {0};
+	RecordStatements write = {
+		.light = true,
+		.sql = {"UPDATE %s.mnist_run SET epoch = $2, progress = $3, loss = $4, images_per_second = $5,"
+				" updated_at = clock_timestamp() WHERE id = $1"}};
 
-	begin_progress();
-	add_int8(&parameters, run_id);
-	add_int4(&parameters, epoch);
-	add_float(&parameters, progress);
-	add_float(&parameters, loss);
-	add_float(&parameters, images_per_second);
-	update_run("UPDATE %s.mnist_run SET epoch = $2, progress = $3, loss = $4, images_per_second = $5,"
-			   " updated_at = clock_timestamp() WHERE id = $1",
-			   &parameters);
-	record_commit();
+	add_int8(&write.parameters, run_id);
+	add_int4(&write.parameters, epoch);
+	add_float(&write.parameters, progress);
+	add_float(&write.parameters, loss);
+	add_float(&write.parameters, images_per_second);
+	record_statements(run_id, &write);
+}
+
+/* Look whether the run's row is still there, and this process's; if not it throws. */
+void
+record_present(int64 run_id)
+{
+	RecordStatements nothing = {.light = true};
+
+	record_statements(run_id, &nothing);
 }
 
 /* Add a report's row to mnist_metric. */
 void
 record_report(int64 run_id, const TrainingReport *report)
 {
-	Parameters parameters = {0};
+	RecordStatements write = {
+		.light = true,
+		.sql = {"INSERT INTO %s.mnist_metric (run_id, trial, epoch, images, train_loss, train_accuracy,"
+				" validation_loss, validation_accuracy, value, learning_rate, images_per_second)"
+				" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"}};
 
-	begin_progress();
-	add_int8(&parameters, run_id);
-	add_int4(&parameters, report->trial);
-	add_int4(&parameters, report->number);
-	add_int8(&parameters, report->images);
-	add_float(&parameters, mean_loss(&report->train));
-	add_float(&parameters, training_accuracy(&report->train));
-	add_float(&parameters, mean_loss(&report->validation));
-	add_float(&parameters, training_accuracy(&report->validation));
-	add_float(&parameters, report->value);
-	add_float(&parameters, report->learning_rate);
-	add_float(&parameters, report->images_per_second);
-	execute("INSERT INTO %s.mnist_metric (run_id, trial, epoch, images, train_loss, train_accuracy, validation_loss,"
-			" validation_accuracy, value, learning_rate, images_per_second)"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-			&parameters);
-	record_commit();
+	add_int8(&write.parameters, run_id);
+	add_int4(&write.parameters, report->trial);
+	add_int4(&write.parameters, report->number);
+	add_int8(&write.parameters, report->images);
+	add_float(&write.parameters, mean_loss(&report->train));
+	add_float(&write.parameters, training_accuracy(&report->train));
+	add_float(&write.parameters, mean_loss(&report->validation));
+	add_float(&write.parameters, training_accuracy(&report->validation));
+	add_float(&write.parameters, report->value);
+	add_float(&write.parameters, report->learning_rate);
+	add_float(&write.parameters, report->images_per_second);
+	record_statements(run_id, &write);
 }
 
 /*
@@ -383,7 +507,7 @@ record_open_snapshot(const TrainingOptions *options)
 {
 	Parameters parameters = {0};
 
-	record_begin();
+	record_begin_run(options->run_id, "running");
 	add_int8(&parameters, options->run_id);
 	if (options->reproduces != 0)
 	{
@@ -415,27 +539,39 @@ record_read_data(const TrainingOptions *options, MemoryContext context)
 	return MemoryContextStrdup(context, TextDatumGetCString(result(1)));
 }
 
-/* Make the new version live; false if another one went live since the run began.  mnist_deployment is locked. */
-static bool
-promote(int64 run_id, const TrainingParent *parent, const char *requested_by, const TrainingOutcome *outcome)
+/* Take decision and verdict from the last statement's row. */
+static void
+read_decision(TrainingOutcome *outcome)
+{
+	outcome->decision = training_decision_parse(TextDatumGetCString(result(1)));
+	strlcpy(outcome->verdict, TextDatumGetCString(result(2)), sizeof(outcome->verdict));
+}
+
+/* Make the new version live, unless another one went live since the run began.  mnist_deployment is locked. */
+static void
+promote(int64 run_id, const TrainingParent *parent, const char *requested_by, TrainingOutcome *outcome)
 {
 	Parameters parameters = {0};
-	Parameters version = {0};
 
 	add_int4(&parameters, outcome->model_version);
+	add_int4(&parameters, parent->version);
 	add_int8(&parameters, run_id);
 	add_text(&parameters, outcome->verdict);
 	add_text(&parameters, requested_by);
-	add_int4(&parameters, parent->version);
-	if (execute("INSERT INTO %s.mnist_deployment (version, action, rollback_to, run_id, reason, deployed_by)"
-				" SELECT $1, 'promote', d.id, $2, $3, $4"
-				" FROM (SELECT id, version FROM %s.mnist_deployment ORDER BY id DESC LIMIT 1) d"
-				" WHERE d.version = $5",
-				&parameters) == 0)
-		return false;
-	add_int4(&version, outcome->model_version);
-	execute("SELECT mnist_internal.drift_bind($1)", &version);
-	return true;
+	execute("SELECT decision, verdict FROM mnist_internal.promote($1, $2, $3, $4, $5::pg_catalog.name)", &parameters);
+	read_decision(outcome);
+}
+
+/* The switch is put off: what the gate said stands, but for its first word. */
+static void
+put_off(TrainingOutcome *outcome)
+{
+	const char *figures = outcome->verdict + strlen(training_decision_name(TRAINING_PROMOTED));
+	char verdict[TRAINING_MAX_MESSAGE];
+
+	outcome->decision = TRAINING_PROMOTION_PENDING;
+	snprintf(verdict, sizeof(verdict), "%s%s", training_decision_name(outcome->decision), figures);
+	strlcpy(outcome->verdict, verdict, sizeof(outcome->verdict));
 }
 
 /* Has the run made the weights of the one that it repeats?  Writes the verdict. */
@@ -487,42 +623,93 @@ finish_run(int64 run_id, const TrainingOutcome *outcome, const char *gate)
 	add_float(&parameters, training_accuracy(&outcome->live.sets[TRAINING_SET_TEST]));
 	add_text(&parameters, training_decision_name(outcome->decision));
 	add_text(&parameters, gate);
-	update_run("UPDATE %s.mnist_run SET status = 'succeeded', phase = 'finished', progress = 1,"
-			   " model_version = $2, promoted = $3, verdict = $4, validation_accuracy = $5,"
-			   " live_validation_accuracy = $6, feedback_accuracy = $7, live_feedback_accuracy = $8,"
-			   " test_accuracy = $9, live_test_accuracy = $10, decision = $11, gate = $12::jsonb, updated_at = "
-			   "clock_timestamp(),"
-			   " finished_at = clock_timestamp() WHERE id = $1",
-			   &parameters);
+	execute("UPDATE %s.mnist_run SET status = 'succeeded', phase = 'finished', progress = 1,"
+			" model_version = $2, promoted = $3, verdict = $4, validation_accuracy = $5,"
+			" live_validation_accuracy = $6, feedback_accuracy = $7, live_feedback_accuracy = $8,"
+			" test_accuracy = $9, live_test_accuracy = $10, decision = $11, gate = $12::jsonb,"
+			" updated_at = clock_timestamp(), finished_at = clock_timestamp() WHERE id = $1",
+			&parameters);
 }
 
 /*
- * All that a run comes to, in one transaction: the model, the switch if it passed, the feedback that had a
- * part, the run's row.  Fills in outcome's version, and changes decision and verdict if another model went live
- * meanwhile; of a run that repeats another the verdict is whether the weights are the same.
+ * Store a TrainingResult: the model, the switch if it passed and nobody holds the lock, the feedback that had a part,
+ * the run's row.  The outcome is filled in once all of it is there.
+ */
+static void
+store(void *argument)
+{
+	const TrainingResult *stored = argument;
+	const TrainingOptions *options = stored->options;
+	TrainingOutcome outcome = *stored->outcome;
+	bool locked = outcome.decision == TRAINING_PROMOTED &&
+				  ConditionalLockRelationOid(schema_relation("mnist_deployment"), ShareRowExclusiveLock);
+
+	/* each statement from here on has a snapshot of its own, taken under the lock */
+	outcome.model_version =
+		model_store_add(stored->net, stored->values, options->architecture, stored->parent->version, options->run_id,
+						training_accuracy(&outcome.candidate.sets[TRAINING_SET_VALIDATION]),
+						training_accuracy(&outcome.candidate.sets[TRAINING_SET_TEST]));
+	if (locked)
+		promote(options->run_id, stored->parent, stored->requested_by, &outcome);
+	else if (outcome.decision == TRAINING_PROMOTED)
+		put_off(&outcome);
+	if (options->reproduces != 0)
+		compare_weights(options, &outcome);
+	finish_run(options->run_id, &outcome, stored->gate);
+	note_feedback_used(options->run_id);
+	*stored->outcome = outcome;
+}
+
+/*
+ * Make the switch that storing put off, if the lock is to be had within SWITCH_LOCK_TIMEOUT.  Whatever is in the way,
+ * the run has succeeded: what is left to do is left to mnist_check.
+ */
+static void
+switch_late(int64 run_id, TrainingOutcome *outcome)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		Parameters parameters = {0};
+
+		record_begin_run(run_id, "succeeded");
+		set_local("lock_timeout", SWITCH_LOCK_TIMEOUT);
+		LockRelationOid(schema_relation("mnist_deployment"), ShareRowExclusiveLock);
+		add_int8(&parameters, run_id);
+		execute("SELECT decision, verdict FROM mnist_internal.settle_promotion($1)", &parameters);
+		read_decision(outcome);
+		record_commit();
+	}
+	PG_CATCH();
+	{
+		ErrorData *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		QueryCancelPending = false;
+		ereport(LOG, (errmsg("the model of retraining run %lld is kept, and not live yet: %s", (long long) run_id,
+							 edata->message),
+					  errhint("The next mnist_check makes it live.")));
+		FreeErrorData(edata);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+}
+
+/*
+ * Write down all that a run comes to.  Fills in the outcome's version, and changes decision and verdict if another
+ * model went live meanwhile or the switch cannot be made now; of a run that repeats another the verdict is whether
+ * the weights are the same.
  */
 void
-record_success(int64 run_id, const TrainingOptions *options, const TrainingParent *parent, const NnNet *net,
-			   const float *values, const char *gate, const char *requested_by, TrainingOutcome *outcome)
+record_success(TrainingResult *stored)
 {
-	record_begin();
-	LockRelationOid(schema_relation("mnist_deployment"), ShareRowExclusiveLock);
-	LockRelationOid(schema_relation("mnist_model"), ShareRowExclusiveLock);
-	/* each statement from here on has a snapshot of its own, taken under the locks */
-	outcome->model_version = model_store_add(net, values, options->architecture, parent->version, run_id,
-											 training_accuracy(&outcome->candidate.sets[TRAINING_SET_VALIDATION]),
-											 training_accuracy(&outcome->candidate.sets[TRAINING_SET_TEST]));
-	if (outcome->decision == TRAINING_PROMOTED && !promote(run_id, parent, requested_by, outcome))
-	{
-		outcome->decision = TRAINING_REJECTED;
-		snprintf(outcome->verdict, sizeof(outcome->verdict),
-				 "rejected: another model went live during the run, which compared with version %d", parent->version);
-	}
-	if (options->reproduces != 0)
-		compare_weights(options, outcome);
-	finish_run(run_id, outcome, gate);
-	note_feedback_used(run_id);
-	record_commit();
+	record_write(stored->options->run_id, store, stored);
+	if (stored->outcome->decision == TRAINING_PROMOTION_PENDING)
+		switch_late(stored->options->run_id, stored->outcome);
 }
 
 /* Is the extension still in this database?  Opens a transaction of its own. */
@@ -537,19 +724,52 @@ record_possible(void)
 	return possible;
 }
 
-/* Close the run's row after an error, if it is still there. */
-void
+/*
+ * Close the run's row after an error, if it is still there and the run's own; whether it was.  A cancelled run makes
+ * one attempt, for it is to end at once: a row that somebody has locked is left to the next run, which finds that its
+ * process is gone.
+ */
+bool
 record_failure(int64 run_id, const ErrorData *edata)
 {
-	Parameters parameters = {0};
+	bool cancelled = edata->sqlerrcode == ERRCODE_QUERY_CANCELED;
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool closed = true;
+	RecordStatements write = {
+		.sql = {"UPDATE %s.mnist_run SET status = $2, error = $3, sqlstate = $4, finished_at = clock_timestamp(),"
+				" updated_at = clock_timestamp() WHERE id = $1"}};
 
-	record_begin();
-	add_int8(&parameters, run_id);
-	add_text(&parameters, edata->sqlerrcode == ERRCODE_QUERY_CANCELED ? "cancelled" : "failed");
-	add_text(&parameters, edata->message);
-	add_text(&parameters, unpack_sql_state(edata->sqlerrcode));
-	execute("UPDATE %s.mnist_run SET status = $2, error = $3, sqlstate = $4, finished_at = clock_timestamp(),"
-			" updated_at = clock_timestamp() WHERE id = $1 AND status = 'running'",
-			&parameters);
-	record_commit();
+	add_int8(&write.parameters, run_id);
+	add_text(&write.parameters, cancelled ? "cancelled" : "failed");
+	add_text(&write.parameters, edata->message);
+	add_text(&write.parameters, unpack_sql_state(edata->sqlerrcode));
+	PG_TRY();
+	{
+		if (cancelled)
+		{
+			SetConfigOption("lock_timeout", CANCELLED_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+			record_begin_run(run_id, "running");
+			write_statements(&write);
+			record_commit();
+		}
+		else
+			record_statements(run_id, &write);
+	}
+	PG_CATCH();
+	{
+		ErrorData *why;
+
+		MemoryContextSwitchTo(context);
+		why = CopyErrorData();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		closed = false;
+		if (why->sqlerrcode != ERRCODE_UNDEFINED_OBJECT)
+			ereport(LOG, (errmsg("the record of retraining run %lld could not be closed: %s", (long long) run_id,
+								 why->message)));
+		FreeErrorData(why);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return closed;
 }

@@ -20,6 +20,7 @@
 #define SCREEN_BASE_IMAGES 10000
 #define SCREEN_MIN_STEPS 20
 #define SCREEN_MAX_STEPS 60
+#define SCREEN_LOOK_STEPS 10 /* between two looks whether the run is still on record */
 #define SCREEN_FEEDBACK_SHARE 0.3 /* of each batch, at most */
 #define SCREEN_REPEATS 12		  /* how often a fit shows a drawing, at most */
 #define SCREEN_FOLDS 2			  /* as in training_loop_fold */
@@ -31,7 +32,7 @@ count_drawings(int64 run_id)
 	Parameters parameters = {0};
 	int64 drawings;
 
-	record_begin();
+	record_begin_run(run_id, "running");
 	add_int8(&parameters, run_id);
 	execute("SELECT count(*) FROM %s.mnist_run_feedback WHERE run_id = $1 AND split = 'train' AND weight > 0",
 			&parameters);
@@ -51,7 +52,7 @@ weigh_opinions(int64 run_id, const TrainingCrew *crew)
 
 	for (int rank = 0; rank < crew->shared->nprocesses; rank++)
 		n += crew->shared->slots[rank].totals[TRAINING_SET_FEEDBACK];
-	record_begin();
+	record_begin_run(run_id, "running");
 	for (int i = 0; i < (int) lengthof(columns); i++)
 		columns[i] = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * (n + 1));
 	for (int rank = 0; rank < crew->shared->nprocesses; rank++)
@@ -99,13 +100,15 @@ screen_options(const TrainingOptions *options, const TrainingParent *parent, int
 	return screen;
 }
 
-/* Let interrupts through; the quick fits report no progress. */
+/* The quick fits report no progress, but end with the run. */
 static void
-no_report(void *context, int64 step, const TrainingScore *score)
+look_for_run(void *context, int64 step, const TrainingScore *score)
 {
-	(void) context;
-	(void) step;
+	const TrainingCrew *crew = context;
+
 	(void) score;
+	if (step % SCREEN_LOOK_STEPS == 0)
+		record_present(crew->shared->options.run_id);
 }
 
 /*
@@ -154,19 +157,23 @@ contradicted(const TrainingCrew *crew)
 }
 
 void
-training_screen(const TrainingOptions *options, const TrainingParent *parent, Oid database, Oid owner,
+training_screen(const TrainingOptions *options, const TrainingParent *parent, const TrainingHome *home,
 				TrainingCrew **crew)
 {
 	int64 drawings = count_drawings(options->run_id);
 	TrainingOptions screen;
 	int64 totals[TRAINING_NSETS];
+	Size bytes;
 
 	if (drawings < SCREEN_MIN_DRAWINGS)
 		return;
 	record_phase(options->run_id, "screening feedback");
 	screen = screen_options(options, parent, drawings);
-	*crew = training_crew_create(&screen, parent, parent->net.nvalues, screen.batch_size, database, owner);
-	(*crew)->hook = no_report;
+	bytes = training_loop_bytes(&screen, &parent->net, &parent->net,
+								training_crew_size(&screen, screen.batch_size));
+	*crew = training_crew_create(&screen, parent, parent->net.nvalues, screen.batch_size, bytes, home);
+	(*crew)->hook = look_for_run;
+	(*crew)->hook_context = *crew;
 	(*crew)->shared->loop_bytes =
 		training_loop_bytes(&screen, &parent->net, &parent->net, (*crew)->shared->nprocesses);
 	training_crew_load(*crew);

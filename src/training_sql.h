@@ -68,6 +68,19 @@ add_float(Parameters *parameters, double value)
 		add(parameters, FLOAT4OID, Float4GetDatum((float) value));
 }
 
+#define RECORD_MAX_STATEMENTS 2
+
+/* A write of a run's: statements, up to the first NULL, which have the parameters in common. */
+typedef struct RecordStatements
+{
+	const char *sql[RECORD_MAX_STATEMENTS];
+	Parameters parameters;
+	bool light; /* no harm if a crash loses it */
+} RecordStatements;
+
+/* Do it as record_write does. */
+extern void record_statements(int64 run_id, RecordStatements *statements);
+
 /* Run a statement in which %s stands for the extension's schema; returns the number of rows. */
 static inline uint64
 execute(const char *statement, Parameters *parameters)

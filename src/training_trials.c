@@ -204,7 +204,7 @@ record_read_trials(int64 run_id, const char *const *names, int nnames, TrainingT
 	StringInfoData sql;
 	int n;
 
-	record_begin();
+	record_begin_run(run_id, "running");
 	add_int8(&parameters, run_id);
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT t.status, t.value, ARRAY(SELECT m.value FROM %s.mnist_metric m"
@@ -233,19 +233,17 @@ record_read_trials(int64 run_id, const char *const *names, int nnames, TrainingT
 void
 record_trial_start(int64 run_id, int trial, const char *architecture, const char *trial_parameters)
 {
-	Parameters parameters = {0};
+	RecordStatements write = {
+		.sql = {"INSERT INTO %s.mnist_trial (run_id, trial, status, architecture, parameters)"
+				" VALUES ($1, $2, 'running', $3, $4::jsonb)",
+				"UPDATE %s.mnist_run SET phase = 'searching', trial = $2, updated_at = clock_timestamp()"
+				" WHERE id = $1"}};
 
-	record_begin();
-	add_int8(&parameters, run_id);
-	add_int4(&parameters, trial);
-	add_text(&parameters, architecture);
-	add_text(&parameters, trial_parameters);
-	execute("INSERT INTO %s.mnist_trial (run_id, trial, status, architecture, parameters)"
-			" VALUES ($1, $2, 'running', $3, $4::jsonb)",
-			&parameters);
-	execute("UPDATE %s.mnist_run SET phase = 'searching', trial = $2, updated_at = clock_timestamp() WHERE id = $1",
-			&parameters);
-	record_commit();
+	add_int8(&write.parameters, run_id);
+	add_int4(&write.parameters, trial);
+	add_text(&write.parameters, architecture);
+	add_text(&write.parameters, trial_parameters);
+	record_statements(run_id, &write);
 }
 
 /* Close the row of the trial under way; report: its last. */
@@ -253,23 +251,21 @@ void
 record_trial_end(int64 run_id, TrainingTrialEnd end, const TrainingReport *report, double epochs, const char *error,
 				 int sqlerrcode)
 {
-	Parameters parameters = {0};
+	RecordStatements write = {
+		.sql = {"UPDATE %s.mnist_trial SET status = $2, value = $3, validation_accuracy = $4, validation_loss = $5,"
+				" feedback_accuracy = $6, epochs = $7, error = $8, sqlstate = $9, finished_at = clock_timestamp()"
+				" WHERE run_id = $1 AND status = 'running'"}};
 
-	record_begin();
-	add_int8(&parameters, run_id);
-	add_text(&parameters, trial_status[end]);
-	add_float(&parameters, end == TRAINING_TRIAL_FAILED ? NAN : report->value);
-	add_float(&parameters, training_accuracy(&report->validation));
-	add_float(&parameters, mean_loss(&report->validation));
-	add_float(&parameters, training_accuracy(&report->held_back));
-	add_float(&parameters, epochs);
-	add_text_or_null(&parameters, error);
-	add_text_or_null(&parameters, error != NULL ? unpack_sql_state(sqlerrcode) : NULL);
-	execute("UPDATE %s.mnist_trial SET status = $2, value = $3, validation_accuracy = $4, validation_loss = $5,"
-			" feedback_accuracy = $6, epochs = $7, error = $8, sqlstate = $9, finished_at = clock_timestamp()"
-			" WHERE run_id = $1 AND status = 'running'",
-			&parameters);
-	record_commit();
+	add_int8(&write.parameters, run_id);
+	add_text(&write.parameters, trial_status[end]);
+	add_float(&write.parameters, end == TRAINING_TRIAL_FAILED ? NAN : report->value);
+	add_float(&write.parameters, training_accuracy(&report->validation));
+	add_float(&write.parameters, mean_loss(&report->validation));
+	add_float(&write.parameters, training_accuracy(&report->held_back));
+	add_float(&write.parameters, epochs);
+	add_text_or_null(&write.parameters, error);
+	add_text_or_null(&write.parameters, error != NULL ? unpack_sql_state(sqlerrcode) : NULL);
+	record_statements(run_id, &write);
 }
 
 /*
@@ -279,29 +275,19 @@ record_trial_end(int64 run_id, TrainingTrialEnd end, const TrainingReport *repor
 void
 record_chosen(int64 run_id, int trial, const TrainingOptions *options, bool kept)
 {
-	Parameters parameters = {0};
-
-	record_begin();
-	add_int8(&parameters, run_id);
-	add_int4(&parameters, trial);
-	add_text(&parameters, options->architecture);
-	add_text(&parameters, training_options_json(options));
-	if (execute("UPDATE %s.mnist_run SET phase = 'training', trial = NULL, best_trial = $2, architecture = $3,"
+	RecordStatements write = {
+		.sql = {"UPDATE %s.mnist_run SET phase = 'training', trial = NULL, best_trial = $2, architecture = $3,"
 				" parameters = $4::jsonb, updated_at = clock_timestamp() WHERE id = $1",
-				&parameters) == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the run's record has gone")));
-	if (kept)
-	{
-		Parameters best = {0};
-
-		add_int8(&best, run_id);
-		add_int4(&best, trial);
-		execute("INSERT INTO %s.mnist_metric (run_id, trial, epoch, images, train_loss, train_accuracy,"
+				"INSERT INTO %s.mnist_metric (run_id, trial, epoch, images, train_loss, train_accuracy,"
 				" validation_loss, validation_accuracy, learning_rate, images_per_second, recorded_at)"
 				" SELECT run_id, 0, epoch, images, train_loss, train_accuracy, validation_loss,"
 				" validation_accuracy, learning_rate, images_per_second, recorded_at"
-				" FROM %s.mnist_metric WHERE run_id = $1 AND trial = $2",
-				&best);
-	}
-	record_commit();
+				" FROM %s.mnist_metric WHERE run_id = $1 AND trial = $2 AND $5"}};
+
+	add_int8(&write.parameters, run_id);
+	add_int4(&write.parameters, trial);
+	add_text(&write.parameters, options->architecture);
+	add_text(&write.parameters, training_options_json(options));
+	add(&write.parameters, BOOLOID, BoolGetDatum(kept));
+	record_statements(run_id, &write);
 }
