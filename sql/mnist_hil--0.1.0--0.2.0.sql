@@ -6,3 +6,9 @@
  */
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- Runs: a decision more.
+ALTER TABLE @extschema@.mnist_run
+    DROP CONSTRAINT mnist_run_decision_check,
+    ADD CONSTRAINT mnist_run_decision_check CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
+        'not promoted', 'promotion pending'));
+

@@ -255,11 +255,11 @@ model_store_add(const NnNet *net, const float *values, const char *architecture,
 	char *sql =
 		psprintf("INSERT INTO %s.mnist_model (version, parent_version, architecture, network, parameters, weights,"
 				 " weights_sha256, run_id, validation_accuracy, test_accuracy, created_by)"
-				 " SELECT pg_catalog.max(version) OPERATOR(pg_catalog.+) 1, $1, $2, $3, $4, $5,"
+				 " VALUES (mnist_internal.next_version(), $1, $2, $3, $4, $5,"
 				 " pg_catalog.sha256($5), $6, $7, $8, COALESCE("
-				 "(SELECT requested_by FROM %s.mnist_run WHERE id OPERATOR(pg_catalog.=) $6), SESSION_USER)"
-				 " FROM %s.mnist_model RETURNING version",
-				 schema, schema, schema);
+				 "(SELECT requested_by FROM %s.mnist_run WHERE id OPERATOR(pg_catalog.=) $6), SESSION_USER))"
+				 " RETURNING version",
+				 schema, schema);
 	bool isnull;
 
 	SET_VARSIZE(blob, size + VARHDRSZ);

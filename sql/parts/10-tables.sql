@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_run (
     -- the judgement
     gate                      jsonb,
     decision                  text CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
-                                  'not promoted')),
+                                  'not promoted', 'promotion pending')),
     reproduces                bigint CHECK (reproduces < id),         -- of this table
     -- its trials
     search                    jsonb,
@@ -80,6 +80,7 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_run (
 ) WITH (fillfactor = 50);
 ALTER SEQUENCE @extschema@.mnist_run_id_seq OWNED BY @extschema@.mnist_run.id;
 CREATE UNIQUE INDEX IF NOT EXISTS mnist_run_one_running ON @extschema@.mnist_run ((true)) WHERE status = 'running';
+CREATE INDEX IF NOT EXISTS mnist_run_pending ON @extschema@.mnist_run (id) WHERE decision = 'promotion pending';
 
 COMMENT ON TABLE @extschema@.mnist_run IS 'training runs, recorded whatever became of them; at most one is running';
 COMMENT ON COLUMN @extschema@.mnist_run.id IS 'the run';
@@ -109,7 +110,7 @@ COMMENT ON COLUMN @extschema@.mnist_run.test_accuracy IS 'the candidate''s share
 COMMENT ON COLUMN @extschema@.mnist_run.live_test_accuracy IS 'the live model''s share right of the same images';
 COMMENT ON COLUMN @extschema@.mnist_run.gate IS 'every figure of the judgement; mnist_gate shows it in columns';
 COMMENT ON COLUMN @extschema@.mnist_run.decision IS
-    'promoted, rejected, awaiting approval, approved (went live later), or not promoted (nobody wanted it live)';
+    'promoted, rejected, awaiting approval, approved (went live later), not promoted (nobody wanted it live), or promotion pending (it passed; mnist_check makes it live once no lock is in the way)';
 COMMENT ON COLUMN @extschema@.mnist_run.reproduces IS 'the run that this one repeats, by mnist_reproduce';
 COMMENT ON COLUMN @extschema@.mnist_run.search IS
     'what its trials search and the hyperparameters that they began from; NULL if it has no trials';
@@ -226,6 +227,8 @@ COMMENT ON COLUMN @extschema@.mnist_metric.recorded_at IS 'when the epoch ended'
 
 ---------------------------------------------------------------- models
 
+-- Versions are numbered by a sequence, so that nobody who adds a model waits for another who does.
+CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_model_version_seq AS int;
 CREATE TABLE IF NOT EXISTS @extschema@.mnist_model (
     version              int PRIMARY KEY CHECK (version > 0),
     parent_version       int CHECK (parent_version < version),      -- of this table
@@ -242,6 +245,7 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_model (
     CHECK (weights IS NULL OR weights_sha256 = sha256(weights))
 );
 ALTER TABLE @extschema@.mnist_model ALTER COLUMN weights SET STORAGE EXTERNAL;
+ALTER SEQUENCE @extschema@.mnist_model_version_seq OWNED BY @extschema@.mnist_model.version;
 
 COMMENT ON TABLE @extschema@.mnist_model IS 'every model there ever was; rows never change, but weights may be set to NULL';
 COMMENT ON COLUMN @extschema@.mnist_model.version IS 'the model: 1 is the bundled one, later ones count on';

@@ -85,6 +85,9 @@ BEGIN
     ELSIF run.decision = 'awaiting approval' THEN
         PERFORM mnist_internal.event('approval_awaited', format('model version %s of run %s awaits approval: %s',
             run.model_version, run.id, run.verdict), detail);
+    ELSIF run.decision = 'promotion pending' THEN
+        PERFORM mnist_internal.event('promotion_pending', format('model version %s of run %s waits to go live: %s',
+            run.model_version, run.id, run.verdict), detail);
     ELSIF run.decision = 'rejected' OR (run.decision IS NULL AND NOT run.promoted) THEN
         PERFORM mnist_internal.event('model_rejected', format('model version %s of run %s did not go live: %s',
             run.model_version, run.id, run.verdict), detail);

@@ -24,6 +24,25 @@ COMMENT ON COLUMN @extschema@.mnist_live.reason IS 'why it went live';
 COMMENT ON COLUMN @extschema@.mnist_live.deployed_by IS 'the role that made it live';
 COMMENT ON COLUMN @extschema@.mnist_live.deployed_at IS 'when it went live';
 
+-- Rows that came with the dump of 0.1.0, which has no such sequence, or that were added by hand are passed over.
+CREATE OR REPLACE FUNCTION mnist_internal.next_version() RETURNS int
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given int := nextval('@extschema@.mnist_model_version_seq');
+    newest int := (SELECT max(m.version) FROM @extschema@.mnist_model m);
+BEGIN
+    IF given <= newest THEN
+        PERFORM setval('@extschema@.mnist_model_version_seq', newest);
+        given := nextval('@extschema@.mnist_model_version_seq');
+    END IF;
+    RETURN given;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.next_version() IS
+    'the version of a model that is about to be added; waits for nobody; internal';
+
 CREATE OR REPLACE FUNCTION mnist_internal.deploy(
     new_version int, new_action text, new_rollback_to bigint, new_reason text, new_run_id bigint DEFAULT NULL)
     RETURNS int
@@ -113,6 +132,11 @@ INSERT INTO @extschema@.mnist_model (version, architecture, network, parameters,
 SELECT 1, 'default', d.network, d.parameters, w.weights, sha256(w.weights)
 FROM mnist_internal.default_weights() AS w (weights), mnist_internal.describe(w.weights) AS d
 WHERE NOT EXISTS (SELECT FROM @extschema@.mnist_model);
+
+-- Where models come from 0.1.0 the sequence begins after them.
+SELECT setval('@extschema@.mnist_model_version_seq', (SELECT max(m.version) FROM @extschema@.mnist_model m))
+FROM @extschema@.mnist_model_version_seq s
+WHERE NOT s.is_called;
 
 INSERT INTO @extschema@.mnist_deployment (version, action, reason)
 SELECT 1, 'install', 'the bundled model'

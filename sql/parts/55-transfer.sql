@@ -34,13 +34,9 @@ BEGIN
     FROM mnist_internal.read_safetensors(mnist_import.weights, mnist_import.architecture) AS f,
         mnist_internal.describe(f.weights) AS d;
 
-    -- A training run takes both, in this order; so may the activation that follows.
-    LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
-    LOCK TABLE @extschema@.mnist_model IN SHARE ROW EXCLUSIVE MODE;
     INSERT INTO @extschema@.mnist_model (version, architecture, network, parameters, weights, weights_sha256, created_by)
-    SELECT max(m.version) + 1, model.architecture, model.network, model.parameters, model.weights,
-        sha256(model.weights), mnist_internal.invoker()
-    FROM @extschema@.mnist_model m
+    VALUES (mnist_internal.next_version(), model.architecture, model.network, model.parameters, model.weights,
+        sha256(model.weights), mnist_internal.invoker())
     RETURNING version INTO new_version;
     RETURN new_version;
 EXCEPTION

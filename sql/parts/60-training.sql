@@ -33,7 +33,7 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_retrain(
     AS 'MODULE_PATHNAME', 'mnist_retrain';
 COMMENT ON FUNCTION @extschema@.mnist_retrain(text, text[], int, bigint, boolean, text[], real, int, boolean, int, boolean, bigint, int,
     int) IS
-    'train a model on base data and feedback, in processes of its own, and let it go live if it is no worse than the live one';
+    'train a model on base data and feedback, in processes of its own, and let it go live if it is no worse than the live one; with wait the caller''s statement keeps its snapshot, which holds VACUUM back until the run ends: a long one is better left alone (wait => false) and watched in mnist_training_progress';
 
 CREATE OR REPLACE FUNCTION mnist_internal.process_alive(pid int, started timestamptz) RETURNS boolean
     LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED

@@ -78,9 +78,9 @@ UNION ALL
     SELECT d.version, 'live before'
     FROM (SELECT x.version FROM @extschema@.mnist_deployment x ORDER BY x.id DESC OFFSET 1 LIMIT 1) d
 UNION ALL
-    SELECT r.model_version, 'awaiting approval'
+    SELECT r.model_version, r.decision
     FROM @extschema@.mnist_run r
-    WHERE r.decision = 'awaiting approval' AND r.model_version IS NOT NULL;
+    WHERE r.decision IN ('awaiting approval', 'promotion pending') AND r.model_version IS NOT NULL;
 COMMENT ON VIEW mnist_internal.kept_model IS 'models whose weights mnist_prune never takes, and why; internal';
 COMMENT ON COLUMN mnist_internal.kept_model.version IS 'the model';
 COMMENT ON COLUMN mnist_internal.kept_model.reason IS 'why it is kept';
@@ -116,7 +116,6 @@ BEGIN
     -- As when models are switched: neither the live one nor the one before it changes until this has committed.
     IF NOT dry_run THEN
         LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
-        LOCK TABLE @extschema@.mnist_model IN SHARE ROW EXCLUSIVE MODE;
     END IF;
     SELECT coalesce(array_agg(m.version ORDER BY m.version), '{}') INTO pruned
     FROM @extschema@.mnist_model m
@@ -134,4 +133,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_prune(int, boolean) IS
-    'free the weights of all models but the newest (keep), the live one, the one before it, and those that are a challenger or await approval; their history stays; returns the versions, which dry_run only names';
+    'free the weights of all models but the newest (keep), the live one, the one before it, and those that are a challenger or wait to go live; their history stays; returns the versions, which dry_run only names';

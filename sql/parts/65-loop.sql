@@ -221,6 +221,11 @@ BEGIN
         drifted := mnist_internal.watch('drift');
     END IF;
 
+    -- A model that waits to go live comes first: it is what another run would be compared with.
+    IF EXISTS (SELECT FROM @extschema@.mnist_run r WHERE r.decision = 'promotion pending') THEN
+        reasons := mnist_internal.settle_promotions();
+        RETURN;
+    END IF;
     SELECT r.id INTO running FROM @extschema@.mnist_run r WHERE r.status = 'running';
     IF running IS NOT NULL THEN
         IF mnist_internal.close_orphan(running) THEN

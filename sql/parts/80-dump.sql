@@ -8,6 +8,7 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_run_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_trial', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_metric', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_model', 'WHERE version > 1');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_model_version_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_deployment', 'WHERE id > 1');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_deployment_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_challenger', '');
