@@ -356,7 +356,8 @@ read_invoker(NameData *invoker)
 
 /*
  * The trainer writes these tables, and would wait for a lock of this transaction, which waits for the trainer: a
- * deadlock that the server cannot see, because this side of it is no lock.  mode: the weakest lock that is in the way.
+ * deadlock that the server cannot see, because this side of it is no lock.  mode: the weakest lock that is in the
+ * way.
  */
 static const struct
 {
@@ -426,11 +427,11 @@ static void
 process_ended(RetrainState state)
 {
 	if (state == RETRAIN_STARTING)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the training process could not begin"),
-						errhint("The server log says why. The extension's owner, role \"%s\", must be allowed to connect"
-								" to this database.",
-								GetUserNameFromId(schema_owner(), false))));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("the training process could not begin"),
+				 errhint("The server log says why. The extension's owner, role \"%s\", must be allowed to connect"
+						 " to this database.",
+						 GetUserNameFromId(schema_owner(), false))));
 	ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("the training process ended unexpectedly"),
 					errhint("The server log may say why.")));
 }

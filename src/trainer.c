@@ -125,7 +125,8 @@ load_data(TrainingRun *run)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("there is too little base data to train on"),
-			 errdetail("Without duplicates, contradictions and images that are also feedback there are %lld to train on and %lld to"
+			 errdetail("Without duplicates, contradictions and images that are also feedback there are %lld to train "
+					   "on and %lld to"
 					   " validate with; at least %d and %d are needed.",
 					   (long long) totals[TRAINING_SET_TRAIN], (long long) totals[TRAINING_SET_VALIDATION],
 					   TRAINING_MIN_TRAIN, TRAINING_MIN_VALIDATION),

@@ -698,8 +698,8 @@ extern bool training_search(TrainingRun *run);
  * Find the labels of a run's feedback that deserve a second opinion, and set them aside in its snapshot.  *crew: the
  * processes at work, for the caller to end after an error.
  */
-extern void training_screen(const TrainingOptions *options, const TrainingParent *parent,
-							const TrainingHome *home, TrainingCrew **crew);
+extern void training_screen(const TrainingOptions *options, const TrainingParent *parent, const TrainingHome *home,
+							TrainingCrew **crew);
 
 /* ---- training_gate.c ---- */
 

@@ -44,7 +44,7 @@ PG_FUNCTION_INFO_V1(mnist_hil_process_alive);
 
 /* How long an attempt to write waits for a lock, and a switch of models. */
 #define WRITE_LOCK_TIMEOUT "2s"
-#define SWITCH_LOCK_TIMEOUT "10s"
+#define SWITCH_LOCK_TIMEOUT "5s"
 /* ... and the record of a cancelled run, which is to end within a second. */
 #define CANCELLED_LOCK_TIMEOUT "500ms"
 
@@ -441,8 +441,7 @@ void
 record_phase(int64 run_id, const char *phase)
 {
 	RecordStatements write = {
-		.light = true,
-		.sql = {"UPDATE %s.mnist_run SET phase = $2, updated_at = clock_timestamp() WHERE id = $1"}};
+		.light = true, .sql = {"UPDATE %s.mnist_run SET phase = $2, updated_at = clock_timestamp() WHERE id = $1"}};
 
 	add_int8(&write.parameters, run_id);
 	add_text(&write.parameters, phase);

@@ -20,7 +20,7 @@
 #define SCREEN_BASE_IMAGES 10000
 #define SCREEN_MIN_STEPS 20
 #define SCREEN_MAX_STEPS 60
-#define SCREEN_LOOK_STEPS 10 /* between two looks whether the run is still on record */
+#define SCREEN_LOOK_STEPS 10	  /* between two looks whether the run is still on record */
 #define SCREEN_FEEDBACK_SHARE 0.3 /* of each batch, at most */
 #define SCREEN_REPEATS 12		  /* how often a fit shows a drawing, at most */
 #define SCREEN_FOLDS 2			  /* as in training_loop_fold */
@@ -169,8 +169,7 @@ training_screen(const TrainingOptions *options, const TrainingParent *parent, co
 		return;
 	record_phase(options->run_id, "screening feedback");
 	screen = screen_options(options, parent, drawings);
-	bytes = training_loop_bytes(&screen, &parent->net, &parent->net,
-								training_crew_size(&screen, screen.batch_size));
+	bytes = training_loop_bytes(&screen, &parent->net, &parent->net, training_crew_size(&screen, screen.batch_size));
 	*crew = training_crew_create(&screen, parent, parent->net.nvalues, screen.batch_size, bytes, home);
 	(*crew)->hook = look_for_run;
 	(*crew)->hook_context = *crew;

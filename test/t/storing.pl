@@ -1,0 +1,267 @@
+# What a run has come to is stored whatever locks others hold, and by nobody but the run's own trainer; the switch to
+# its model is made as soon as it can be.  Whom training processes connect as, which library they load, and that nothing
+# is allocated before mnist_hil.training_memory is checked.
+use strict;
+use warnings;
+
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $node = PostgreSQL::Test::Cluster->new('storing');
+$node->init;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nmax_worker_processes = 8\n"
+	. "autovacuum = off\nlog_min_messages = info\n");
+$node->start;
+my $name = 'postgres';    # the database at hand
+
+sub query
+{
+	return $node->safe_psql($name, shift);
+}
+
+# Wait until a query gives a value; returns how long it took, or undef after so many seconds.
+sub wait_for
+{
+	my ($sql, $expected, $seconds) = @_;
+	my $start = time;
+
+	while (time - $start < $seconds)
+	{
+		my $stdout;
+
+		$node->psql($name, $sql, stdout => \$stdout);
+		return time - $start if defined $stdout && $stdout eq $expected;
+		sleep 0.02;
+	}
+	return undef;
+}
+
+# A transaction that does something and then sits idle.
+sub hold
+{
+	my ($sql) = @_;
+	my %session = (in => "BEGIN;\n$sql;\nSELECT 'held';\n", out => '', err => '');
+
+	$session{psql} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($name) ],
+		'<', \$session{in}, '>', \$session{out}, '2>', \$session{err}, IPC::Run::timeout(60));
+	$session{psql}->pump until $session{out} =~ /^held$/m;
+	return \%session;
+}
+
+sub release
+{
+	my ($session, $how) = @_;
+
+	$session->{in} .= "$how;\n\\q\n";
+	$session->{psql}->finish;
+	is($session->{err}, '', "no error for the other transaction, which ends by $how");
+	return;
+}
+
+# A live model that every other one beats, and a run that beats it.
+my ($bad, $better);
+sub prepare
+{
+	query("CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1)");
+	$bad = query("SELECT model_version FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, seed => 1,"
+			. ' learning_rate => 1e-6, promote => false)');
+	query("SELECT mnist_activate($bad)");
+	return;
+}
+my $training = "mnist_retrain('from_scratch', '{softmax}', epochs => 2, seed => 2)";
+my $processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %'";
+my $live = 'SELECT version FROM mnist_live';
+my ($id, $version, $start, $other, $stderr);
+
+prepare();
+
+# ---- a switch that cannot be made now
+
+$other = hold('SELECT mnist_activate(1)');
+$start = time;
+like(query("SELECT promoted, verdict FROM $training"), qr/^f\|promotion pending: accuracy on validation images/,
+	'an idle transaction that switches models: the run says that the switch is pending');
+cmp_ok(time - $start, '<', 25, '... in a while');
+($id, $version) = split /\|/, query('SELECT id, model_version FROM mnist_run ORDER BY id DESC LIMIT 1');
+is(query("SELECT status, decision, promoted, phase, sqlstate IS NULL FROM mnist_run WHERE id = $id"),
+	'succeeded|promotion pending|f|finished|t', '... and has succeeded');
+is(query("SELECT weights IS NOT NULL FROM mnist_model WHERE version = $version"), 't', '... its model is kept');
+is(query("SELECT count(*) FROM mnist_prune(0, true) AS v WHERE v = $version"), '0', '... and not to be pruned');
+is(query($live), $bad, '... and not live');
+is(query("SELECT kind, model_version FROM mnist_event WHERE run_id = $id"), "promotion_pending|$version", '... which is an event');
+like(query('SELECT retrain, reasons[1] FROM mnist_check()'), qr/^f\|model version $version of run $id: not yet live: could not obtain lock/,
+	'mnist_check says what is in the way');
+release($other, 'ROLLBACK');
+like(query('SELECT retrain, reasons[1] FROM mnist_check()'), qr/^f\|model version $version of run $id: promoted: accuracy on validation images/,
+	'mnist_check makes the switch once it can be made');
+is(query('SELECT version, action, run_id, deployed_by = current_user, reason LIKE \'promoted: accuracy%\' FROM mnist_live'),
+	"$version|promote|$id|t|t", '... on behalf of the run');
+is(query("SELECT decision, promoted, verdict LIKE 'promoted: accuracy%' FROM mnist_run WHERE id = $id"), 'promoted|t|t', '... which says so');
+is(query("SELECT count(*) FROM mnist_event WHERE run_id = $id AND kind = 'model_promoted'"), '1', '... and is an event');
+is(query('SELECT reasons FROM mnist_check()'), '{}', 'nothing is pending any more');
+query('SELECT mnist_rollback()');
+is(query($live), $bad, '... and it can be undone');
+
+# One that has been overtaken.
+$other = hold('SELECT mnist_activate(1)');
+$id = query("SELECT run_id FROM $training");
+release($other, 'COMMIT');
+like(query('SELECT reasons[1] FROM mnist_check()'), qr/: rejected: another model went live since the run began, which compared with version $bad$/,
+	'overtaken by another switch: mnist_check says so');
+is(query("SELECT decision, promoted FROM mnist_run WHERE id = $id"), 'rejected|f', '... and so does the run');
+is(query($live), '1', '... and the live model is the other one');
+is(query("SELECT string_agg(kind, ' ' ORDER BY id) FROM mnist_event WHERE run_id = $id"), 'promotion_pending model_rejected', '... with its events');
+query("SELECT mnist_activate($bad)");
+
+# ---- storing meets no lock that idle transactions commonly hold
+
+query('CREATE TABLE file AS SELECT mnist_export(1, $$safetensors$$) AS weights');
+my @others = (
+	hold("SELECT mnist_import(weights, 'default') FROM file"),
+	hold('SELECT mnist_correct(id, 3) FROM mnist_predict(mnist_draw(3, 77))'),
+	# what VACUUM holds, which gives way to nobody where it prevents wraparound
+	hold(join '; ', map { "LOCK TABLE $_ IN SHARE UPDATE EXCLUSIVE MODE" } qw(mnist_model mnist_run mnist_metric mnist_label mnist_event)));
+$start = time;
+like(query("SELECT promoted, verdict FROM $training"), qr/^t\|promoted: /, 'idle transactions and VACUUM do not hinder a run');
+cmp_ok(time - $start, '<', 10, '... nor delay it');
+release($_, 'ROLLBACK') foreach @others;
+query("SELECT mnist_activate($bad)");
+
+# ---- storing meets one all the same
+
+my $lock = 'LOCK TABLE mnist_model IN ACCESS EXCLUSIVE MODE';
+
+# A run that ends in a few seconds, and a lock that comes in its way before it does.
+sub meet_lock
+{
+	my ($statement) = @_;
+
+	$id = query("SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 150, seed => 2, wait => false)");
+	wait_for("SELECT progress > 0 FROM mnist_run WHERE id = $id", 't', 30);
+	my $session = hold($statement);
+	ok(defined wait_for("SELECT count(*) FROM pg_stat_activity WHERE query = 'waiting to record a retraining run'", '1', 60),
+		"$statement: the run waits");
+	return $session;
+}
+$other = meet_lock($lock);
+is(query("SELECT status FROM mnist_run WHERE id = $id"), 'running', '... and is under way');
+is(query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'mnist_hil helper'"), '0', '... without its helpers');
+is(query("SELECT count(*) FROM pg_stat_activity WHERE query = 'waiting to record a retraining run' AND backend_xmin IS NOT NULL"), '0',
+	'... and without a snapshot between two attempts');
+release($other, 'ROLLBACK');
+ok(defined wait_for("SELECT status || ' ' || decision FROM mnist_run WHERE id = $id", 'succeeded promoted', 30), '... and ends well');
+query("SELECT mnist_activate($bad)");
+
+$other = meet_lock($lock);
+query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = 'mnist_hil trainer'");
+cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, 'a run that waits to store its result is cancelled within a second');
+is(query("SELECT status FROM mnist_run WHERE id = $id"), 'cancelled', '... and on record as cancelled');
+release($other, 'ROLLBACK');
+
+$other = meet_lock('LOCK TABLE mnist_run IN ACCESS EXCLUSIVE MODE');
+query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'mnist_hil trainer'");
+cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1.5, 'so is one that cannot even write that down');
+release($other, 'ROLLBACK');
+like(query('SELECT reasons[1] FROM mnist_check()'), qr/^run $id ended without a word$/, '... which is found out later');
+
+# A transaction that would wait for itself.
+foreach my $statement ($lock, 'LOCK TABLE mnist_metric IN SHARE MODE', "UPDATE mnist_run SET phase = phase")
+{
+	isnt($node->psql($name, "\\set VERBOSITY verbose\nBEGIN; $statement; SELECT * FROM $training", stderr => \$stderr), 0, "$statement: refused to wait");
+	like($stderr, qr/55000: mnist_retrain cannot wait in a transaction that has changed mnist_/, '... and told why');
+}
+
+# ---- a caller who waits keeps a snapshot, and is told so
+
+my $caller = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($name), '-c', "SELECT mnist_retrain('from_scratch', '{softmax}', epochs => 10000)" ],
+	'>', \my $out, '2>', \my $err);
+wait_for('SELECT count(*) FROM mnist_training_progress WHERE progress > 0', '1', 30);
+is(query("SELECT backend_xmin IS NOT NULL FROM pg_stat_activity WHERE query LIKE 'SELECT mnist_retrain(%'"), 't', 'who waits has a snapshot');
+like(query("SELECT obj_description(oid, 'pg_proc') FROM pg_proc WHERE proname = 'mnist_retrain'"), qr/keeps its snapshot/, '... as the comment says');
+query('SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
+$caller->finish;
+wait_for($processes, '0', 5);
+
+# ---- another extension, and a run of the same id
+
+query("DROP EXTENSION mnist_hil CASCADE; CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1)");
+my $endless = "mnist_retrain('from_scratch', '{softmax}', epochs => 10000, wait => false";
+$id = query("SELECT run_id FROM $endless, seed => 1)");
+wait_for("SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $id", 't', 30);
+my $trainer = query('SELECT pid FROM mnist_training_progress');
+# All in one transaction: the old trainer never sees the database without a run of its id.
+query(qq{
+	BEGIN;
+	DROP EXTENSION mnist_hil CASCADE;
+	CREATE EXTENSION mnist_hil;
+	SELECT mnist_import_synthetic('drawn', 1200, 1);
+	INSERT INTO mnist_run (id, status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, phase)
+	SELECT $id, 'running', 'fine_tune', 'default', 7, '{}', 'nobody', pid, backend_start, 'new'
+	FROM pg_stat_activity WHERE backend_type = 'checkpointer';
+	COMMIT});
+cmp_ok(wait_for($processes, '0', 10) // 99, '<', 2, 'DROP and CREATE EXTENSION: the old trainer ends');
+is(query("SELECT status, seed, phase, epoch, progress, updated_at, error FROM mnist_run WHERE id = $id"), 'running|7|new||||',
+	'... and leaves the new run of its id alone');
+is(query('SELECT count(*) FROM mnist_metric'), '0', '... with its curves');
+query("DELETE FROM mnist_run; SELECT setval('mnist_run_id_seq', 1, false)");
+
+# The same with a run that is one.
+$id = query("SELECT run_id FROM $endless, seed => 1)");
+wait_for("SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $id", 't', 30);
+$trainer = query('SELECT pid FROM mnist_training_progress');
+query("BEGIN; DROP EXTENSION mnist_hil CASCADE; CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1); COMMIT");
+is(query("SELECT run_id FROM $endless, seed => 2)"), $id, 'DROP and CREATE EXTENSION: a new run has the same id');
+cmp_ok(wait_for("SELECT count(*) FROM pg_stat_activity WHERE pid = $trainer", '0', 10) // 99, '<', 2, '... the old trainer ends');
+is(query("SELECT status, seed, pid <> $trainer FROM mnist_run"), 'running|2|t', '... and the new run goes on');
+ok(defined wait_for("SELECT count(*) > 0 AND count(*) = count(DISTINCT m.epoch) AND bool_and(m.recorded_at > r.started_at) FROM mnist_metric m, mnist_run r"
+			. ' WHERE r.progress > 0', 't', 30), '... with curves of its own');
+query('SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
+wait_for($processes, '0', 5);
+is(query('SELECT status FROM mnist_run'), 'cancelled', '... and can be ended');
+
+# ---- nothing is made before the memory is known to be allowed
+
+$node->append_conf('postgresql.conf', 'log_min_messages = debug1');
+$node->reload;
+wait_for('SHOW log_min_messages', 'debug1', 10);
+my $log = -s $node->logfile;
+isnt($node->psql($name, "\\set VERBOSITY verbose\nSET mnist_hil.training_memory = '32MB';\n"
+			. "SELECT mnist_retrain('from_scratch', ARRAY['dense 2000, relu, dense 10'])", stderr => \$stderr), 0, 'too much memory');
+like($stderr, qr/53200: .*more memory than mnist_hil.training_memory allows/, '... is refused');
+my $logged = substr slurp_file($node->logfile), $log;
+like($logged, qr/registering background worker "mnist_hil trainer"/, '... by the trainer');
+unlike($logged, qr/registering background worker "mnist_hil helper"/, '... before any shared memory or helper is made');
+
+# ---- the library, wherever others are looked for
+
+$node->append_conf('postgresql.conf', "log_min_messages = info\nshared_preload_libraries = '\$libdir/mnist_hil'\ndynamic_library_path = '/nowhere'");
+$node->restart;
+is(query("SELECT count(*) FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, promote => false)"), '1',
+	'training does not depend on dynamic_library_path');
+
+# ---- an owner who cannot log in
+
+$node->safe_psql('postgres', 'CREATE DATABASE owned; CREATE ROLE regress_owner SUPERUSER NOLOGIN');
+$name = 'owned';
+query("SET ROLE regress_owner; CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1)");
+my $run = "mnist_retrain('from_scratch', '{softmax}', epochs => 1, promote => false)";
+is(query("SELECT r.status, r.processes FROM $run t JOIN mnist_run r ON r.id = t.run_id"), '', 'a statement of before does not see the run');
+is(query('SELECT status, processes FROM mnist_run'), 'succeeded|2', 'an owner who is a superuser and cannot log in trains all the same');
+is(query("SELECT string_agg(DISTINCT requested_by::text, ' ') = current_user FROM mnist_run"), 't', '... for who asked');
+query('ALTER ROLE regress_owner NOSUPERUSER');
+SKIP:
+{
+	skip 'from 17 on any owner can', 2 if $node->pg_version >= 17;
+	isnt($node->psql($name, "\\set VERBOSITY verbose\nSELECT * FROM $run", stderr => \$stderr), 0, 'an owner who is no superuser cannot');
+	like($stderr, qr/55000: the owner of extension mnist_hil cannot log in.*HINT:  ALTER ROLE regress_owner LOGIN;/s, '... and is told what to do');
+	query('ALTER ROLE regress_owner LOGIN');
+}
+is(query("SELECT count(*) FROM $run"), '1', 'an owner who is no superuser and can log in trains');
+query('REVOKE CONNECT ON DATABASE owned FROM PUBLIC');
+isnt($node->psql($name, "\\set VERBOSITY verbose\nSELECT * FROM $run", stderr => \$stderr), 0, 'an owner who may not connect cannot');
+like($stderr, qr/55000: the training process could not begin.*HINT:  .*owner, role "regress_owner", must be allowed to connect/s, '... and why is told');
+$node->stop;
+done_testing();
