@@ -10,6 +10,11 @@
  * in the abort of the transaction or at exit, and the callback registered on that ends the trainer too.  The
  * trainer keeps a mapping of its own, so that a run nobody waits for lives on when the caller has gone.
  *
+ * While the caller waits, its statement keeps its snapshot, and with it backend_xmin, which holds VACUUM back.  That
+ * snapshot is not this function's to release: the portal that runs the statement has pushed it, the executor's state
+ * refers to it, and both go on with it once the function returns.  A long run is better started with
+ * wait => false.
+ *
  * The function is SECURITY DEFINER: the checks read the extension's tables as its owner.
  */
 #include "training.h"

@@ -3,8 +3,8 @@
  *
  * It writes the run's row, reads the live model, starts helpers, has all processes load their shares of the
  * samples, train, and read the sets, and records the outcome with the switch to the new model, if it passes
- * and nobody holds the lock for that, in one transaction.  While it trains no transaction is open; progress is written at most once a second in
- * transactions of its own.
+ * and nobody holds the lock for that, in one transaction.  While it trains no transaction is open; progress is
+ * written at most once a second in transactions of its own.
  *
  * Loading happens under one snapshot, which the trainer exports and the helpers import, so that all processes
  * see the same rows.

@@ -388,7 +388,7 @@ typedef struct TrainingData
 	TrainingSet sets[TRAINING_NSETS];
 } TrainingData;
 
-/* Check that a run of so many processes, which needs other_bytes besides its samples, may have the memory; as below. */
+/* Check that a run of so many processes, which needs other_bytes besides its samples, may have the memory. */
 extern void training_data_check_memory(const TrainingOptions *options, int nprocesses, Size other_bytes);
 
 /*
@@ -411,8 +411,8 @@ extern void training_process_connect(Oid database, Oid role);
 extern void training_process_connect_home(const TrainingHome *home);
 
 /*
- * Find out how to connect as home->owner.  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if that cannot be done because the
- * role may not log in.
+ * Find out how to connect as home->owner.  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if that cannot be done because
+ * the role may not log in.
  */
 extern void training_process_check_owner(TrainingHome *home);
 

@@ -73,8 +73,8 @@ training_process_connect(Oid database, Oid role)
 
 /*
  * Before 17 a background worker cannot connect as a role that may not log in.  A superuser's rights are those of the
- * bootstrap superuser, so where the owner is one, the worker connects as that and then becomes the owner.  For any
- * other role this would be a way back to more rights than it has (RESET SESSION AUTHORIZATION), so that there is none.
+ * bootstrap superuser, so where the owner is one, the worker connects as that and then becomes the owner.  Any other
+ * role would get more rights than it has that way, with RESET SESSION AUTHORIZATION; so for those there is none.
  */
 #if PG_VERSION_NUM >= 170000
 #define OWNER_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK

@@ -64,7 +64,6 @@ SET mnist_hil.training_workers = 3;
 SELECT contradict('third', 'drawn', 'train', 3, 2);
 SELECT train('{drawn,third}');
 -- A batch larger than all there is, many processes, one alone.
-SELECT train('{drawn,odd}', 4096);
 SET mnist_hil.training_workers = 8;
 SELECT train('{drawn,odd}', 4096);
 SET mnist_hil.training_workers = 1;
@@ -76,7 +75,6 @@ SELECT mnist_import_images('equal', 'train', array_agg(mnist_preprocess(mnist_dr
 SELECT train('{equal}');
 SELECT mnist_import_images('one', 'train', ARRAY[mnist_preprocess(mnist_draw(3, 2))], ARRAY[3]);
 SELECT train('{one}');
-SELECT train('{one,drawn}');
 
 -- Contradictions beside feedback: the quick fits that look for wrong labels have the same shares.
 SELECT count(mnist_correct(p.id, (i + (i % 3 = 0)::int) % 10)) AS corrected
