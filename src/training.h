@@ -9,6 +9,7 @@
  *	training_options.c	every hyperparameter, per strategy
  *	training_process.c	what starting a process takes, and errors that cross from one to another
  *	training_record.c	what a run writes into the tables
+ *	training_store.c	what it has come to, and the switch to its model
  *	training_trials.c	what it writes there of its trials
  *	training_crew.c		the processes of a run: their shared segment, how they start, meet and end
  *	training_data.c		each process's share of the samples
@@ -321,6 +322,8 @@ extern bool record_failure(int64 run_id, const ErrorData *edata);
 
 extern void record_open_snapshot(const TrainingOptions *options);
 extern char *record_read_data(const TrainingOptions *options, MemoryContext context);
+
+/* ---- training_store.c ---- */
 
 /* What a run has come to, to be stored. */
 typedef struct TrainingResult

@@ -12,6 +12,7 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 
 /* Parameters of a statement, collected one by one. */
 #define MAX_PARAMETERS 24
@@ -66,6 +67,13 @@ add_float(Parameters *parameters, double value)
 		add_null(parameters, FLOAT4OID);
 	else
 		add(parameters, FLOAT4OID, Float4GetDatum((float) value));
+}
+
+/* Change a setting until the transaction ends. */
+static inline void
+set_local(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
 #define RECORD_MAX_STATEMENTS 2

@@ -116,6 +116,17 @@ is(query($live), '1', '... and the live model is the other one');
 is(query("SELECT string_agg(kind, ' ' ORDER BY id) FROM mnist_event WHERE run_id = $id"), 'promotion_pending model_rejected', '... with its events');
 query("SELECT mnist_activate($bad)");
 
+# One that fails, for whatever reason.
+query("SELECT mnist_activate($bad); CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not today''; END';"
+		. ' CREATE TRIGGER refuse BEFORE INSERT ON mnist_deployment FOR EACH ROW EXECUTE FUNCTION refuse()');
+like(query("SELECT promoted, verdict FROM $training"), qr/^f\|promotion pending: /, 'a switch that fails: the run says that it is pending');
+($id, $version) = split /\|/, query('SELECT id, model_version FROM mnist_run ORDER BY id DESC LIMIT 1');
+like(query('SELECT reasons[1] FROM mnist_check()'), qr/^model version $version of run $id: not yet live: not today$/, '... mnist_check says why');
+query('DROP TRIGGER refuse ON mnist_deployment');
+like(query('SELECT reasons[1] FROM mnist_check()'), qr/^model version $version of run $id: promoted: /, '... and makes it once it can');
+is(query($live), $version, '... so that the model is live');
+query("SELECT mnist_activate($bad)");
+
 # ---- storing meets no lock that idle transactions commonly hold
 
 query('CREATE TABLE file AS SELECT mnist_export(1, $$safetensors$$) AS weights');
