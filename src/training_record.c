@@ -53,12 +53,12 @@ PG_FUNCTION_INFO_V1(mnist_hil_process_alive);
 void
 record_begin(void)
 {
+	pgstat_report_activity(STATE_RUNNING, "recording a retraining run");
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	pgstat_report_activity(STATE_RUNNING, "recording a retraining run");
 	if (!OidIsValid(schema_relation("mnist_run")))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the extension mnist_hil has been dropped")));
 }
