@@ -67,13 +67,69 @@ test_large(void **state)
 	assert_true(nn_mcnemar(1000000, 1000001) <= 1.0 && nn_mcnemar(1000000, 1000001) > 0.999);
 }
 
+/* The sum over 40 standard deviations on both sides of the likeliest outcome, in long double. */
+static double
+exact(int64_t n, int64_t k)
+{
+	long double half = 1.0L;
+	long double sum = 1.0L;
+	long double tail = 0.0L;
+
+	for (int64_t i = n / 2; i > 0 && i > n / 2 - 250000; i--)
+	{
+		half *= (long double) i / (long double) (n - i + 1);
+		sum += 2.0L * half;
+		if (i - 1 <= k)
+			tail += half;
+	}
+	return (double) (2.0L * tail / sum);
+}
+
+/* Just below the number up to which the test is exact, and just above. */
+static void
+test_where_exactness_ends(void **state)
+{
+	(void) state;
+	for (int64_t n = 100000000 - 2; n <= 100000000 + 2; n += 4)
+		for (double z = 0.1; z <= 6.0; z += 0.7)
+		{
+			int64_t k = n / 2 - (int64_t) (z * sqrt((double) n / 4.0));
+			double expected = exact(n, k);
+			double tolerance = n <= 100000000 ? 1e-6 : 1e-5;
+
+			if (!(fabs(nn_mcnemar(k, n - k) - expected) <= tolerance * expected))
+				fail_msg("n %lld, z %g: %.17g should be %.17g", (long long) n, z, nn_mcnemar(k, n - k), expected);
+		}
+}
+
+/* Whatever the numbers, there is an answer at once. */
+static void
+test_extremes(void **state)
+{
+	const int64_t counts[] = {0, 1, INT32_MAX, INT64_C(1) << 53, (INT64_C(1) << 53) + 1, INT64_MAX - 1, INT64_MAX};
+	const int n = (int) (sizeof(counts) / sizeof(counts[0]));
+
+	(void) state;
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j < n; j++)
+		{
+			double p = nn_mcnemar(counts[i], counts[j]);
+
+			assert_true(p >= 0.0 && p <= 1.0);
+			assert_true(p == nn_mcnemar(counts[j], counts[i]));
+		}
+	/* one more or less of 2^64 says nothing; all of them on one side says it all */
+	assert_true(nn_mcnemar(INT64_MAX, INT64_MAX - 1) == 1.0);
+	assert_true(nn_mcnemar(0, INT64_MAX) == 0.0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_definition),
-		cmocka_unit_test(test_known_values),
-		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_definition), cmocka_unit_test(test_known_values),
+		cmocka_unit_test(test_large),	   cmocka_unit_test(test_where_exactness_ends),
+		cmocka_unit_test(test_extremes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

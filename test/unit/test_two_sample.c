@@ -322,6 +322,114 @@ fisher_adds_up_tables(void **state)
 				}
 }
 
+/*
+ * Fisher's test again, beyond what can be counted in binomials: of the margins, the sum of tables over 40 standard
+ * deviations on both sides of the likeliest, in long double.
+ */
+static double
+exact_fisher(int64_t all, int64_t row, int64_t column, int64_t both)
+{
+	long double other = (long double) all - row - column;
+	int64_t mode = (int64_t) ((row + 1.0L) * (column + 1.0L) / (all + 2.0L));
+	long double limit = 0;
+	long double sum;
+	long double tail;
+
+	for (int pass = 0; pass < 2; pass++)
+	{
+		long double up = 1;
+		long double down = 1;
+
+		sum = 1;
+		tail = pass == 1 && limit >= 1 ? 1 : 0;
+		if (both == mode)
+			limit = 1 + 1e-7L;
+		for (int64_t i = 0; i < 450000; i++)
+		{
+			int64_t k = mode + i;
+
+			up *= (long double) (row - k) * (column - k) / ((k + 1.0L) * (other + k + 1));
+			k = mode - i;
+			down *= k * (other + k) / ((row - k + 1.0L) * (column - k + 1.0L));
+			if (pass == 0 && both == mode + i + 1)
+				limit = up * (1 + 1e-7L);
+			if (pass == 0 && both == mode - i - 1)
+				limit = down * (1 + 1e-7L);
+			sum += up + down;
+			tail += (up <= limit ? up : 0) + (down <= limit ? down : 0);
+		}
+	}
+	return (double) (tail / sum);
+}
+
+/* Just below the variance up to which the test is exact, and just above: by margins, from even to rare. */
+static void
+fisher_where_exactness_ends(void **state)
+{
+	static const struct
+	{
+		int64_t all, row, column;
+		bool exact;
+	} margins[] = {
+		{1590000000, 795000000, 795000000, true},
+		{1610000000, 805000000, 805000000, false},
+		{INT64_C(10000000000000), INT64_C(31500000000), INT64_C(31500000000), true},
+		{INT64_C(10000000000000), INT64_C(31800000000), INT64_C(31800000000), false},
+		{INT64_C(4000000000000000000), INT64_C(1000000000000000000), 540000000, false},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(margins) / sizeof(margins[0]); i++)
+	{
+		double mean = (double) margins[i].row * ((double) margins[i].column / (double) margins[i].all);
+		double deviation = sqrt(mean * (1 - (double) margins[i].row / (double) margins[i].all) *
+								(1 - (double) margins[i].column / (double) margins[i].all));
+
+		for (double z = -6; z <= 6; z += 1.5)
+		{
+			int64_t both = (int64_t) (mean + z * deviation);
+			const int64_t b[] = {margins[i].row - both, both};
+			const int64_t a[] = {margins[i].all - margins[i].row - (margins[i].column - both),
+								 margins[i].column - both};
+			double exact = exact_fisher(margins[i].all, margins[i].row, margins[i].column, both);
+			double tolerance = margins[i].exact ? 1e-8 : exact > 0.01 ? 1e-3 : 1e-2;
+
+			assert_near(two_sample_fisher_p(a, b), exact, tolerance * exact);
+			assert_near(two_sample_fisher_p(b, a), exact, tolerance * exact);
+		}
+	}
+}
+
+/* Whatever the counts, there is an answer at once: 10,000 tables, of which one would take a night term by term. */
+static void
+counts_of_any_size(void **state)
+{
+	static const int64_t counts[] = {
+		0,		  1, 2, 1000, INT32_MAX, INT64_C(1) << 31, INT64_C(1) << 53, (INT64_C(1) << 53) + 1, INT64_MAX - 1,
+		INT64_MAX};
+	const int n = (int) (sizeof(counts) / sizeof(counts[0]));
+
+	(void) state;
+	for (int i = 0; i < n * n * n * n; i++)
+	{
+		const int64_t a[] = {counts[i % n], counts[i / n % n]};
+		const int64_t b[] = {counts[i / n / n % n], counts[i / n / n / n]};
+		int freedom;
+		double statistic = two_sample_ks(a, b, 2);
+		double fisher = two_sample_fisher_p(a, b);
+		double ks = two_sample_ks_p(statistic, (double) a[0] + (double) a[1] + 1, (double) b[0] + (double) b[1] + 1);
+		double chi = two_sample_chi_square_p(two_sample_chi_square(a, b, 2, &freedom), freedom);
+
+		assert_true(fisher >= 0 && fisher <= 1);
+		assert_true(ks >= 0 && ks <= 1);
+		assert_true(chi >= 0 && chi <= 1);
+		assert_true(isfinite(two_sample_psi(a, b, 2, 0)) && isfinite(two_sample_psi(a, b, 2, 10)));
+		assert_true(fabs(two_sample_delta(a, b, 2)) <= 1 + 1e-9);
+	}
+	assert_near(two_sample_fisher_p((const int64_t[]){INT64_MAX, 1}, (const int64_t[]){INT64_MAX, 2}), 1, 1e-12);
+	assert_near(two_sample_fisher_p((const int64_t[]){INT64_MAX, 0}, (const int64_t[]){INT64_MAX, 5}), 0.0625, 1e-12);
+}
+
 /* ---- distances ---- */
 
 static void
@@ -373,6 +481,8 @@ main(void)
 		cmocka_unit_test(chi_square_probabilities),
 		cmocka_unit_test(chi_square_of_tables),
 		cmocka_unit_test(fisher_adds_up_tables),
+		cmocka_unit_test(fisher_where_exactness_ends),
+		cmocka_unit_test(counts_of_any_size),
 		cmocka_unit_test(psi_of_shares),
 		cmocka_unit_test(delta_compares_pairs),
 	};
