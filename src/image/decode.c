@@ -8,7 +8,9 @@
  * a byte a pixel, a second one where there is transparency, and a few rows.
  *
  * libpng reports errors by longjmp.  It never leaves this file, and what must survive it lives in the Decoder,
- * whose address the function that calls setjmp gets from its caller.
+ * whose address the function that calls setjmp gets from its caller.  The caller's poll function, called between
+ * rows and where libpng asks for bytes, may leave by a longjmp of its own: libpng holds nothing but memory from the
+ * caller's allocator.
  */
 #include "image.h"
 #include "ink.h"
@@ -83,6 +85,7 @@ read_bytes(png_structp png, png_bytep out, size_t size)
 {
 	Decoder *decoder = png_get_io_ptr(png);
 
+	image_poll(decoder->allocator);
 	if (size > decoder->size - decoder->position)
 	{
 		decoder->truncated = true;
@@ -245,6 +248,7 @@ read_rows(Decoder *decoder)
 	{
 		uint8_t *gray = decoder->gray + (size_t) y * decoder->width;
 
+		image_poll(decoder->allocator);
 		if (plain)
 		{
 			png_read_row(decoder->png, gray, NULL);
@@ -275,6 +279,7 @@ read_passes(Decoder *decoder)
 			int y = (int) PNG_ROW_FROM_PASS_ROW(i, pass);
 			uint8_t *out = decoder->gray + (size_t) y * decoder->width + first;
 
+			image_poll(decoder->allocator);
 			png_read_row(decoder->png, decoder->row, NULL);
 			convert_row(decoder, decoder->row, columns, decoder->row_gray, decoder->row_alpha);
 			for (int x = 0; x < columns; x++)
@@ -487,7 +492,8 @@ image_decode(const uint8_t *data, size_t size, size_t max_pixels, const ImageAll
 	}
 	image->width = decoder.width;
 	image->height = decoder.height;
-	image->inverted = image_separate_ink(decoder.gray, decoder.alpha, decoder.width, decoder.height);
+	image->size = decoder.position;
+	image->inverted = image_separate_ink(decoder.gray, decoder.alpha, decoder.width, decoder.height, allocator);
 	image->ink = decoder.gray;
 	clean_up(&decoder, true);
 	return IMAGE_OK;

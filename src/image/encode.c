@@ -126,7 +126,10 @@ write_png(Encoder *encoder, const uint8_t *samples, int width, int height, Image
 				 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
 	png_write_info(png, encoder->info);
 	for (int y = 0; y < height; y++)
+	{
+		image_poll(encoder->allocator);
 		png_write_row(png, samples + (size_t) y * width * color);
+	}
 	png_write_end(png, NULL);
 	return true;
 }

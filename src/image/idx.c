@@ -12,6 +12,8 @@
 
 #define IDX_TYPE_BYTE 8
 #define IDX_MAX_LABEL 9
+#define SLICE \
+	(256 * 1024) /* bytes read between two calls of poll: a compressed file can be all input and no output */
 
 static ImageStatus fail(ImageError *error, ImageStatus status, const char *detail, const char *message, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -52,6 +54,43 @@ release(voidpf opaque, voidpf pointer)
 	allocator->release(allocator->context, pointer);
 }
 
+/* Once a slice of the input has been read, go on to the next, if there is one. */
+static void
+next_slice(IdxReader *reader)
+{
+	z_stream *stream = &reader->stream;
+	size_t size = reader->behind < SLICE ? reader->behind : SLICE;
+
+	if (stream->avail_in > 0)
+		return;
+	image_poll(reader->allocator);
+	stream->avail_in = (uInt) size;
+	reader->behind -= size;
+}
+
+/* Copy exactly n bytes of a file that is not compressed; false if it ends before. */
+static bool
+copy_bytes(IdxReader *reader, uint8_t *out, size_t n)
+{
+	z_stream *stream = &reader->stream;
+
+	while (n > 0)
+	{
+		size_t part;
+
+		next_slice(reader);
+		part = n < stream->avail_in ? n : stream->avail_in;
+		if (part == 0)
+			return false;
+		memcpy(out, stream->next_in, part);
+		stream->next_in += part;
+		stream->avail_in -= (uInt) part;
+		out += part;
+		n -= part;
+	}
+	return true;
+}
+
 /* Read exactly n bytes, decompressing if need be. */
 static ImageStatus
 read_bytes(IdxReader *reader, uint8_t *out, size_t n, ImageError *error)
@@ -61,12 +100,9 @@ read_bytes(IdxReader *reader, uint8_t *out, size_t n, ImageError *error)
 
 	if (!reader->compressed)
 	{
-		if (stream->avail_in < n)
+		if (!copy_bytes(reader, out, n))
 			return fail(error, IMAGE_ERR_CORRUPT, "It ends before all of what its header announces.",
 						"IDX file of %s is truncated", kind_name(reader->kind));
-		memcpy(out, stream->next_in, n);
-		stream->next_in += n;
-		stream->avail_in -= (uInt) n;
 		return IMAGE_OK;
 	}
 
@@ -77,6 +113,7 @@ read_bytes(IdxReader *reader, uint8_t *out, size_t n, ImageError *error)
 		if (reader->ended)
 			return fail(error, IMAGE_ERR_CORRUPT, "It ends before all of what its header announces.",
 						"IDX file of %s is truncated", kind_name(reader->kind));
+		next_slice(reader);
 		rc = inflate(stream, Z_SYNC_FLUSH);
 		if (rc == Z_STREAM_END)
 			reader->ended = true;
@@ -161,10 +198,9 @@ idx_open(IdxReader *reader, IdxKind kind, const uint8_t *data, size_t size, cons
 	memset(reader, 0, sizeof(*reader));
 	reader->kind = kind;
 	reader->item_size = kind == IDX_IMAGES ? IMAGE_PIXELS : 1;
-	if (size > UINT32_MAX)
-		return fail(error, IMAGE_ERR_LIMIT, "", "IDX file of %s is too large", kind_name(kind));
 	stream->next_in = (z_const Bytef *) data;
-	stream->avail_in = (uInt) size;
+	reader->behind = size;
+	reader->allocator = allocator;
 
 	if (size >= 2 && data[0] == 0x1f && data[1] == 0x8b)
 	{
@@ -215,7 +251,11 @@ idx_finish(IdxReader *reader, ImageError *error)
 		/* The rest of the stream must be its end and its checksum, not one byte of data. */
 		stream->next_out = &more;
 		stream->avail_out = 1;
-		rc = inflate(stream, Z_SYNC_FLUSH);
+		do
+		{
+			next_slice(reader);
+			rc = inflate(stream, Z_SYNC_FLUSH);
+		} while (rc == Z_OK && stream->avail_out == 1 && (stream->avail_in > 0 || reader->behind > 0));
 		if (rc == Z_BUF_ERROR || (rc == Z_OK && stream->avail_out == 1))
 			return fail(error, IMAGE_ERR_CORRUPT, "The gzip stream ends early.", "IDX file of %s is truncated",
 						kind_name(reader->kind));
@@ -229,7 +269,7 @@ idx_finish(IdxReader *reader, ImageError *error)
 						"IDX file of %s is damaged", kind_name(reader->kind));
 		reader->ended = true;
 	}
-	if (stream->avail_in > 0)
+	if (stream->avail_in > 0 || reader->behind > 0)
 		return fail(error, IMAGE_ERR_CORRUPT, "It is longer than its header announces.", "IDX file of %s is damaged",
 					kind_name(reader->kind));
 	return IMAGE_OK;

@@ -3,7 +3,7 @@
  *
  * Plain C11 over zlib: no PostgreSQL, no global state.  A file is read item by item (an image, or a label), so that
  * what is needed is a decompressor's 40 kB, however large the file, and no more is ever inflated than the header
- * announces. Errors are reported as image.h says.
+ * announces. Errors are reported, and interrupts looked for, as image.h says.
  */
 #ifndef IDX_H
 #define IDX_H
@@ -33,7 +33,9 @@ typedef struct IdxReader
 	int next;		  /* items read */
 	bool compressed;
 	bool ended;		 /* the compressed stream has come to its end, checksum and all */
-	z_stream stream; /* next_in and avail_in tell what is left to read, compressed or not */
+	z_stream stream; /* next_in and avail_in: of what is left to read, compressed or not, the first slice */
+	size_t behind;	 /* bytes that follow the slice */
+	const ImageAllocator *allocator;
 } IdxReader;
 
 /*

@@ -2,7 +2,8 @@
  * image.h: pictures in and out.
  *
  * Plain C11 over libpng: no PostgreSQL, no global state.  Memory comes from the caller's allocator, which
- * returns NULL when it has none; whatever a call allocates it frees before it returns, results apart.  Functions
+ * returns NULL when it has none; whatever a call allocates it frees before it returns, results apart.  How long a
+ * call takes depends on the picture, so it lets the caller's poll function look for interrupts.  Functions
  * that can fail return an ImageStatus and fill in an ImageError, whose message reads like a PostgreSQL primary
  * message.
  */
@@ -38,7 +39,20 @@ typedef struct ImageAllocator
 	void *(*allocate)(void *context, size_t size); /* NULL when there is none */
 	void (*release)(void *context, void *pointer);
 	void *context;
+
+	/*
+	 * Called every few milliseconds of work, unless it is NULL.  It may leave by longjmp, where the work is to stop;
+	 * then what was allocated is the caller's to free.
+	 */
+	void (*poll)(void *context);
 } ImageAllocator;
+
+static inline void
+image_poll(const ImageAllocator *allocator)
+{
+	if (allocator->poll != NULL)
+		allocator->poll(allocator->context);
+}
 
 /* ---- decode.c ---- */
 
@@ -49,6 +63,7 @@ typedef struct ImageInk
 	int height;
 	uint8_t *ink;  /* (height, width), from the allocator; the caller releases it */
 	bool inverted; /* the background was light */
+	size_t size;   /* bytes of the PNG, up to the end of its IEND chunk; what follows is ignored */
 } ImageInk;
 
 /* Do the data begin with PNG's signature? */
@@ -84,7 +99,8 @@ typedef struct ImageSource
 {
 	int width;
 	int height;
-	bool light; /* its background was light; of raw pixels, which are taken as they are: most of their border is */
+	bool light;	 /* its background was light; of raw pixels, which are taken as they are: most of their border is */
+	size_t size; /* bytes of the data that are the picture: of a PNG those up to the end of its IEND chunk */
 } ImageSource;
 
 /* image_to_mnist, which also says what the picture was.  source is set where IMAGE_OK is returned. */

@@ -20,7 +20,8 @@
 #include <string.h>
 
 #define LEVELS 256
-#define MANY 4096 /* bytes, for which counting in turn is worth setting up */
+#define MANY 4096	   /* bytes, for which counting in turn is worth setting up */
+#define BAND (1 << 20) /* bytes that are gone over between two calls of poll */
 
 #define RING_SHARE 28	  /* the border is a ring of 1/28 of the shorter side, at least one pixel */
 #define NOISE_FACTOR 4	  /* median absolute deviations that count as unevenness of the background */
@@ -66,12 +67,19 @@ count_in_turn(Histogram *const counts[4], const uint8_t *values, size_t n)
 		(*counts[0])[values[i]]++;
 }
 
+/* The bytes of the band of n bytes that begins at start. */
+static inline size_t
+band(size_t n, size_t start)
+{
+	return n - start < BAND ? n - start : BAND;
+}
+
 /*
  * Add the levels of n bytes to counts.  Neighbours are often alike, and a counter cannot be raised before the last
  * time it was is through: where there are many bytes, four sets of counters take turns.
  */
 static void
-count_levels(Histogram counts, const uint8_t *values, size_t n)
+count_levels(Histogram counts, const uint8_t *values, size_t n, const ImageAllocator *allocator)
 {
 	Histogram more[3];
 
@@ -83,14 +91,19 @@ count_levels(Histogram counts, const uint8_t *values, size_t n)
 		return;
 	}
 	memset(more, 0, sizeof(more));
-	count_in_turn((Histogram *const[]){(Histogram *) counts, &more[0], &more[1], &more[2]}, values, n);
+	for (size_t start = 0; start < n; start += BAND)
+	{
+		image_poll(allocator);
+		count_in_turn((Histogram *const[]){(Histogram *) counts, &more[0], &more[1], &more[2]}, values + start,
+					  band(n, start));
+	}
 	for (int v = 0; v < LEVELS; v++)
 		counts[v] += more[0][v] + more[1][v] + more[2][v];
 }
 
-/* Replace the levels of n bytes. */
+/* Replace the levels of the n bytes of a band. */
 static void
-map_levels(const uint8_t map[LEVELS], uint8_t *values, size_t n)
+map_band(const uint8_t map[LEVELS], uint8_t *values, size_t n)
 {
 	size_t i = 0;
 
@@ -104,6 +117,17 @@ map_levels(const uint8_t map[LEVELS], uint8_t *values, size_t n)
 	}
 	for (; i < n; i++)
 		values[i] = map[values[i]];
+}
+
+/* Replace the levels of n bytes. */
+static void
+map_levels(const uint8_t map[LEVELS], uint8_t *values, size_t n, const ImageAllocator *allocator)
+{
+	for (size_t start = 0; start < n; start += BAND)
+	{
+		image_poll(allocator);
+		map_band(map, values + start, band(n, start));
+	}
 }
 
 /* The smallest level at or below which more than rank of the counted values lie. */
@@ -157,7 +181,8 @@ typedef struct Visible
 } Visible;
 
 static void
-survey_visible(Visible *visible, const uint8_t *gray, const uint8_t *alpha, int width, int height, int threshold)
+survey_visible(Visible *visible, const uint8_t *gray, const uint8_t *alpha, int width, int height, int threshold,
+			   const ImageAllocator *allocator)
 {
 	memset(visible, 0, sizeof(*visible));
 	visible->left = width;
@@ -172,6 +197,7 @@ survey_visible(Visible *visible, const uint8_t *gray, const uint8_t *alpha, int 
 		int last = -1;
 		int x = 0;
 
+		image_poll(allocator);
 		while (x < width)
 		{
 			uint64_t eight;
@@ -226,7 +252,7 @@ is_sheet(const Visible *visible)
 
 /* Make an opaque picture of one with transparency. */
 static void
-compose(uint8_t *gray, const uint8_t *alpha, int width, int height)
+compose(uint8_t *gray, const uint8_t *alpha, int width, int height, const ImageAllocator *allocator)
 {
 	size_t n = (size_t) width * height;
 	Histogram opacities = {0};
@@ -234,7 +260,7 @@ compose(uint8_t *gray, const uint8_t *alpha, int width, int height)
 	int least;
 	int most;
 
-	count_levels(opacities, alpha, n);
+	count_levels(opacities, alpha, n, allocator);
 	least = level_at_rank(opacities, 0);
 	most = level_at_rank(opacities, n - 1);
 	if (most == 0)
@@ -246,13 +272,17 @@ compose(uint8_t *gray, const uint8_t *alpha, int width, int height)
 	if (least * 10 >= most * 9)
 		return;
 
-	survey_visible(&visible, gray, alpha, width, height, (most + 3) / 4);
+	survey_visible(&visible, gray, alpha, width, height, (most + 3) / 4, allocator);
 	if (is_sheet(&visible))
 	{
 		int backdrop = median(visible.levels);
 
-		for (size_t i = 0; i < n; i++)
-			gray[i] = (uint8_t) ((gray[i] * alpha[i] + backdrop * (255 - alpha[i]) + 127) / 255);
+		for (size_t start = 0; start < n; start += BAND)
+		{
+			image_poll(allocator);
+			for (size_t i = start; i < start + band(n, start); i++)
+				gray[i] = (uint8_t) ((gray[i] * alpha[i] + backdrop * (255 - alpha[i]) + 127) / 255);
+		}
 	}
 	else
 		memcpy(gray, alpha, n);
@@ -260,7 +290,7 @@ compose(uint8_t *gray, const uint8_t *alpha, int width, int height)
 
 /* Count the levels along the border. */
 static void
-count_border(Histogram counts, const uint8_t *gray, int width, int height)
+count_border(Histogram counts, const uint8_t *gray, int width, int height, const ImageAllocator *allocator)
 {
 	int shorter = width < height ? width : height;
 	int ring = shorter / RING_SHARE > 1 ? shorter / RING_SHARE : 1;
@@ -270,7 +300,7 @@ count_border(Histogram counts, const uint8_t *gray, int width, int height)
 		const uint8_t *row = gray + (size_t) y * width;
 
 		if (y < ring || y >= height - ring || width <= 2 * ring)
-			count_levels(counts, row, (size_t) width);
+			count_levels(counts, row, (size_t) width, allocator);
 		else
 			for (int x = 0; x < ring; x++)
 			{
@@ -380,7 +410,7 @@ find_contrast(const Histogram levels, const Histogram border)
 }
 
 bool
-image_separate_ink(uint8_t *gray, const uint8_t *alpha, int width, int height)
+image_separate_ink(uint8_t *gray, const uint8_t *alpha, int width, int height, const ImageAllocator *allocator)
 {
 	size_t n = (size_t) width * height;
 	Histogram levels = {0};
@@ -389,9 +419,9 @@ image_separate_ink(uint8_t *gray, const uint8_t *alpha, int width, int height)
 	uint8_t map[LEVELS];
 
 	if (alpha != NULL)
-		compose(gray, alpha, width, height);
-	count_levels(levels, gray, n);
-	count_border(border, gray, width, height);
+		compose(gray, alpha, width, height, allocator);
+	count_levels(levels, gray, n, allocator);
+	count_border(border, gray, width, height, allocator);
 	contrast = find_contrast(levels, border);
 	if (contrast.full == 0)
 	{
@@ -409,6 +439,6 @@ image_separate_ink(uint8_t *gray, const uint8_t *alpha, int width, int height)
 							: d >= contrast.full ? 255
 												 : ((d - contrast.cut) * 255 + range / 2) / range);
 	}
-	map_levels(map, gray, n);
+	map_levels(map, gray, n, allocator);
 	return contrast.inverted;
 }

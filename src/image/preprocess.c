@@ -206,7 +206,7 @@ end_of_ink(const uint8_t *row, int width)
 
 /* Sum up the ink by cells; returns all of it. */
 static uint64_t
-fill_grid(Grid *grid, const ImageInk *image)
+fill_grid(Grid *grid, const ImageInk *image, const ImageAllocator *allocator)
 {
 	int longer = image->width > image->height ? image->width : image->height;
 	uint64_t total = 0;
@@ -222,6 +222,7 @@ fill_grid(Grid *grid, const ImageInk *image)
 		int x = first_ink(row, image->width);
 		int end = x < image->width ? end_of_ink(row, image->width) : 0;
 
+		image_poll(allocator);
 		for (int column = x / grid->cell; x < end; column++)
 		{
 			int stop = (column + 1) * grid->cell < end ? (column + 1) * grid->cell : end;
@@ -328,7 +329,7 @@ find_specks(Grid *grid, uint64_t total)
 
 /* The box of the ink in the cells kept. */
 static Box
-find_box(const Grid *grid, const ImageInk *image)
+find_box(const Grid *grid, const ImageInk *image, const ImageAllocator *allocator)
 {
 	Box box = empty_box;
 
@@ -339,6 +340,7 @@ find_box(const Grid *grid, const ImageInk *image)
 			const uint8_t *row = image->ink + (size_t) y * image->width;
 			uint64_t kept = grid->kept[y / grid->cell];
 
+			image_poll(allocator);
 			for (int c = 0; c < grid->columns; c++)
 			{
 				int left = c * grid->cell;
@@ -478,7 +480,8 @@ stretch(const float *levels, int n, uint8_t *out)
 
 /* Scale the ink in box to width x height in small; row is a buffer of the box's width. */
 static void
-scale(const Grid *grid, const ImageInk *image, const Box *box, int width, int height, uint8_t *row, uint8_t *small)
+scale(const Grid *grid, const ImageInk *image, const Box *box, int width, int height, uint8_t *row, uint8_t *small,
+	  const ImageAllocator *allocator)
 {
 	Taps across[BOX_SIDE];
 	Taps down[BOX_SIDE];
@@ -493,6 +496,7 @@ scale(const Grid *grid, const ImageInk *image, const Box *box, int width, int he
 			float weight = tap_weight(&down[k], i);
 			const uint8_t *source = image->ink + (size_t) y * image->width + box->left;
 
+			image_poll(allocator);
 			if (grid->dropped > 0)
 			{
 				copy_kept(grid, image, box, y, row);
@@ -522,14 +526,14 @@ image_normalize(const ImageInk *image, const ImageAllocator *allocator, uint8_t 
 		memcpy(pixels, image->ink, IMAGE_PIXELS);
 		return IMAGE_OK;
 	}
-	total = fill_grid(&grid, image);
+	total = fill_grid(&grid, image, allocator);
 	if (total == 0)
 	{
 		memset(pixels, 0, IMAGE_PIXELS);
 		return IMAGE_OK;
 	}
 	find_specks(&grid, total);
-	box = find_box(&grid, image);
+	box = find_box(&grid, image, allocator);
 	width = box_width(&box);
 	height = box_height(&box);
 	longer = width > height ? width : height;
@@ -549,7 +553,7 @@ image_normalize(const ImageInk *image, const ImageAllocator *allocator, uint8_t 
 
 		width = scaled_width > 1 ? scaled_width : 1;
 		height = scaled_height > 1 ? scaled_height : 1;
-		scale(&grid, image, &box, width, height, row, small);
+		scale(&grid, image, &box, width, height, row, small, allocator);
 	}
 	else
 		for (int y = 0; y < height; y++)
@@ -585,13 +589,13 @@ image_to_mnist_source(const uint8_t *data, size_t size, size_t max_pixels, const
 	if (size == IMAGE_PIXELS && !image_is_png(data, size))
 	{
 		memcpy(pixels, data, IMAGE_PIXELS);
-		*source = (ImageSource){IMAGE_SIDE, IMAGE_SIDE, border_is_light(pixels)};
+		*source = (ImageSource){IMAGE_SIDE, IMAGE_SIDE, border_is_light(pixels), IMAGE_PIXELS};
 		return IMAGE_OK;
 	}
 	status = image_decode(data, size, max_pixels, allocator, &image, error);
 	if (status != IMAGE_OK)
 		return status;
-	*source = (ImageSource){image.width, image.height, image.inverted};
+	*source = (ImageSource){image.width, image.height, image.inverted, image.size};
 	status = image_normalize(&image, allocator, pixels, error);
 	allocator->release(allocator->context, image.ink);
 	return status;

@@ -15,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-#define BATCH 32	 /* pictures that go through the network at once */
+#define BATCH 32	 /* pictures that go through the network at once, at most */
 #define LEAST 1e-30f /* a probability below which logarithms say nothing */
 
 /* The squares' sides. */
@@ -154,9 +154,10 @@ nn_occlusion_step(NnOcclusion *o)
 {
 	float probabilities[BATCH * NN_CLASSES];
 	int numbers[LARGEST * LARGEST];
+	const int most = nn_step(o->plan, BATCH);
 	int n = 0;
 
-	while (n < BATCH && next_square(o, &o->squares[n]))
+	while (n < most && next_square(o, &o->squares[n]))
 	{
 		uint8_t *erased = &o->erased[n * NN_PIXELS];
 

@@ -49,6 +49,7 @@ typedef struct NnOp
 struct NnPlan
 {
 	size_t size;		 /* of all, in bytes */
+	size_t cost;		 /* of one image: its multiply-adds, or what takes about as long */
 	size_t front_floats; /* of one buffer of the front, which has two */
 	size_t work_floats;	 /* of scratch memory for winograd.c */
 	size_t row_floats;	 /* of a row of the tail's matrices, of which there are two */

@@ -60,7 +60,7 @@ median(double *taken)
 static double
 time_image(bool hash, int repeats)
 {
-	const ImageSource source = {IMAGE_SIDE, IMAGE_SIDE, false};
+	const ImageSource source = {IMAGE_SIDE, IMAGE_SIDE, false, IMAGE_PIXELS};
 	double taken[ROUNDS];
 	volatile uint64_t sink = 0;
 
@@ -114,7 +114,7 @@ main(int argc, char **argv)
 {
 	const char *architecture = argc > 1 ? argv[1] : "default";
 	const int repeats = argc > 1 ? 1 : 5;
-	const ImageAllocator allocator = {allocate, release, NULL};
+	const ImageAllocator allocator = {allocate, release, NULL, NULL};
 	ImageError image_error;
 	NnError error;
 	NnNet net;

@@ -32,7 +32,7 @@ release(void *context, void *pointer)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const ImageAllocator heap = {allocate, release, NULL};
+	static const ImageAllocator heap = {allocate, release, NULL, NULL};
 	uint8_t item[IMAGE_PIXELS];
 	IdxReader reader;
 	ImageError error;

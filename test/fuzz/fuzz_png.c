@@ -52,7 +52,7 @@ require(bool condition, const char *what)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	ImageAllocator allocator = {allocate, release, NULL};
+	ImageAllocator allocator = {allocate, release, NULL, NULL};
 	uint8_t pixels[IMAGE_PIXELS];
 	uint8_t again[IMAGE_PIXELS];
 	uint8_t *png;

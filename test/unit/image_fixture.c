@@ -44,8 +44,16 @@ heap_release(void *context, void *pointer)
 	free(block);
 }
 
+static void
+heap_poll(void *context)
+{
+	Heap *counts = context;
+
+	counts->polls++;
+}
+
 Heap heap;
-const ImageAllocator allocator = {heap_allocate, heap_release, &heap};
+const ImageAllocator allocator = {heap_allocate, heap_release, &heap, heap_poll};
 
 int
 reset_heap(void **state)

@@ -25,6 +25,7 @@ typedef struct Heap
 	int blocks; /* blocks allocated and not released */
 	int calls;
 	int fail_at; /* the call that gets NULL, counted from 1; 0: none */
+	int polls;	 /* how often poll was called */
 } Heap;
 
 extern Heap heap;

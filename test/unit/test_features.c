@@ -11,7 +11,7 @@
 
 #define PI 3.14159265358979323846
 
-static const ImageSource source = {28, 28, false};
+static const ImageSource source = {28, 28, false, IMAGE_PIXELS};
 
 static int
 at(const uint8_t *pixels, int x, int y)
@@ -123,7 +123,7 @@ any_pixels_agree_with_plain_loops(void **state)
 	for (int i = 0; i < 200; i++)
 	{
 		uint32_t sparse = 1 + nn_rng_below(&rng, 300);
-		ImageSource from = {(int) nn_rng_below(&rng, 5000) + 1, (int) nn_rng_below(&rng, 5000) + 1, i % 2 == 0};
+		ImageSource from = {(int) nn_rng_below(&rng, 5000) + 1, (int) nn_rng_below(&rng, 5000) + 1, i % 2 == 0, 1};
 
 		for (int k = 0; k < IMAGE_PIXELS; k++)
 			pixels[k] = nn_rng_below(&rng, sparse) == 0 ? (uint8_t) nn_rng_below(&rng, 256) : 0;
@@ -162,7 +162,7 @@ known_figures(void **state)
 		memset(upright + y * 28 + 12, 255, 4);
 		memset(leaning + y * 28 + 7 + (23 - y) / 2, 255, 4);
 	}
-	image_features(upright, &(ImageSource){300, 200, true}, f);
+	image_features(upright, &(ImageSource){300, 200, true, 1}, f);
 	assert_true(fabs((double) f[IMAGE_INK_SHARE] - 80 / 784.0) < 1e-6);
 	assert_true(f[IMAGE_INTENSITY_MEAN] == 1 && f[IMAGE_INTENSITY_SPREAD] == 0);
 	assert_true(f[IMAGE_BOX_WIDTH] == 4 && f[IMAGE_BOX_HEIGHT] == 20);
@@ -185,7 +185,7 @@ blank(void **state)
 	float f[IMAGE_FEATURES];
 
 	(void) state;
-	image_features(pixels, &(ImageSource){5, 7, true}, f);
+	image_features(pixels, &(ImageSource){5, 7, true, 1}, f);
 	for (int i = 0; i < IMAGE_FEATURES; i++)
 		assert_true(f[i] == (i == IMAGE_ORIGINAL_SIDE ? 7 : i == IMAGE_LIGHT || i == IMAGE_BLANK ? 1 : 0));
 }

@@ -12,6 +12,7 @@
 
 #include "image/idx.h"
 
+#define LARGE_ITEMS 1000
 #define MAX_FILE (64 * 1024)
 
 static int live_allocations;
@@ -40,8 +41,8 @@ allocate_nothing(void *context, size_t size)
 	return NULL;
 }
 
-static const ImageAllocator heap = {allocate, release, NULL};
-static const ImageAllocator exhausted = {allocate_nothing, release, NULL};
+static const ImageAllocator heap = {allocate, release, NULL, NULL};
+static const ImageAllocator exhausted = {allocate_nothing, release, NULL, NULL};
 
 static void
 put32(uint8_t *out, uint32_t value)
@@ -322,14 +323,94 @@ test_out_of_memory(void **state)
 	assert_int_equal(idx_open(&reader, IDX_IMAGES, compressed, size, &exhausted, &error), IMAGE_ERR_MEMORY);
 }
 
+static int polls;
+
+static void
+count_poll(void *context)
+{
+	(void) context;
+	polls++;
+}
+
+/* Files of more than a slice are read as others are, and the caller is asked at every slice. */
+static void
+test_large_files(void **state)
+{
+	static uint8_t plain[LARGE_ITEMS * 784 + 16];
+	static uint8_t compressed[LARGE_ITEMS * 784 + 4096];
+	const ImageAllocator asking = {allocate, release, NULL, count_poll};
+	z_stream stream;
+	size_t size = make_images(plain, LARGE_ITEMS);
+
+	(void) state;
+	/* what does not compress */
+	for (size_t i = 16; i < size; i++)
+		plain[i] = (uint8_t) (i * i * 31 % 65521 >> 3);
+	memset(&stream, 0, sizeof(stream));
+	assert_int_equal(deflateInit2(&stream, 0, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	stream.next_in = plain;
+	stream.avail_in = (uInt) size;
+	stream.next_out = compressed;
+	stream.avail_out = sizeof(compressed);
+	assert_int_equal(deflate(&stream, Z_FINISH), Z_STREAM_END);
+	deflateEnd(&stream);
+	for (int kind = 0; kind < 2; kind++)
+	{
+		const uint8_t *file = kind == 0 ? plain : compressed;
+		size_t length = kind == 0 ? size : stream.total_out;
+		IdxReader reader;
+		ImageError error;
+		uint8_t item[784];
+
+		polls = 0;
+		assert_int_equal(idx_open(&reader, IDX_IMAGES, file, length, &asking, &error), IMAGE_OK);
+		for (int i = 0; i < LARGE_ITEMS; i++)
+		{
+			assert_int_equal(idx_read(&reader, item, &error), IMAGE_OK);
+			assert_memory_equal(item, plain + 16 + i * 784, 784);
+		}
+		assert_int_equal(idx_finish(&reader, &error), IMAGE_OK);
+		assert_in_range(polls, 3, 20);
+		idx_close(&reader);
+		assert_int_equal(read_all(IDX_IMAGES, file, length - 1, &error), IMAGE_ERR_CORRUPT);
+	}
+	assert_int_equal(live_allocations, 0);
+}
+
+/* A compressed file can be all input and no output, here of empty blocks: the caller is asked all the same. */
+static void
+test_nothing_compressed_is_interruptible(void **state)
+{
+	static uint8_t file[4 * 1024 * 1024];
+	const ImageAllocator asking = {allocate, release, NULL, count_poll};
+	const uint8_t header[10] = {0x1f, 0x8b, 8};
+	const uint8_t block[5] = {0, 0, 0, 0xff, 0xff};
+	IdxReader reader;
+	ImageError error;
+
+	(void) state;
+	memcpy(file, header, sizeof(header));
+	for (size_t i = sizeof(header); i + sizeof(block) <= sizeof(file); i += sizeof(block))
+		memcpy(file + i, block, sizeof(block));
+	polls = 0;
+	assert_int_equal(idx_open(&reader, IDX_IMAGES, file, sizeof(file), &asking, &error), IMAGE_ERR_CORRUPT);
+	assert_in_range(polls, 16, 20);
+	assert_int_equal(live_allocations, 0);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reads_what_was_written),	cmocka_unit_test(test_every_truncation_is_noticed),
-		cmocka_unit_test(test_what_follows_is_noticed), cmocka_unit_test(test_damage_is_noticed),
-		cmocka_unit_test(test_wrong_headers),			cmocka_unit_test(test_labels_out_of_range),
-		cmocka_unit_test(test_bomb_is_not_inflated),	cmocka_unit_test(test_out_of_memory)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads_what_was_written),
+									   cmocka_unit_test(test_every_truncation_is_noticed),
+									   cmocka_unit_test(test_what_follows_is_noticed),
+									   cmocka_unit_test(test_damage_is_noticed),
+									   cmocka_unit_test(test_wrong_headers),
+									   cmocka_unit_test(test_labels_out_of_range),
+									   cmocka_unit_test(test_bomb_is_not_inflated),
+									   cmocka_unit_test(test_out_of_memory),
+									   cmocka_unit_test(test_large_files),
+									   cmocka_unit_test(test_nothing_compressed_is_interruptible)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

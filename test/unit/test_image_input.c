@@ -340,6 +340,180 @@ png_of_784_bytes(void **state)
 	free(padded.data);
 }
 
+/* ---- interrupts ---- */
+
+/* A canvas of n x n with strokes, in gray, or in RGBA where it is not opaque. */
+static Bytes
+make_canvas(int n, bool transparent)
+{
+	uint8_t *canvas = calloc((size_t) n, (size_t) n);
+	uint8_t *alpha = malloc((size_t) n * (size_t) n);
+	uint8_t digit[IMAGE_PIXELS];
+	Bytes png;
+
+	assert_true(canvas != NULL && alpha != NULL);
+	draw(5, 5, digit);
+	paint(canvas, n, n, 0, 255, digit, n / 30, n / 60, n / 60);
+	for (size_t i = 0; i < (size_t) n * (size_t) n; i++)
+		alpha[i] = canvas[i] > 0 ? 255 : 0;
+	png = transparent ? make_rgba(canvas, alpha, n, n) : make_gray(canvas, n, n);
+	free(alpha);
+	free(canvas);
+	return png;
+}
+
+/* The caller is asked for every row by the decoder, and again by each of the passes that follow. */
+static void
+large_pictures_look_for_interrupts(void **state)
+{
+	const int n = 2000;
+
+	(void) state;
+	for (int transparent = 0; transparent < 2; transparent++)
+	{
+		Bytes png = make_canvas(n, transparent);
+		ImageInk ink;
+		ImageError error;
+		uint8_t out[IMAGE_PIXELS];
+		int decoded;
+
+		heap.polls = 0;
+		assert_int_equal(image_decode(png.data, png.size, MAX_PIXELS, &allocator, &ink, &error), IMAGE_OK);
+		decoded = heap.polls;
+		assert_in_range(decoded, n + 2 * n * n / (1 << 20) + transparent * n, 10 * n);
+		assert_int_equal(image_normalize(&ink, &allocator, out, &error), IMAGE_OK);
+		assert_in_range(heap.polls - decoded, 2 * n + n / 2, 10 * n);
+		heap_release(&heap, ink.ink);
+		free(png.data);
+	}
+}
+
+/* As a server's memory context: what is left in it is freed with it. */
+typedef struct Arena
+{
+	void *blocks[1000];
+	int nblocks;
+	int polls;
+	int stop_at; /* the time that it is left, counted from 1 */
+	jmp_buf stop;
+} Arena;
+
+static void *
+arena_allocate(void *context, size_t size)
+{
+	Arena *arena = context;
+
+	assert_in_range(arena->nblocks, 0, 999);
+	return arena->blocks[arena->nblocks++] = malloc(size);
+}
+
+static void
+arena_release(void *context, void *pointer)
+{
+	(void) context;
+	(void) pointer;
+}
+
+static void
+arena_poll(void *context)
+{
+	Arena *arena = context;
+
+	if (++arena->polls == arena->stop_at)
+		longjmp(arena->stop, 1);
+}
+
+/* Read a PNG, leaving it at the stop_at-th time of asking; false if it was left. */
+static bool
+read_in_arena(Bytes png, int stop_at, uint8_t out[IMAGE_PIXELS])
+{
+	static Arena arena;
+	const ImageAllocator leaving = {arena_allocate, arena_release, &arena, arena_poll};
+	ImageError error;
+	volatile bool done = false;
+
+	memset(&arena, 0, sizeof(arena));
+	arena.stop_at = stop_at;
+	if (setjmp(arena.stop) == 0)
+	{
+		assert_int_equal(image_to_mnist(png.data, png.size, MAX_PIXELS, &leaving, out, &error), IMAGE_OK);
+		done = true;
+	}
+	while (arena.nblocks > 0)
+		free(arena.blocks[--arena.nblocks]);
+	return done;
+}
+
+/* Wherever reading is left, nothing but memory of the allocator is left over, and reading again is none the worse. */
+static void
+reading_can_be_left_anywhere(void **state)
+{
+	Bytes png = make_canvas(300, true);
+	uint8_t whole[IMAGE_PIXELS];
+	uint8_t out[IMAGE_PIXELS];
+	ImageError error;
+	int polls;
+
+	(void) state;
+	heap.polls = 0;
+	assert_int_equal(to_mnist(png, whole, &error), IMAGE_OK);
+	polls = heap.polls;
+	assert_true(polls > 600);
+	for (int stop_at = 1; stop_at <= polls; stop_at += 7)
+		assert_false(read_in_arena(png, stop_at, out));
+	assert_true(read_in_arena(png, 0, out));
+	assert_memory_equal(out, whole, IMAGE_PIXELS);
+	free(png.data);
+}
+
+/* An encoder asks, too. */
+static void
+encoding_looks_for_interrupts(void **state)
+{
+	const int n = 1000;
+	uint8_t *samples = calloc((size_t) n, (size_t) n);
+	uint8_t *png;
+	size_t size;
+	ImageError error;
+
+	(void) state;
+	heap.polls = 0;
+	assert_int_equal(image_encode(samples, n, n, IMAGE_GRAY, &allocator, &png, &size, &error), IMAGE_OK);
+	assert_in_range(heap.polls, n, 2 * n);
+	heap_release(&heap, png);
+	free(samples);
+}
+
+/* What follows the end of a PNG is not part of it. */
+static void
+end_of_png_is_told(void **state)
+{
+	uint8_t digit[IMAGE_PIXELS];
+	uint8_t out[IMAGE_PIXELS];
+	ImageSource from;
+	ImageError error;
+	Bytes png;
+
+	(void) state;
+	draw(3, 3, digit);
+	png = make_gray(digit, 28, 28);
+	for (size_t more = 0; more < 3000; more = 2 * more + 1)
+	{
+		Bytes longer = {malloc(png.size + more), png.size + more};
+
+		memcpy(longer.data, png.data, png.size);
+		memset(longer.data + png.size, 'x', more);
+		assert_int_equal(image_to_mnist_source(longer.data, longer.size, MAX_PIXELS, &allocator, out, &from, &error),
+						 IMAGE_OK);
+		assert_int_equal(from.size, png.size);
+		assert_memory_equal(out, digit, IMAGE_PIXELS);
+		free(longer.data);
+	}
+	assert_int_equal(image_to_mnist_source(out, IMAGE_PIXELS, MAX_PIXELS, &allocator, out, &from, &error), IMAGE_OK);
+	assert_int_equal(from.size, IMAGE_PIXELS);
+	free(png.data);
+}
+
 int
 main(void)
 {
@@ -352,6 +526,10 @@ main(void)
 		CASE(running_out_of_memory_is_an_error),
 		CASE(encoding_round_trips),
 		CASE(png_of_784_bytes),
+		CASE(large_pictures_look_for_interrupts),
+		CASE(reading_can_be_left_anywhere),
+		CASE(encoding_looks_for_interrupts),
+		CASE(end_of_png_is_told),
 	};
 
 	return cmocka_run_group_tests_name("image: input", tests, NULL, NULL);
