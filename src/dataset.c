@@ -5,6 +5,7 @@
 
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "image/idx.h"
@@ -30,6 +31,12 @@ static void
 release(void *context pg_attribute_unused(), void *pointer)
 {
 	pfree(pointer);
+}
+
+static void
+look_for_interrupts(void *context pg_attribute_unused())
+{
+	CHECK_FOR_INTERRUPTS();
 }
 
 /* Open one file of the pair, or throw. */
@@ -123,7 +130,7 @@ mnist_hil_read_idx(PG_FUNCTION_ARGS)
 			elog(ERROR, "return type must be a row type");
 		call->tuple_desc = BlessTupleDesc(descriptor);
 		pair = palloc0(sizeof(IdxPair));
-		pair->allocator = (ImageAllocator){allocate, release, call->multi_call_memory_ctx};
+		pair->allocator = (ImageAllocator){allocate, release, call->multi_call_memory_ctx, look_for_interrupts};
 		open_pair(pair, PG_GETARG_BYTEA_PP(0), PG_GETARG_BYTEA_PP(1));
 		call->user_fctx = pair;
 		MemoryContextSwitchTo(previous);

@@ -13,6 +13,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -24,7 +25,13 @@
 #define CATEGORY_GROUPS 0 /* every one by itself */
 
 #define MAX_FEATURES 1000
-#define MAX_BINS 1000
+#define MAX_BINS 1000				 /* that a feature is cut into, and so ... */
+#define MAX_EDGES (2 * MAX_BINS + 2) /* ... edges, see two_sample_edges, ... */
+#define MAX_COUNTS (MAX_EDGES + 1)	 /* ... and bins */
+#define MAX_SAMPLE (1024 * 1024)	 /* values that edges are found for */
+#define MAX_KIND 64					 /* bytes of the name of a kind of feature */
+#define ARRAY_HEADER 128			 /* bytes of an array that are not its elements, at most */
+#define HISTOGRAM_MAGIC 0x6d6e6864	 /* of the aggregate's state */
 
 PG_FUNCTION_INFO_V1(mnist_hil_drift_settings);
 PG_FUNCTION_INFO_V1(mnist_hil_quantile_edges);
@@ -60,12 +67,26 @@ mnist_hil_drift_settings(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
-/* The floats of an array that has no nulls. */
-static const float *
-floats_of(ArrayType *array)
+/*
+ * An array argument of up to so many elements of a size, without nulls.  ERRCODE_PROGRAM_LIMIT_EXCEEDED if it is
+ * larger, before it is detoasted.
+ */
+static ArrayType *
+array_argument(Datum value, Size most, Size element_size, const char *name)
 {
-	if (ARR_ELEMTYPE(array) != FLOAT4OID || ARR_HASNULL(array))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("array must not contain nulls")));
+	ArrayType *array;
+
+	check_argument_size(value, most * element_size + ARRAY_HEADER, name);
+	array = DatumGetArrayTypeP(value);
+	if (array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"%s\" must not contain nulls", name)));
+	return array;
+}
+
+static const float *
+floats_of(const ArrayType *array)
+{
 	return (const float *) ARR_DATA_PTR(array);
 }
 
@@ -81,6 +102,7 @@ compare_floats(const void *a, const void *b)
 	float x = *(const float *) a;
 	float y = *(const float *) b;
 
+	CHECK_FOR_INTERRUPTS(); /* there are orders that make it quadratic */
 	return (x > y) - (x < y);
 }
 
@@ -88,7 +110,7 @@ compare_floats(const void *a, const void *b)
 Datum
 mnist_hil_quantile_edges(PG_FUNCTION_ARGS)
 {
-	ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
+	ArrayType *array = array_argument(PG_GETARG_DATUM(0), MAX_SAMPLE, sizeof(float4), "sample");
 	const float *values = floats_of(array);
 	int bins = PG_GETARG_INT32(1);
 	int n = count_of(array);
@@ -99,7 +121,8 @@ mnist_hil_quantile_edges(PG_FUNCTION_ARGS)
 	int nfinite = 0;
 
 	if (bins < 2 || bins > MAX_BINS)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("number of bins %d is out of range", bins)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("number of bins %d is out of range", bins),
+						errhint("It must be from 2 to %d.", MAX_BINS)));
 	for (int i = 0; i < n; i++)
 	{
 		if (isfinite(values[i]))
@@ -118,6 +141,7 @@ mnist_hil_quantile_edges(PG_FUNCTION_ARGS)
 
 typedef struct Histogram
 {
+	uint32 magic; /* HISTOGRAM_MAGIC: the state of another aggregate is not taken for one of these */
 	int nfeatures;
 	int nedges;	   /* of every feature; unused ones are infinite */
 	float *edges;  /* (nfeatures, nedges) */
@@ -125,12 +149,13 @@ typedef struct Histogram
 } Histogram;
 
 static Histogram *
-make_histogram(ArrayType *edges, MemoryContext context)
+make_histogram(Datum value, MemoryContext context)
 {
 	Histogram *histogram = MemoryContextAllocZero(context, sizeof(Histogram));
-	const float *values = floats_of(edges);
+	ArrayType *edges = array_argument(value, MAX_FEATURES * MAX_EDGES, sizeof(float4), "edges");
 	int n = count_of(edges);
 
+	histogram->magic = HISTOGRAM_MAGIC;
 	if (n > 0 && ARR_NDIM(edges) != 2)
 		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR), errmsg("edges must have two dimensions")));
 	if (n > 0)
@@ -138,12 +163,35 @@ make_histogram(ArrayType *edges, MemoryContext context)
 		histogram->nfeatures = ARR_DIMS(edges)[0];
 		histogram->nedges = ARR_DIMS(edges)[1];
 	}
-	if (histogram->nfeatures > MAX_FEATURES || histogram->nedges > 2 * MAX_BINS + 2)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many edges")));
+	if (histogram->nfeatures > MAX_FEATURES || histogram->nedges > MAX_EDGES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many edges"),
+						errdetail("They are %d for each of %d features; at most %d for %d features are allowed.",
+								  histogram->nedges, histogram->nfeatures, MAX_EDGES, MAX_FEATURES)));
 	histogram->edges = MemoryContextAlloc(context, Max(n, 1) * sizeof(float));
-	memcpy(histogram->edges, values, n * sizeof(float));
+	memcpy(histogram->edges, floats_of(edges), n * sizeof(float));
 	histogram->counts =
 		MemoryContextAllocZero(context, Max(1, histogram->nfeatures * (histogram->nedges + 1)) * sizeof(int64));
+	return histogram;
+}
+
+/*
+ * The state that is the first argument, NULL if there is none yet; *context is where it lives.  It comes from an
+ * aggregate: from this one, unless a superuser has made another of its functions.
+ */
+static Histogram *
+histogram_argument(FunctionCallInfo fcinfo, MemoryContext *context)
+{
+	Histogram *histogram;
+
+	if (!AggCheckCallContext(fcinfo, context))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("function of an aggregate is not called by an aggregate"),
+						errhint("Call the aggregate \"histogram\" instead.")));
+	if (PG_ARGISNULL(0))
+		return NULL;
+	histogram = (Histogram *) PG_GETARG_POINTER(0);
+	if (histogram->magic != HISTOGRAM_MAGIC)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("state is one of another aggregate")));
 	return histogram;
 }
 
@@ -157,20 +205,17 @@ mnist_hil_histogram_add(PG_FUNCTION_ARGS)
 	const float *features;
 	int n;
 
-	if (!AggCheckCallContext(fcinfo, &context))
-		elog(ERROR, "mnist_hil_histogram_add called in non-aggregate context");
-	if (PG_ARGISNULL(0))
+	histogram = histogram_argument(fcinfo, &context);
+	if (histogram == NULL)
 	{
 		if (PG_ARGISNULL(2))
 			PG_RETURN_NULL();
-		histogram = make_histogram(PG_GETARG_ARRAYTYPE_P(2), context);
+		histogram = make_histogram(PG_GETARG_DATUM(2), context);
 	}
-	else
-		histogram = (Histogram *) PG_GETARG_POINTER(0);
 	if (PG_ARGISNULL(1))
 		PG_RETURN_POINTER(histogram);
 
-	array = PG_GETARG_ARRAYTYPE_P(1);
+	array = array_argument(PG_GETARG_DATUM(1), MAX_SAMPLE, sizeof(float4), "features");
 	features = floats_of(array);
 	n = Min(count_of(array), histogram->nfeatures);
 	for (int i = 0; i < n; i++)
@@ -187,14 +232,14 @@ mnist_hil_histogram_add(PG_FUNCTION_ARGS)
 Datum
 mnist_hil_histogram_counts(PG_FUNCTION_ARGS)
 {
-	Histogram *histogram;
+	MemoryContext context;
+	Histogram *histogram = histogram_argument(fcinfo, &context);
 	Datum *elements;
 	int dims[2];
 	int lower[2] = {1, 1};
 
-	if (PG_ARGISNULL(0))
+	if (histogram == NULL)
 		PG_RETURN_NULL();
-	histogram = (Histogram *) PG_GETARG_POINTER(0);
 	dims[0] = histogram->nfeatures;
 	dims[1] = histogram->nedges + 1;
 	elements = palloc(Max(1, dims[0] * dims[1]) * sizeof(Datum));
@@ -206,16 +251,15 @@ mnist_hil_histogram_counts(PG_FUNCTION_ARGS)
 
 /* ---- comparing ---- */
 
-/* The counts in an array, or zeros behind its end. */
+/* The counts in an array, or zeros behind its end, in so many bins or more. */
 static int64_t *
-counts_of(ArrayType *array, int bins)
+counts_of(const ArrayType *array, int bins)
 {
 	int64_t *counts = palloc0(Max(bins, 2) * sizeof(int64_t));
 	const int64 *values = (const int64 *) ARR_DATA_PTR(array);
+	int n = count_of(array);
 
-	if (ARR_ELEMTYPE(array) != INT8OID || ARR_HASNULL(array))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("array must not contain nulls")));
-	for (int i = 0; i < count_of(array) && i < bins; i++)
+	for (int i = 0; i < n; i++)
 	{
 		if (values[i] < 0)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("count must not be negative")));
@@ -224,13 +268,14 @@ counts_of(ArrayType *array, int bins)
 	return counts;
 }
 
-static int64
+/* A double, for the sum of what bigint holds may not be one. */
+static double
 sum_of(const int64_t *counts, int bins)
 {
-	int64 sum = 0;
+	double sum = 0;
 
 	for (int i = 0; i < bins; i++)
-		sum += counts[i];
+		sum += (double) counts[i];
 	return sum;
 }
 
@@ -239,18 +284,20 @@ sum_of(const int64_t *counts, int bins)
  *		OUT p_value float8, OUT effect float8, OUT shift float8)
  *
  * The test that befits the kind of feature; all figures are NULL where either sample is empty.
+ * ERRCODE_INVALID_PARAMETER_VALUE for another kind than continuous, flag or category, and for a count below 0;
+ * ERRCODE_PROGRAM_LIMIT_EXCEEDED for more than MAX_COUNTS bins.
  */
 Datum
 mnist_hil_two_sample(PG_FUNCTION_ARGS)
 {
-	char *kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	ArrayType *reference = PG_GETARG_ARRAYTYPE_P(1);
-	ArrayType *sample = PG_GETARG_ARRAYTYPE_P(2);
+	char *kind = text_argument(PG_GETARG_DATUM(0), MAX_KIND, "kind");
+	ArrayType *reference = array_argument(PG_GETARG_DATUM(1), MAX_COUNTS, sizeof(int64), "reference");
+	ArrayType *sample = array_argument(PG_GETARG_DATUM(2), MAX_COUNTS, sizeof(int64), "sample");
 	int bins = Max(count_of(reference), count_of(sample));
 	int64_t *a = counts_of(reference, bins);
 	int64_t *b = counts_of(sample, bins);
-	int64 n = sum_of(a, bins);
-	int64 m = sum_of(b, bins);
+	double n = sum_of(a, bins);
+	double m = sum_of(b, bins);
 	bool continuous = strcmp(kind, "continuous") == 0;
 	TupleDesc desc;
 	Datum values[5];
@@ -264,12 +311,12 @@ mnist_hil_two_sample(PG_FUNCTION_ARGS)
 
 		values[0] = CStringGetTextDatum("Kolmogorov-Smirnov");
 		values[1] = Float8GetDatum(statistic);
-		values[2] = Float8GetDatum(n > 0 && m > 0 ? two_sample_ks_p(statistic, (double) n, (double) m) : 1);
+		values[2] = Float8GetDatum(n > 0 && m > 0 ? two_sample_ks_p(statistic, n, m) : 1);
 	}
 	else if (strcmp(kind, "flag") == 0)
 	{
 		values[0] = CStringGetTextDatum("Fisher");
-		values[1] = Float8GetDatum(n > 0 && m > 0 ? (double) b[1] / (double) m - (double) a[1] / (double) n : 0);
+		values[1] = Float8GetDatum(n > 0 && m > 0 ? (double) b[1] / m - (double) a[1] / n : 0);
 		values[2] = Float8GetDatum(two_sample_fisher_p(a, b));
 	}
 	else if (strcmp(kind, "category") == 0)

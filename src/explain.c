@@ -57,7 +57,7 @@ explain_argument(FunctionCallInfo fcinfo, Explanation *explanation)
 
 	if (PG_ARGISNULL(0))
 		return false;
-	image_input_pixels(PG_GETARG_BYTEA_PP(0), explanation->pixels);
+	image_input_pixels(PG_GETARG_DATUM(0), explanation->pixels);
 	if (fcinfo->flinfo->fn_extra == NULL)
 		fcinfo->flinfo->fn_extra = model_use_create(fcinfo->flinfo->fn_mcxt);
 	plan = model_use_plan(fcinfo->flinfo->fn_extra, &version);

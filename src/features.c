@@ -10,7 +10,6 @@
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -68,30 +67,28 @@ features_measure(const uint8 *pixels, const ImageSource *source, int label, cons
 	memcpy(features + READING_HIDDEN, hidden, NN_HIDDEN * sizeof(float));
 }
 
-/* Read an image with a model and measure it. */
+/* Read an image, which is there as pixels and as what it was, with a model and measure it. */
 static void
-measure_image(const bytea *image, const NnPlan *plan, float features[READING_FEATURES])
+measure_image(const uint8 *pixels, const ImageSource *source, const NnPlan *plan, float features[READING_FEATURES])
 {
-	uint8 pixels[NN_PIXELS];
-	ImageSource source;
 	float probabilities[NN_CLASSES];
 	float hidden[NN_HIDDEN];
 
-	CHECK_FOR_INTERRUPTS();
-	image_input_source(image, pixels, &source);
 	reading_forward(plan, pixels, 1, probabilities, hidden);
-	features_measure(pixels, &source, reading_label(probabilities), probabilities, hidden, features);
+	features_measure(pixels, source, reading_label(probabilities), probabilities, hidden, features);
 }
 
-/* mnist_hil_features(image bytea, version int): the features that a model's reading of an image has. */
+/* mnist_hil_features(image bytea, version int): the features that a model's reading of a stored image has. */
 Datum
 mnist_hil_features(PG_FUNCTION_ARGS)
 {
-	bytea *image = PG_GETARG_BYTEA_PP(0);
+	uint8 pixels[NN_PIXELS];
+	ImageSource source;
 	float features[READING_FEATURES];
 	Datum elements[READING_FEATURES];
 
-	measure_image(image, model_cache_version(PG_GETARG_INT32(1)), features);
+	image_stored_source(PG_GETARG_DATUM(0), pixels, &source);
+	measure_image(pixels, &source, model_cache_version(PG_GETARG_INT32(1)), features);
 	for (int i = 0; i < READING_FEATURES; i++)
 		elements[i] = Float4GetDatum(features[i]);
 	PG_RETURN_ARRAYTYPE_P(construct_array(elements, READING_FEATURES, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
@@ -122,12 +119,14 @@ mnist_hil_feature_catalog(PG_FUNCTION_ARGS)
 Datum
 mnist_features(PG_FUNCTION_ARGS)
 {
-	bytea *image = PG_GETARG_BYTEA_PP(0);
 	TupleDesc desc;
 	Tuplestorestate *rows = begin_rows(fcinfo, 2, &desc);
+	uint8 pixels[NN_PIXELS];
+	ImageSource source;
 	float features[READING_FEATURES];
 
-	measure_image(image, model_cache_live(NULL), features);
+	(void) image_input_source(PG_GETARG_DATUM(0), pixels, &source);
+	measure_image(pixels, &source, model_cache_live(NULL), features);
 	for (int i = 0; i < READING_FEATURES; i++)
 	{
 		Datum values[2];

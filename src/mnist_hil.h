@@ -18,8 +18,12 @@
 
 /* ---- settings.c: the GUCs mnist_hil.* ---- */
 
+#define MAX_EPOCHS 1000 /* of a training run */
+#define MAX_MAX_IMAGE_PIXELS (256 * 1024 * 1024)
+
 extern int mnist_hil_shared_memory; /* kB */
 extern int mnist_hil_max_image_pixels;
+extern int mnist_hil_max_image_bytes;
 extern bool mnist_hil_log_predictions;
 extern int mnist_hil_training_workers;	 /* processes of a run, the trainer included */
 extern int mnist_hil_training_memory;	 /* kB, over all processes of a run */
@@ -152,19 +156,45 @@ extern int model_store_add(const NnNet *net, const float *values, const char *ar
 /* size bytes in the context, aligned for nn/; to be freed with the context only. */
 extern void *nn_alloc(MemoryContext context, Size size);
 
+/* ---- arguments.c: sizes of arguments, known before their values are ---- */
+
+/* ERRCODE_PROGRAM_LIMIT_EXCEEDED if an argument of varying length has more bytes; nothing is detoasted. */
+extern void check_argument_size(Datum value, Size most, const char *name);
+
+/* A text argument of so many bytes at most, as a string; the same error. */
+extern char *text_argument(Datum value, Size most, const char *name);
+
 /* ---- image_input.c: from SQL's bytea to pixels ---- */
 
-/* An allocator over the current memory context that returns NULL instead of throwing. */
+/*
+ * An allocator over the current memory context that returns NULL instead of throwing, and throws where an interrupt
+ * is pending.
+ */
 extern const ImageAllocator *image_input_allocator(void);
 
 /*
- * Bring an image to MNIST's form or throw: ERRCODE_INVALID_BINARY_REPRESENTATION, ERRCODE_PROGRAM_LIMIT_EXCEEDED,
- * ...
+ * Bring an image that comes from a caller, and may be toasted, to MNIST's form and say what it was, or throw.
+ * Returns the image as it is to be stored: detoasted, without what follows the end of a PNG.
+ * ERRCODE_PROGRAM_LIMIT_EXCEEDED if it has more bytes than mnist_hil.max_image_bytes, before anything is read, or
+ * more pixels than mnist_hil.max_image_pixels; ERRCODE_INVALID_BINARY_REPRESENTATION if it is damaged or no image.
  */
-extern void image_input_pixels(const bytea *image, uint8_t pixels[IMAGE_PIXELS]);
+extern bytea *image_input_source(Datum image, uint8_t pixels[IMAGE_PIXELS], ImageSource *source);
 
-/* The same, which also says what the picture was. */
-extern void image_input_source(const bytea *image, uint8_t pixels[IMAGE_PIXELS], ImageSource *source);
+/* The same of which only the pixels are wanted. */
+extern void image_input_pixels(Datum image, uint8_t pixels[IMAGE_PIXELS]);
+
+/*
+ * The same for an image that has been stored: the settings limited it on its way in, and a lower limit since must not
+ * make it unreadable.
+ */
+extern void image_stored_source(Datum image, uint8_t pixels[IMAGE_PIXELS], ImageSource *source);
+
+/* The same, without throwing. */
+extern ImageStatus image_stored_read(const bytea *image, uint8_t pixels[IMAGE_PIXELS], ImageSource *source,
+									 ImageError *error);
+
+/* A bytea of these bytes, palloc'd. */
+extern bytea *make_bytea(const uint8 *data, Size size);
 
 /* Throw what an nn call reported. */
 extern void nn_throw(const NnError *error) pg_attribute_noreturn();

@@ -24,7 +24,6 @@
 #include "mnist_hil.h"
 
 #define DEFAULT_WEIGHTS_FILE "extension/mnist_hil--default.weights" /* under the share directory */
-#define DEFAULT_WEIGHTS_MAX (NN_MAX_VALUES * sizeof(float) + 1024 * 1024)
 
 PG_FUNCTION_INFO_V1(mnist_hil_default_weights);
 PG_FUNCTION_INFO_V1(mnist_hil_describe);
@@ -203,7 +202,7 @@ model_store_unpack(const bytea *blob, NnNet *net)
 	if (nn_blob_read(VARDATA_ANY(blob), VARSIZE_ANY_EXHDR(blob), net, &stored, &error) != NN_OK)
 		nn_throw(&error);
 	values = nn_alloc(CurrentMemoryContext, net->nvalues * sizeof(float));
-	memcpy(values, stored, net->nvalues * sizeof(float));
+	nn_blob_values(net, stored, values);
 	return values;
 }
 
@@ -311,7 +310,7 @@ mnist_hil_default_weights(PG_FUNCTION_ARGS)
 	file = AllocateFile(path, PG_BINARY_R);
 	if (file == NULL || fstat(fileno(file), &status) != 0)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
-	if (status.st_size > (off_t) DEFAULT_WEIGHTS_MAX)
+	if (status.st_size > (off_t) NN_MAX_FILE)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("file \"%s\" is too large", path)));
 
 	blob = palloc(status.st_size + VARHDRSZ);
@@ -326,7 +325,7 @@ mnist_hil_default_weights(PG_FUNCTION_ARGS)
 Datum
 mnist_hil_describe(PG_FUNCTION_ARGS)
 {
-	bytea *blob = PG_GETARG_BYTEA_PP(0);
+	bytea *blob;
 	NnNet *net = palloc(sizeof(NnNet));
 	NnError error;
 	const void *stored;
@@ -336,6 +335,8 @@ mnist_hil_describe(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
+	check_argument_size(PG_GETARG_DATUM(0), NN_MAX_FILE, "weights");
+	blob = PG_GETARG_BYTEA_PP(0);
 	if (nn_blob_read(VARDATA_ANY(blob), VARSIZE_ANY_EXHDR(blob), net, &stored, &error) != NN_OK)
 		nn_throw(&error);
 	values[0] = CStringGetTextDatum(network_text(net));

@@ -3,6 +3,8 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "mnist_hil.h"
@@ -20,16 +22,6 @@ PG_FUNCTION_INFO_V1(mnist_png);
 PG_FUNCTION_INFO_V1(mnist_ascii);
 PG_FUNCTION_INFO_V1(mnist_draw);
 PG_FUNCTION_INFO_V1(mnist_hil_synthetic);
-
-static bytea *
-make_bytea(const uint8 *data, Size size)
-{
-	bytea *result = palloc(size + VARHDRSZ);
-
-	SET_VARSIZE(result, size + VARHDRSZ);
-	memcpy(VARDATA(result), data, size);
-	return result;
-}
 
 bytea *
 encode_png(const uint8 *samples, int side, ImageColor color)
@@ -60,7 +52,7 @@ mnist_preprocess(PG_FUNCTION_ARGS)
 {
 	uint8 pixels[IMAGE_PIXELS];
 
-	image_input_pixels(PG_GETARG_BYTEA_PP(0), pixels);
+	image_input_pixels(PG_GETARG_DATUM(0), pixels);
 	PG_RETURN_BYTEA_P(make_bytea(pixels, sizeof(pixels)));
 }
 
@@ -68,21 +60,22 @@ mnist_preprocess(PG_FUNCTION_ARGS)
 Datum
 mnist_png(PG_FUNCTION_ARGS)
 {
-	bytea *pixels = PG_GETARG_BYTEA_PP(0);
+	Size size = toast_raw_datum_size(PG_GETARG_DATUM(0)) - VARHDRSZ;
 	int scale = PG_GETARG_INT32(1);
-	const uint8 *in = (const uint8 *) VARDATA_ANY(pixels);
+	const uint8 *in;
 	int side;
 	uint8 *samples;
 	bytea *png;
 
-	if (VARSIZE_ANY_EXHDR(pixels) != IMAGE_PIXELS)
+	if (size != IMAGE_PIXELS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("pixels must be %d bytes, not %zu", IMAGE_PIXELS, (size_t) VARSIZE_ANY_EXHDR(pixels)),
+						errmsg("pixels must be %d bytes, not %zu", IMAGE_PIXELS, size),
 						errhint("mnist_preprocess gives an image's 28 x 28 pixels.")));
 	if (scale < 1 || scale > SCALE_MAX)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("scale must be between 1 and %d, not %d", SCALE_MAX, scale)));
 
+	in = (const uint8 *) VARDATA_ANY(PG_GETARG_BYTEA_PP(0));
 	side = IMAGE_SIDE * scale;
 	samples = palloc((Size) side * side);
 	for (int y = 0; y < side; y++)
@@ -105,7 +98,7 @@ mnist_ascii(PG_FUNCTION_ARGS)
 	char out[IMAGE_SIDE * (IMAGE_SIDE + 1)];
 	char *to = out;
 
-	image_input_pixels(PG_GETARG_BYTEA_PP(0), pixels);
+	image_input_pixels(PG_GETARG_DATUM(0), pixels);
 	for (int y = 0; y < IMAGE_SIDE; y++)
 	{
 		for (int x = 0; x < IMAGE_SIDE; x++)
@@ -136,6 +129,7 @@ mnist_draw(PG_FUNCTION_ARGS)
 	ink = palloc(n);
 	samples = palloc(n * IMAGE_RGBA);
 	image_draw_digit(label, seed, side, ink);
+	CHECK_FOR_INTERRUPTS();
 	for (Size i = 0; i < n; i++)
 	{
 		for (int c = 0; c < 3; c++)

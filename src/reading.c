@@ -1,7 +1,7 @@
 /*
  * reading.c: what SQL calls to read digits.
  *
- * An image goes through image_input_pixels, the live model's network and read_pixels below, whoever asks: one at a
+ * An image goes through image_input.c, the live model's network and read_pixels below, whoever asks: one at a
  * time, in batches, from a parallel worker.
  *
  * mnist_predict and mnist_predict_batch alone take part in a challenge (challenge.c): who reads follows from the id
@@ -128,11 +128,11 @@ is_blank(const uint8 *pixels)
 	return pixels[0] == 0 && memcmp(pixels, pixels + 1, NN_PIXELS - 1) == 0;
 }
 
-/* How many images to put through the network at once. */
+/* How many images to put through the network at once, between two looks for interrupts. */
 static int
 batch_size(const NnPlan *plan)
 {
-	int n = READING_BATCH;
+	int n = nn_step(plan, READING_BATCH);
 
 	while (n > 1 && nn_scratch_size(plan, n) > BATCH_SCRATCH)
 		n /= 2;
@@ -162,6 +162,7 @@ reading_forward(const NnPlan *plan, const uint8 *pixels, int n, float *probabili
 	{
 		int count = Min(step, n - start);
 
+		CHECK_FOR_INTERRUPTS();
 		nn_forward_hidden(plan, pixels + (Size) start * NN_PIXELS, count, probabilities + start * NN_CLASSES,
 						  hidden + start * NN_HIDDEN, scratch(plan, count));
 	}
@@ -603,8 +604,7 @@ readers_of(ReadingCall *call)
 Datum
 mnist_predict(PG_FUNCTION_ARGS)
 {
-	bytea *image = PG_GETARG_BYTEA_PP(0);
-	Datum image_datum = PointerGetDatum(image);
+	Datum image;
 	ReadingCall *call = reading_call(fcinfo);
 	TupleDesc desc = row_type(fcinfo, call);
 	Readers readers;
@@ -616,22 +616,20 @@ mnist_predict(PG_FUNCTION_ARGS)
 
 	check_may_store();
 	readers = readers_of(call);
-	CHECK_FOR_INTERRUPTS();
-	image_input_source(image, pixels, &source);
-	predict(&readers, &image_datum, pixels, &source, 1, &reading);
+	image = PointerGetDatum(image_input_source(PG_GETARG_DATUM(0), pixels, &source));
+	predict(&readers, &image, pixels, &source, 1, &reading);
 	fill_row(&reading, values, nulls);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
 /* Read the image that is the function's first argument, with the live model. */
 static void
-read_argument(bytea *image, ReadingCall *call, Reading *reading)
+read_argument(Datum image, ReadingCall *call, Reading *reading)
 {
 	int version;
 	const NnPlan *plan = model_use_plan(call->use, &version);
 	uint8 pixels[NN_PIXELS];
 
-	CHECK_FOR_INTERRUPTS();
 	image_input_pixels(image, pixels);
 	read_pixels(plan, version, pixels, 1, reading);
 }
@@ -640,11 +638,9 @@ read_argument(bytea *image, ReadingCall *call, Reading *reading)
 Datum
 mnist_classify(PG_FUNCTION_ARGS)
 {
-	bytea *image = PG_GETARG_BYTEA_PP(0);
 	Reading reading;
 
-	read_argument(image, reading_call(fcinfo), &reading);
-	PG_FREE_IF_COPY(image, 0);
+	read_argument(PG_GETARG_DATUM(0), reading_call(fcinfo), &reading);
 	PG_RETURN_INT16(reading.label);
 }
 
@@ -652,11 +648,9 @@ mnist_classify(PG_FUNCTION_ARGS)
 Datum
 mnist_probabilities(PG_FUNCTION_ARGS)
 {
-	bytea *image = PG_GETARG_BYTEA_PP(0);
 	Reading reading;
 
-	read_argument(image, reading_call(fcinfo), &reading);
-	PG_FREE_IF_COPY(image, 0);
+	read_argument(PG_GETARG_DATUM(0), reading_call(fcinfo), &reading);
 	PG_RETURN_DATUM(probabilities_datum(&reading));
 }
 
@@ -669,10 +663,12 @@ batch_error_context(void *argument)
 	errcontext("image %d of the batch", *(int *) argument + 1);
 }
 
-/* Read, store and return count elements of an array from its start-th on; nulls give rows of nulls. */
-static void
-predict_some(const Readers *readers, Datum *elements, bool *elements_null, int start, int count,
-			 Tuplestorestate *result, TupleDesc desc)
+/*
+ * Read, store and return up to READING_BATCH elements of an array of which *place have been; nulls give rows of nulls.
+ * False when there are no more.
+ */
+static bool
+predict_some(const Readers *readers, ArrayIterator elements, int *place, Tuplestorestate *result, TupleDesc desc)
 {
 	uint8 *pixels = palloc(READING_BATCH * NN_PIXELS);
 	ImageSource *sources = palloc(READING_BATCH * sizeof(ImageSource));
@@ -680,18 +676,23 @@ predict_some(const Readers *readers, Datum *elements, bool *elements_null, int s
 	Datum images[READING_BATCH];
 	Datum values[NCOLUMNS];
 	bool nulls[NCOLUMNS];
+	bool is_null[READING_BATCH];
+	Datum element;
+	int count = 0;
 	int n = 0;
-	int current;
-	ErrorContextCallback callback = {error_context_stack, batch_error_context, &current};
+	ErrorContextCallback callback = {error_context_stack, batch_error_context, place};
 
 	error_context_stack = &callback;
-	for (current = start; current < start + count; current++)
+	while (count < READING_BATCH && array_iterate(elements, &element, &is_null[count]))
 	{
-		if (elements_null[current])
-			continue;
 		CHECK_FOR_INTERRUPTS();
-		image_input_source(DatumGetByteaPP(elements[current]), pixels + (Size) n * NN_PIXELS, &sources[n]);
-		images[n++] = elements[current];
+		if (!is_null[count])
+		{
+			images[n] = PointerGetDatum(image_input_source(element, pixels + (Size) n * NN_PIXELS, &sources[n]));
+			n++;
+		}
+		count++;
+		++*place;
 	}
 	error_context_stack = callback.previous;
 
@@ -699,14 +700,15 @@ predict_some(const Readers *readers, Datum *elements, bool *elements_null, int s
 		predict(readers, images, pixels, sources, n, readings);
 
 	n = 0;
-	for (int i = start; i < start + count; i++)
+	for (int i = 0; i < count; i++)
 	{
-		if (elements_null[i])
+		if (is_null[i])
 			memset(nulls, true, sizeof(nulls));
 		else
 			fill_row(&readings[n++], values, nulls);
 		tuplestore_putvalues(result, desc, values, nulls);
 	}
+	return count == READING_BATCH;
 }
 
 Tuplestorestate *
@@ -731,20 +733,15 @@ mnist_predict_batch(PG_FUNCTION_ARGS)
 	MemoryContext context;
 	MemoryContext old;
 	Readers readers;
-	Datum *elements;
-	bool *nulls;
-	int n;
+	ArrayIterator elements = array_create_iterator(images, 0, NULL);
+	int place = 0;
 
 	check_may_store();
 	readers = readers_of(reading_call(fcinfo));
-	deconstruct_array(images, BYTEAOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
 	context = AllocSetContextCreate(CurrentMemoryContext, "mnist_predict_batch", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	for (int start = 0; start < n; start += READING_BATCH)
-	{
-		predict_some(&readers, elements, nulls, start, Min(READING_BATCH, n - start), result, desc);
+	while (predict_some(&readers, elements, &place, result, desc))
 		MemoryContextReset(context);
-	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return (Datum) 0;

@@ -37,10 +37,11 @@
 
 #include "compat.h"
 
-#define EPOCHS_MAX 10000
 #define BATCH_SIZE_MIN 16
 #define BATCH_SIZE_MAX 4096
 #define TRIAL_IMAGES_MIN 256
+#define MAX_STRATEGY 1024	 /* bytes of its name */
+#define MAX_ELEMENT BLCKSZ	 /* bytes of the name of an architecture or a data set; an index has no longer ones */
 #define STRATEGY_AUTO "auto" /* from scratch if architectures are named, else fine-tuning */
 
 /* The arguments' positions, as in 60-training.sql. */
@@ -75,15 +76,23 @@ null_argument(const char *name)
 					errmsg("argument \"%s\" of mnist_retrain must not be null", name)));
 }
 
-/* The elements of a text[] argument; an empty array or a null element is an error. */
+/* The elements of a text[] argument; an empty array, more than so many elements or a null one is an error. */
 static int
-text_elements(ArrayType *array, const char *name, char ***elements)
+text_elements(Datum array, int most, const char *name, char ***elements)
 {
+	ArrayType *values;
 	Datum *datums;
 	bool *nulls;
 	int n;
 
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &datums, &nulls, &n);
+	check_argument_size(array, (Size) most * MAX_ELEMENT, name);
+	values = DatumGetArrayTypeP(array);
+	n = ArrayGetNItems(ARR_NDIM(values), ARR_DIMS(values));
+	if (n > most)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("argument \"%s\" of mnist_retrain has %d elements", name, n),
+						errhint("It can have up to %d.", most)));
+	deconstruct_array(values, TEXTOID, -1, false, TYPALIGN_INT, &datums, &nulls, &n);
 	if (n == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("argument \"%s\" of mnist_retrain is an empty array", name),
@@ -94,14 +103,14 @@ text_elements(ArrayType *array, const char *name, char ***elements)
 		if (nulls[i])
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 							errmsg("argument \"%s\" of mnist_retrain has a null element", name)));
-		(*elements)[i] = TextDatumGetCString(datums[i]);
+		(*elements)[i] = text_argument(datums[i], MAX_ELEMENT, name);
 	}
 	return n;
 }
 
 /* Set the networks to train from scratch, the default one if none is named. */
 static void
-set_architectures(TrainingOptions *options, TrainingStudy *study, ArrayType *architectures)
+set_architectures(TrainingOptions *options, TrainingStudy *study, const Datum *architectures)
 {
 	char *unnamed[] = {"default"};
 	char **names = unnamed;
@@ -109,7 +118,7 @@ set_architectures(TrainingOptions *options, TrainingStudy *study, ArrayType *arc
 
 	if (architectures != NULL)
 	{
-		n = text_elements(architectures, "architectures", &names);
+		n = text_elements(*architectures, TRAINING_MAX_ARCHITECTURES, "architectures", &names);
 		if (options->strategy == TRAINING_FINE_TUNE)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("fine-tuning keeps the live model's architecture"),
@@ -151,14 +160,11 @@ compare_ids(const void *a, const void *b)
 
 /* Look the named data sets up; each counts once, and their order makes no difference. */
 static void
-set_datasets(TrainingOptions *options, ArrayType *datasets)
+set_datasets(TrainingOptions *options, Datum datasets)
 {
 	char **names;
-	int n = text_elements(datasets, "datasets", &names);
+	int n = text_elements(datasets, TRAINING_MAX_DATASETS, "datasets", &names);
 
-	if (n > TRAINING_MAX_DATASETS)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("mnist_retrain takes at most %d data sets", TRAINING_MAX_DATASETS)));
 	for (int i = 0; i < n; i++)
 	{
 		Oid types[] = {TEXTOID};
@@ -258,7 +264,7 @@ learning_rate_argument(FunctionCallInfo fcinfo, float defaultval)
 static bool
 is_auto(FunctionCallInfo fcinfo)
 {
-	return strcmp(text_to_cstring(PG_GETARG_TEXT_PP(ARG_STRATEGY)), STRATEGY_AUTO) == 0;
+	return strcmp(text_argument(PG_GETARG_DATUM(ARG_STRATEGY), MAX_STRATEGY, "strategy"), STRATEGY_AUTO) == 0;
 }
 
 /* What a run that resumes another's trials may not be told, for it is on record. */
@@ -295,7 +301,7 @@ static TrainingStrategy
 strategy_argument(FunctionCallInfo fcinfo)
 {
 	if (!is_auto(fcinfo))
-		return training_strategy_parse(text_to_cstring(PG_GETARG_TEXT_PP(ARG_STRATEGY)));
+		return training_strategy_parse(text_argument(PG_GETARG_DATUM(ARG_STRATEGY), MAX_STRATEGY, "strategy"));
 	return PG_ARGISNULL(ARG_ARCHITECTURES) ? TRAINING_FINE_TUNE : TRAINING_FROM_SCRATCH;
 }
 
@@ -305,8 +311,7 @@ start_anew(FunctionCallInfo fcinfo, TrainingOptions *options, TrainingStudy *stu
 {
 	training_options_init(options, strategy_argument(fcinfo));
 	training_study_init(study);
-	set_architectures(options, study,
-					  PG_ARGISNULL(ARG_ARCHITECTURES) ? NULL : PG_GETARG_ARRAYTYPE_P(ARG_ARCHITECTURES));
+	set_architectures(options, study, PG_ARGISNULL(ARG_ARCHITECTURES) ? NULL : &PG_GETARG_DATUM(ARG_ARCHITECTURES));
 	study->fixed_learning_rate = !PG_ARGISNULL(ARG_LEARNING_RATE);
 	study->fixed_batch_size = !PG_ARGISNULL(ARG_BATCH_SIZE);
 	if (mnist_hil_epochs > 0)
@@ -329,7 +334,7 @@ read_arguments(FunctionCallInfo fcinfo, TrainingOptions *options, TrainingStudy 
 	else
 		start_anew(fcinfo, options, study);
 	options->promote = bool_argument(fcinfo, ARG_PROMOTE, "promote");
-	options->epochs = int_argument(fcinfo, ARG_EPOCHS, "epochs", 1, EPOCHS_MAX, options->epochs);
+	options->epochs = int_argument(fcinfo, ARG_EPOCHS, "epochs", 1, MAX_EPOCHS, options->epochs);
 	options->batch_size =
 		int_argument(fcinfo, ARG_BATCH_SIZE, "batch_size", BATCH_SIZE_MIN, BATCH_SIZE_MAX, options->batch_size);
 	options->learning_rate = learning_rate_argument(fcinfo, options->learning_rate);
@@ -342,7 +347,7 @@ read_arguments(FunctionCallInfo fcinfo, TrainingOptions *options, TrainingStudy 
 	options->annotator_labels = mnist_hil_annotator_labels;
 	options->require_approval = mnist_hil_require_approval;
 	if (!PG_ARGISNULL(ARG_DATASETS))
-		set_datasets(options, PG_GETARG_ARRAYTYPE_P(ARG_DATASETS));
+		set_datasets(options, PG_GETARG_DATUM(ARG_DATASETS));
 }
 
 /* Who calls: not the owner, as whom the body of this function runs. */
@@ -582,13 +587,11 @@ Datum
 mnist_hil_retrain_by_check(PG_FUNCTION_ARGS)
 {
 	TrainingCause cause = {.by_check = true, .attempt = PG_GETARG_INT32(1), .retry_of = PG_GETARG_INT64(2)};
-	char *reasons = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	int64 run_id;
 	bool isnull;
 
-	if (strlcpy(cause.reasons, reasons, sizeof(cause.reasons)) >= sizeof(cause.reasons))
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("reasons for a retraining run are too long")));
+	strlcpy(cause.reasons, text_argument(PG_GETARG_DATUM(0), sizeof(cause.reasons) - 1, "reasons"),
+			sizeof(cause.reasons));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PG_TRY();

@@ -291,8 +291,7 @@ dispatch(const char *schedule)
 	const char *cron_database;
 	int64 result;
 
-	if (strlcpy(errand.schedule, schedule, sizeof(errand.schedule)) >= sizeof(errand.schedule))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("schedule is too long")));
+	strlcpy(errand.schedule, schedule, sizeof(errand.schedule));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	describe_job(&errand);
@@ -333,7 +332,7 @@ mnist_schedule(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("schedule must not be null")));
-	schedule = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	schedule = text_argument(PG_GETARG_DATUM(0), MAX_SCHEDULE - 1, "schedule");
 	if (schedule[strspn(schedule, " ")] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("schedule must not be empty"),
 						errhint("Every five minutes is '*/5 * * * *'.")));

@@ -24,7 +24,11 @@
 /* A pixel costs up to two bytes while a picture is decoded, its ink and its transparency: 34 MB for the default. */
 #define MAX_IMAGE_PIXELS_DEFAULT (16 * 1024 * 1024)
 #define MAX_IMAGE_PIXELS_MIN NN_PIXELS
-#define MAX_IMAGE_PIXELS_MAX (256 * 1024 * 1024)
+#define MAX_IMAGE_PIXELS_MAX MAX_MAX_IMAGE_PIXELS
+
+#define MAX_IMAGE_BYTES_DEFAULT (1024 * 1024)
+#define MAX_IMAGE_BYTES_MIN NN_PIXELS	 /* an image of raw pixels is always allowed */
+#define MAX_IMAGE_BYTES_MAX MaxAllocSize /* of any value */
 
 #define LOG_PREDICTIONS_DEFAULT true
 
@@ -70,7 +74,7 @@
 
 #define EPOCHS_DEFAULT 0 /* the strategy's own */
 #define EPOCHS_MIN 0
-#define EPOCHS_MAX 1000
+#define EPOCHS_MAX MAX_EPOCHS
 
 #define TRIALS_DEFAULT 20 /* of the stack that this replaces */
 #define TRIALS_MIN 1
@@ -97,7 +101,7 @@
 #define DRIFT_MIN_WINDOW_MIN 10
 #define DRIFT_MIN_WINDOW_MAX 100000
 
-#define DRIFT_EFFECT_DEFAULT 0.1 /* of the population stability index: below, by convention, nothing has changed */
+#define DRIFT_EFFECT_DEFAULT 0.1 /* of the population stability index: below, by convention, little has changed */
 #define DRIFT_EFFECT_MIN 0.0
 #define DRIFT_EFFECT_MAX 10.0
 
@@ -115,6 +119,7 @@
 
 int mnist_hil_shared_memory = SHARED_MEMORY_DEFAULT;
 int mnist_hil_max_image_pixels = MAX_IMAGE_PIXELS_DEFAULT;
+int mnist_hil_max_image_bytes = MAX_IMAGE_BYTES_DEFAULT;
 bool mnist_hil_log_predictions = LOG_PREDICTIONS_DEFAULT;
 int mnist_hil_training_workers = TRAINING_WORKERS_DEFAULT;
 int mnist_hil_training_memory = TRAINING_MEMORY_DEFAULT;
@@ -163,6 +168,11 @@ define_serving(void)
 		"A larger one is refused before it is decoded. Reading one takes up to two bytes of memory a pixel.",
 		&mnist_hil_max_image_pixels, MAX_IMAGE_PIXELS_DEFAULT, MAX_IMAGE_PIXELS_MIN, MAX_IMAGE_PIXELS_MAX, PGC_SUSET,
 		0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.max_image_bytes", "Largest picture that is read, in bytes as it comes in.",
+							"A larger one is refused before any of it is read.", &mnist_hil_max_image_bytes,
+							MAX_IMAGE_BYTES_DEFAULT, MAX_IMAGE_BYTES_MIN, MAX_IMAGE_BYTES_MAX, PGC_SUSET,
+							GUC_UNIT_BYTE, NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("mnist_hil.log_predictions", "Store what mnist_predict and mnist_predict_batch read.",
 							 "When off, they store nothing and return a null id; such readings cannot be corrected.",
@@ -318,8 +328,10 @@ define_drift(void)
 
 	DefineCustomRealVariable(
 		"mnist_hil.drift_effect", "Population stability index from which on a feature may have drifted.",
-		"It has drifted where the test of mnist_hil.drift_significance says so, too.", &mnist_hil_drift_effect,
-		DRIFT_EFFECT_DEFAULT, DRIFT_EFFECT_MIN, DRIFT_EFFECT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+		"By convention little has changed under 0.1, and much over 0.25. A feature has drifted where the test of"
+		" mnist_hil.drift_significance says so, too.",
+		&mnist_hil_drift_effect, DRIFT_EFFECT_DEFAULT, DRIFT_EFFECT_MIN, DRIFT_EFFECT_MAX, PGC_SUSET, 0, NULL, NULL,
+		NULL);
 
 	DefineCustomRealVariable("mnist_hil.drift_significance",
 							 "Probability that readings from the reference's distribution pass for drifted.",

@@ -316,10 +316,10 @@ take_feedback_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind
 	if (place != NULL)
 	{
 		const bytea *image = DatumGetByteaPP(SPI_getbinval(row, desc, 2, &isnull));
+		ImageSource source;
 		ImageError error;
 
-		if (image_to_mnist((const uint8 *) VARDATA_ANY(image), VARSIZE_ANY_EXHDR(image), mnist_hil_max_image_pixels,
-						   image_input_allocator(), place, &error) != IMAGE_OK)
+		if (image_stored_read(image, place, &source, &error) != IMAGE_OK)
 		{
 			loader->unreadable++;
 			return;

@@ -9,6 +9,8 @@
 
 #include "mnist_hil.h"
 
+#define MAX_FORMAT 1024 /* bytes of the name of an export format */
+
 PG_FUNCTION_INFO_V1(mnist_export);
 PG_FUNCTION_INFO_V1(mnist_hil_read_safetensors);
 
@@ -40,7 +42,7 @@ Datum
 mnist_export(PG_FUNCTION_ARGS)
 {
 	int version = PG_GETARG_INT32(0);
-	char *format = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char *format = text_argument(PG_GETARG_DATUM(1), MAX_FORMAT, "format");
 	bool onnx = pg_strcasecmp(format, "onnx") == 0;
 	NnNet *net = palloc(sizeof(NnNet));
 	NnOrigin origin = {.model_version = version};
@@ -102,8 +104,8 @@ architecture_name(const NnNet *net)
 Datum
 mnist_hil_read_safetensors(PG_FUNCTION_ARGS)
 {
-	bytea *file = PG_GETARG_BYTEA_PP(0);
-	text *architecture = PG_GETARG_TEXT_PP(1);
+	bytea *file;
+	char *architecture = text_argument(PG_GETARG_DATUM(1), NN_MAX_TEXT, "architecture");
 	NnNet *net = palloc(sizeof(NnNet));
 	NnError error;
 	TupleDesc desc;
@@ -115,8 +117,10 @@ mnist_hil_read_safetensors(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	if (nn_net_parse(net, VARDATA_ANY(architecture), VARSIZE_ANY_EXHDR(architecture), &error) != NN_OK)
+	if (nn_net_parse(net, architecture, strlen(architecture), &error) != NN_OK)
 		nn_throw(&error);
+	check_argument_size(PG_GETARG_DATUM(0), NN_MAX_FILE, "weights");
+	file = PG_GETARG_BYTEA_PP(0);
 	values = palloc(net->nvalues * sizeof(float));
 	if (nn_safetensors_read(net, VARDATA_ANY(file), VARSIZE_ANY_EXHDR(file), values, &error) != NN_OK)
 		nn_throw(&error);
