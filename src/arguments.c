@@ -1,8 +1,8 @@
 /*
  * arguments.c: sizes of arguments, known before their values are.
  *
- * A value of a gigabyte may be stored compressed, in a row of some megabytes.  To detoast it only to refuse it would be
- * work that no interrupt ends; nor may it come back in an error message.
+ * A value of a gigabyte may be stored compressed, in a row of some megabytes.  To detoast it only to refuse it would
+ * be work that no interrupt ends; nor may it come back in an error message.
  */
 #include "postgres.h"
 

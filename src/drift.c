@@ -186,7 +186,7 @@ histogram_argument(FunctionCallInfo fcinfo, MemoryContext *context)
 	if (!AggCheckCallContext(fcinfo, context))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("function of an aggregate is not called by an aggregate"),
-						errhint("Call the aggregate \"histogram\" instead.")));
+						errhint("Call the aggregate instead.")));
 	if (PG_ARGISNULL(0))
 		return NULL;
 	histogram = (Histogram *) PG_GETARG_POINTER(0);

@@ -18,6 +18,7 @@ static const uint8 paper[3] = {250, 249, 245};
 static const uint8 pen[3] = {24, 32, 72};
 
 PG_FUNCTION_INFO_V1(mnist_preprocess);
+PG_FUNCTION_INFO_V1(mnist_hil_pixels);
 PG_FUNCTION_INFO_V1(mnist_png);
 PG_FUNCTION_INFO_V1(mnist_ascii);
 PG_FUNCTION_INFO_V1(mnist_draw);
@@ -53,6 +54,17 @@ mnist_preprocess(PG_FUNCTION_ARGS)
 	uint8 pixels[IMAGE_PIXELS];
 
 	image_input_pixels(PG_GETARG_DATUM(0), pixels);
+	PG_RETURN_BYTEA_P(make_bytea(pixels, sizeof(pixels)));
+}
+
+/* mnist_hil_pixels(image): the same for an image that has been stored; see image_stored_source. */
+Datum
+mnist_hil_pixels(PG_FUNCTION_ARGS)
+{
+	uint8 pixels[IMAGE_PIXELS];
+	ImageSource source;
+
+	image_stored_source(PG_GETARG_DATUM(0), pixels, &source);
 	PG_RETURN_BYTEA_P(make_bytea(pixels, sizeof(pixels)));
 }
 

@@ -664,8 +664,8 @@ batch_error_context(void *argument)
 }
 
 /*
- * Read, store and return up to READING_BATCH elements of an array of which *place have been; nulls give rows of nulls.
- * False when there are no more.
+ * Read, store and return up to READING_BATCH elements of an array of which *place have been already; nulls give rows
+ * of nulls.  False when there are no more.
  */
 static bool
 predict_some(const Readers *readers, ArrayIterator elements, int *place, Tuplestorestate *result, TupleDesc desc)

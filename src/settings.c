@@ -27,8 +27,8 @@
 #define MAX_IMAGE_PIXELS_MAX MAX_MAX_IMAGE_PIXELS
 
 #define MAX_IMAGE_BYTES_DEFAULT (1024 * 1024)
-#define MAX_IMAGE_BYTES_MIN NN_PIXELS	 /* an image of raw pixels is always allowed */
-#define MAX_IMAGE_BYTES_MAX MaxAllocSize /* of any value */
+#define MAX_IMAGE_BYTES_MIN NN_PIXELS			 /* an image of raw pixels is always allowed */
+#define MAX_IMAGE_BYTES_MAX (1024 * 1024 * 1024) /* of any value */
 
 #define LOG_PREDICTIONS_DEFAULT true
 

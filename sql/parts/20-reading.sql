@@ -64,6 +64,11 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_preprocess(image bytea) RETURNS byt
     AS 'MODULE_PATHNAME' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION @extschema@.mnist_preprocess(bytea) IS 'an image in MNIST''s form: 28 x 28 bytes, ink bright on dark';
 
+CREATE OR REPLACE FUNCTION mnist_internal.pixels(image bytea) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'mnist_hil_pixels' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION mnist_internal.pixels(bytea) IS
+    'a stored image in MNIST''s form, whatever limits on images are in force by now; internal';
+
 CREATE OR REPLACE FUNCTION @extschema@.mnist_png(pixels bytea, scale int DEFAULT 1) RETURNS bytea
     AS 'MODULE_PATHNAME' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION @extschema@.mnist_png(bytea, int) IS '784 pixels as a PNG, each as a square of scale x scale';

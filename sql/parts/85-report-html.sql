@@ -104,7 +104,7 @@ CREATE OR REPLACE FUNCTION mnist_internal.picture(image bytea, alt text) RETURNS
 AS $$
 BEGIN
     RETURN format('<img width="84" height="84" alt="%s" src="data:image/png;base64,%s"/>', alt,
-        translate(encode(@extschema@.mnist_png(@extschema@.mnist_preprocess(image), 3), 'base64'), E'\n', ''));
+        translate(encode(@extschema@.mnist_png(mnist_internal.pixels(image), 3), 'base64'), E'\n', ''));
 EXCEPTION
     WHEN invalid_binary_representation OR program_limit_exceeded THEN
         RETURN '<span class="none">no picture</span>';

@@ -183,7 +183,7 @@ BEGIN
             FROM unnest(drift) AS d
             WHERE d.test IS NOT NULL), 'Nothing to test yet.')
         || '<p class="soft">A feature has drifted if the test finds a difference and the effect is large besides. PSI, the '
-        || 'population stability index: under 0.1 little has changed, over 0.2 much. Shift: how much more often a reading '
+        || 'population stability index: under 0.1 little has changed, over 0.25 much. Shift: how much more often a reading '
         || 'has more of it than one of the reference than less.</p>');
 END
 $$;

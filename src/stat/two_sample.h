@@ -42,11 +42,13 @@ extern double two_sample_chi_square_p(double statistic, int freedom);
 
 /*
  * Fisher's exact test, two-sided: the probability of all tables with the same margins that are no more likely than
- * this one, of two samples with so many of a kind (a[1], b[1]) and so many not (a[0], b[0]).  It is exact (relative
- * error under 1e-8) as long as the variance of b[1], given the margins, is at most 1e8, which holds for samples of up
- * to 1.6e9 in all and for rare kinds in larger ones.  Beyond, it is the normal distribution with Yates's correction for
- * continuity (Yates 1934): the term that this leaves out of the Edgeworth series is at most z^3 / 6 standard
- * deviations' inverse, so the relative error is under 0.1 % where p > 0.01 and under 1 % where p > 1e-9.
+ * this one, of two samples with so many of a kind (a[1], b[1]) and so many not (a[0], b[0]); 0 is less than 1e-290.
+ *
+ * It is exact (relative error under 1e-8) as long as the variance of b[1], given the margins, is at most 1e8.  That
+ * holds for samples of up to 1.6e9 in all, and for rare kinds in larger ones.  Beyond, it is the normal distribution
+ * with a correction for continuity (Yates 1934), whose relative error there is under 0.1 % where p > 0.01 and under
+ * 1 % where p > 1e-9: the first term of the Edgeworth series that it leaves out has the skewness in it, which is at
+ * most one over the standard deviation.
  */
 extern double two_sample_fisher_p(const int64_t a[2], const int64_t b[2]);
 
