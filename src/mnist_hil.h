@@ -18,7 +18,7 @@
 
 /* ---- settings.c: the GUCs mnist_hil.* ---- */
 
-#define MAX_EPOCHS 1000 /* of a training run */
+#define MAX_EPOCHS 10000 /* of a training run */
 #define MAX_MAX_IMAGE_PIXELS (256 * 1024 * 1024)
 
 extern int mnist_hil_shared_memory; /* kB */
