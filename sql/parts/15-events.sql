@@ -20,7 +20,7 @@ ALTER SEQUENCE @extschema@.mnist_event_id_seq OWNED BY @extschema@.mnist_event.i
 CREATE INDEX IF NOT EXISTS mnist_event_by_kind ON @extschema@.mnist_event (kind, id);
 
 COMMENT ON TABLE @extschema@.mnist_event IS
-    'what somebody should hear of; each row was also sent as a notification on channel mnist_hil';
+    'what somebody should hear of; of each row a notification with id, kind and model_version went out on channel mnist_hil';
 COMMENT ON COLUMN @extschema@.mnist_event.id IS 'the event';
 COMMENT ON COLUMN @extschema@.mnist_event.created_at IS 'when it was noted';
 COMMENT ON COLUMN @extschema@.mnist_event.kind IS
@@ -34,8 +34,8 @@ CREATE OR REPLACE TRIGGER mnist_event_refuse BEFORE UPDATE OR TRUNCATE ON @extsc
     FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.refuse('The owner may DELETE old ones; see mnist_hil.retention.');
 
 /*
- * NOTIFY takes less than 8,000 bytes.  What is longer is sent without its detail and with the beginning of its
- * message, in which a character takes six bytes at most, and says so ("truncated"): the row has it all.
+ * Any role can LISTEN, so the notification has the event's id, kind and model version and nothing that anybody wrote.
+ * The row, which is guarded, has the rest.
  */
 CREATE OR REPLACE FUNCTION mnist_internal.event(kind text, message text, detail jsonb DEFAULT '{}') RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -43,7 +43,6 @@ CREATE OR REPLACE FUNCTION mnist_internal.event(kind text, message text, detail 
 AS $$
 DECLARE
     noted @extschema@.mnist_event;
-    payload jsonb;
 BEGIN
     INSERT INTO @extschema@.mnist_event AS e (kind, message, detail, run_id, model_version)
     VALUES (event.kind, event.message, coalesce(event.detail, '{}'),
@@ -51,11 +50,8 @@ BEGIN
     RETURNING e.* INTO noted;
 
     IF coalesce(current_setting('mnist_hil.notify', true), 'on')::boolean THEN
-        payload := to_jsonb(noted);
-        IF octet_length(payload::text) >= 8000 THEN
-            payload := payload - 'detail' || jsonb_build_object('message', left(noted.message, 1000), 'truncated', true);
-        END IF;
-        PERFORM pg_notify('mnist_hil', payload::text);
+        PERFORM pg_notify('mnist_hil',
+            jsonb_build_object('id', noted.id, 'kind', noted.kind, 'model_version', noted.model_version)::text);
     END IF;
     RETURN noted.id;
 END
@@ -75,8 +71,9 @@ DECLARE
         'error', run.error, 'sqlstate', run.sqlstate, 'attempt', run.attempt));
 BEGIN
     IF run.status IN ('failed', 'cancelled') THEN
-        PERFORM mnist_internal.event('run_' || run.status, format('run %s %s: %s', run.id,
-            CASE run.status WHEN 'failed' THEN 'failed' ELSE 'was cancelled' END, run.error), detail);
+        PERFORM mnist_internal.event(CASE run.status WHEN 'failed' THEN 'run_failed' ELSE 'run_cancelled' END,
+            format('run %s %s: %s', run.id,
+                CASE run.status WHEN 'failed' THEN 'failed' ELSE 'was cancelled' END, run.error), detail);
         IF run.trigger = 'check' AND run.attempt > (SELECT s.retries FROM mnist_internal.settings() s) THEN
             PERFORM mnist_internal.event('retraining_given_up', format(
                 'mnist_check gives up after %s tries, the last of which was run %s: new feedback, new data sets or mnist_retrain let it go on',

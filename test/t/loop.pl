@@ -72,6 +72,29 @@ else
 	fails('app', 'SELECT mnist_unschedule()', qr/55000: pg_cron is not installed/, 'nothing to unschedule');
 }
 
+# ---- what everybody may hear
+
+$node->safe_psql('app', 'CREATE ROLE listener LOGIN');
+my $heard = $node->background_psql('app', extra_params => [ '-U', 'listener' ]);
+$heard->query_safe('LISTEN mnist_hil');
+# Whatever its length, the event is noted and the notification sent.
+my $reason = 'a reason for few ears ' . 'x' x 20_000;
+$node->safe_psql('app', "SELECT mnist_activate(1, '$reason'); SELECT mnist_rollback()");
+my $notifications = '';
+my $deadline = time + 180;
+while ($notifications !~ /model_rolled_back/ && time < $deadline)
+{
+	$notifications .= $heard->query_safe('SELECT 1');
+	sleep 0.05;
+}
+$heard->quit;
+my $sent = join "\n", $notifications =~ /payload "(.*)" received/g;
+is( $sent,
+	$node->safe_psql('app', q{SELECT format('{"id": %s, "kind": "%s", "model_version": %s}', id, kind, model_version) FROM (SELECT * FROM mnist_event ORDER BY id DESC LIMIT 2) e ORDER BY id}),
+	'a notification has the id, kind and model version of an event, and nothing else');
+is($node->safe_psql('app', "SELECT right(message, 20000) = right(detail->>'reason', 20000) AND length(message) > 20000 FROM mnist_event WHERE kind = 'model_activated' ORDER BY id DESC LIMIT 1"),
+	't', 'the row has the rest');
+
 # No job runs while the standby is made, which is to have the conditions as they are here.
 $node->safe_psql('app', "SELECT mnist_schedule('59 23 31 12 *')") if $pg_cron;
 

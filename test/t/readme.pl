@@ -79,6 +79,26 @@ $deciding =~ s/^SELECT mnist_(un)?schedule\(.*\n//mg;
 like($node->safe_psql('postgres', $deciding), qr/^[tf]\|.*^new_labels\|/ms, 'the loop decides');
 like($node->safe_psql('postgres', $listening), qr/\|model_/, 'and events tell');
 
+# The kinds of events: those that the README lists are those that functions note, which is to say the constants in the
+# argument before the message.
+my ($events) = section('The loop') =~ /^\*\*Events\.\*\* (.*?) What holds for a while/ms;
+my %kinds = map { $_ => 1 } ($events // '') =~ /`([a-z]+_[a-z_]+|drift)`/g;
+delete $kinds{mnist_event};
+my %noted;
+my $functions = $node->safe_psql('postgres', q{
+	SELECT pg_get_functiondef(p.oid)
+	FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+	JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'mnist_hil'
+	WHERE p.prokind IN ('f', 'p')});
+while ($functions =~ /mnist_internal\.(?:event|note_state)\(((?:(?!\$function\$|;).)*?)\bformat\(/sg)
+{
+	my $argument = $1;
+
+	$noted{$_} = 1 for $argument =~ /(?:\A|\bTHEN|\bELSE)\s*'([a-z_]+)'/g;
+}
+cmp_ok(scalar keys %noted, '>=', 16, 'functions note events');
+is(join(' ', sort keys %kinds), join(' ', sort keys %noted), 'the README lists every kind of event, and no other');
+
 # Looking at runs and trials; the searches themselves, which take their time, are tried in test/sql/search.sql.
 my (undef, $looking) = sql_blocks(section('Searching hyperparameters and architectures'));
 $node->safe_psql('postgres', "SELECT mnist_retrain('from_scratch', '{softmax,mlp}', trials => 3, epochs => 1, promote => false)");
