@@ -49,22 +49,25 @@ mnist_hil_challenge_point(PG_FUNCTION_ARGS)
 }
 
 /*
- * mnist_hil_readers(): one row: the newest deployment, its version, and the challenge under way or nulls; as of now,
- * whatever the snapshot, which is what sessions go by.
+ * mnist_hil_readers(): one row: the newest deployment and its version, and the challenge under way; nulls where there
+ * is none; as of now, whatever the snapshot, which is what sessions go by.
  */
 Datum
 mnist_hil_readers(PG_FUNCTION_ARGS)
 {
 	TupleDesc desc;
-	int64 deployment;
+	int64 deployment = 0;
+	int version = 0;
 	Challenge challenge;
 	Datum values[6];
 	bool nulls[6] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	values[1] = Int32GetDatum(model_store_live_version(&deployment));
+	if (!model_store_newest_deployment(&deployment, &version))
+		memset(nulls, true, 2 * sizeof(bool));
 	values[0] = Int64GetDatum(deployment);
+	values[1] = Int32GetDatum(version);
 	model_store_challenge(deployment, &challenge);
 	values[2] = Int64GetDatum(challenge.id);
 	values[3] = Int32GetDatum(challenge.version);

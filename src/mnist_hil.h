@@ -119,6 +119,9 @@ extern void model_cache_init_shared_memory(void);	 /* from shmem_startup_hook */
  */
 #define MODEL_HASH_SIZE 32 /* SHA-256 */
 
+/* The newest row of mnist_deployment: its id and version; false, and they are left as they are, if there is none. */
+extern bool model_store_newest_deployment(int64 *deployment, int *version);
+
 /* The live version, that of the newest row of mnist_deployment, and that row's id. */
 extern int model_store_live_version(int64 *deployment);
 

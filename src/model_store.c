@@ -93,20 +93,32 @@ close_newest(NewestRow *row)
 	table_close(row->rel, AccessShareLock);
 }
 
+bool
+model_store_newest_deployment(int64 *deployment, int *version)
+{
+	NewestRow row;
+	bool found;
+
+	open_newest(&row, "mnist_deployment");
+	found = HeapTupleIsValid(row.tuple);
+	if (found)
+	{
+		*version = DatumGetInt32(column_value(row.rel, row.tuple, "version"));
+		*deployment = DatumGetInt64(column_value(row.rel, row.tuple, "id"));
+	}
+	close_newest(&row);
+	return found;
+}
+
 int
 model_store_live_version(int64 *deployment)
 {
-	NewestRow row;
 	int version;
 
-	open_newest(&row, "mnist_deployment");
-	if (!HeapTupleIsValid(row.tuple))
+	if (!model_store_newest_deployment(deployment, &version))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("no model is live"),
 						errdetail("Table mnist_deployment is empty."),
 						errhint("Make a version of mnist_model live with mnist_activate.")));
-	version = DatumGetInt32(column_value(row.rel, row.tuple, "version"));
-	*deployment = DatumGetInt64(column_value(row.rel, row.tuple, "id"));
-	close_newest(&row);
 	return version;
 }
 

@@ -1,9 +1,9 @@
 /*
  * Models: which one is live.
  *
- * The newest row of mnist_deployment says it.  Whoever adds one holds a lock that others who would add one wait for,
- * so that ids follow the order of commits; readers never wait.  Sessions look the live model up anew when such a row
- * commits (20-reading.sql).
+ * The newest row of mnist_deployment says it.  Whoever adds one calls mnist_internal.lock_readers first: others who would
+ * add one wait, so that ids follow the order of commits, and a transaction that does not see the newest switch is refused.
+ * Readers never wait.  Sessions look the live model up anew when such a row commits (20-reading.sql).
  */
 
 CREATE OR REPLACE VIEW @extschema@.mnist_live AS
@@ -43,6 +43,40 @@ $$;
 COMMENT ON FUNCTION mnist_internal.next_version() IS
     'the version of a model that is about to be added; waits for nobody; internal';
 
+CREATE OR REPLACE FUNCTION mnist_internal.readers(
+    OUT deployment_id bigint, OUT live_version int, OUT challenge_id bigint, OUT challenger int, OUT share real,
+    OUT shadow boolean)
+    AS 'MODULE_PATHNAME', 'mnist_hil_readers' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION mnist_internal.readers() IS
+    'which models read, as of now, whatever the transaction''s snapshot shows: what sessions go by; internal';
+
+-- A transaction in REPEATABLE READ or SERIALIZABLE may have taken its snapshot before the newest switch committed, even
+-- where it waited here for that.  It would go by a model that is not live any more, and undo the switch unseen.
+CREATE OR REPLACE FUNCTION mnist_internal.lock_readers() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (
+        SELECT FROM mnist_internal.readers() r
+        WHERE (r.deployment_id, r.challenge_id) IS DISTINCT FROM (
+            SELECT (l.deployment_id, n.challenge_id)
+            FROM (SELECT) AS one
+            LEFT JOIN @extschema@.mnist_live l ON true
+            LEFT JOIN @extschema@.mnist_challenge_now n ON true))
+    THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'serialization_failure',
+            MESSAGE = 'could not switch models or change the challenge due to a concurrent switch',
+            DETAIL = 'The transaction''s snapshot is older than the newest switch, or the newest change of the challenge.',
+            HINT = 'Retry the transaction.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.lock_readers() IS
+    'wait for whoever switches models or changes the challenge, and refuse a snapshot from before that; internal';
+
 CREATE OR REPLACE FUNCTION mnist_internal.deploy(
     new_version int, new_action text, new_rollback_to bigint, new_reason text, new_run_id bigint DEFAULT NULL)
     RETURNS int
@@ -70,16 +104,10 @@ BEGIN
     VALUES (new_version, new_action, new_rollback_to, new_run_id, new_reason, mnist_internal.invoker());
     PERFORM mnist_internal.drift_bind(new_version);
     RETURN new_version;
-EXCEPTION
-    WHEN unique_violation THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'serialization_failure',
-            MESSAGE = 'could not switch models due to a concurrent switch',
-            HINT = 'Retry the transaction.';
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.deploy(int, text, bigint, text, bigint) IS
-    'check a model''s weights and make it live; the caller holds the lock on mnist_deployment; internal';
+    'check a model''s weights and make it live; the caller has called mnist_internal.lock_readers; internal';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_activate(version int, reason text DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -93,7 +121,7 @@ BEGIN
             ERRCODE = 'null_value_not_allowed',
             MESSAGE = 'version must not be null';
     END IF;
-    LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM mnist_internal.lock_readers();
     SELECT l.* INTO live FROM @extschema@.mnist_live l;
     IF live.version = mnist_activate.version THEN
         RAISE NOTICE 'model version % is live already', live.version;
@@ -112,7 +140,7 @@ AS $$
 DECLARE
     target @extschema@.mnist_deployment;
 BEGIN
-    LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM mnist_internal.lock_readers();
     SELECT d.* INTO target FROM @extschema@.mnist_live l JOIN @extschema@.mnist_deployment d ON d.id = l.rollback_to;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING

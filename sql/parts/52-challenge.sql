@@ -5,7 +5,8 @@
  * still the deployment that the row names, that challenge is under way.  So there is at most one; it ends when a
  * later row says so, when another begins, or when the live model is switched, whoever does that: a comparison with a
  * model that no longer answers has nothing to say.  Every session learns of it at commit, as it does of a switch
- * (20-reading.sql); whoever adds a row holds the same lock.  Which readings the challenger gets, see challenge.c.
+ * (20-reading.sql); whoever adds a row
+ * calls the same mnist_internal.lock_readers.  Which readings the challenger gets, see challenge.c.
  *
  * A row that begins a challenge never has its share changed: a larger share is another challenge, so that figures
  * gathered at different shares, and so at different times, are not mixed.
@@ -102,41 +103,12 @@ COMMENT ON COLUMN @extschema@.mnist_challenge_now.reason IS 'why the challenge b
 COMMENT ON COLUMN @extschema@.mnist_challenge_now.decided_by IS 'the role that began it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_now.decided_at IS 'when it began';
 
-CREATE OR REPLACE FUNCTION mnist_internal.readers(
-    OUT deployment_id bigint, OUT live_version int, OUT challenge_id bigint, OUT challenger int, OUT share real,
-    OUT shadow boolean)
-    AS 'MODULE_PATHNAME', 'mnist_hil_readers' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION mnist_internal.readers() IS
-    'which models read, as of now, whatever the transaction''s snapshot shows: what sessions go by; internal';
-
 CREATE OR REPLACE FUNCTION mnist_internal.challenge_point(id bigint) RETURNS double precision
     AS 'MODULE_PATHNAME', 'mnist_hil_challenge_point' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION mnist_internal.challenge_point(bigint) IS
     'where a reading falls, 0 to 1: a challenger takes part in those below its share; internal';
 
 ---------------------------------------------------------------- beginning and ending
-
-CREATE OR REPLACE FUNCTION mnist_internal.lock_readers() RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
-    IF EXISTS (
-        SELECT FROM mnist_internal.readers() r
-        WHERE (r.deployment_id, coalesce(r.challenge_id, 0)) IS DISTINCT FROM (
-            SELECT (l.deployment_id, coalesce(n.challenge_id, 0))
-            FROM @extschema@.mnist_live l LEFT JOIN @extschema@.mnist_challenge_now n ON true))
-    THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'serialization_failure',
-            MESSAGE = 'could not change the challenge due to a concurrent switch',
-            HINT = 'Retry the transaction.';
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION mnist_internal.lock_readers() IS
-    'wait for whoever switches models or changes the challenge, and refuse a snapshot from before that; internal';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_challenge(version int, share real, shadow boolean DEFAULT false, reason text DEFAULT NULL)
     RETURNS bigint

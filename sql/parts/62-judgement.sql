@@ -61,7 +61,7 @@ BEGIN
             ERRCODE = 'null_value_not_allowed',
             MESSAGE = 'run_id must not be null';
     END IF;
-    LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM mnist_internal.lock_readers();
     SELECT r.* INTO run FROM @extschema@.mnist_run r WHERE r.id = mnist_approve.run_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING

@@ -95,5 +95,14 @@ SELECT pg_temp.outcome($$INSERT INTO mnist_model (version, architecture, network
 SELECT pg_temp.outcome($$INSERT INTO mnist_deployment (version, action, rollback_to)
     SELECT 1, 'activate', rollback_to FROM mnist_deployment WHERE action = 'activate' LIMIT 1$$) LIKE '23505: %' AS refused;
 
+-- Where no model is live, as after deployments were lost, mnist_activate helps.
+SET session_replication_role = replica;
+DELETE FROM mnist_deployment;
+RESET session_replication_role;
+SELECT pg_temp.outcome('SELECT mnist_classify(mnist_draw(1))');
+SELECT pg_temp.outcome('SELECT mnist_rollback()');
+SELECT mnist_activate(1);
+SELECT mnist_classify(mnist_draw(1)) IS NOT NULL AS classified;
+
 DROP EXTENSION mnist_hil;
 DROP ROLE regress_mnist_deployer;
