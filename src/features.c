@@ -78,6 +78,15 @@ measure_image(const uint8 *pixels, const ImageSource *source, const NnPlan *plan
 	features_measure(pixels, source, reading_label(probabilities), probabilities, hidden, features);
 }
 
+/* What a place in a statement that measures keeps from call to call. */
+static ModelUse *
+use_of(FunctionCallInfo fcinfo)
+{
+	if (fcinfo->flinfo->fn_extra == NULL)
+		fcinfo->flinfo->fn_extra = model_use_create(fcinfo->flinfo->fn_mcxt);
+	return fcinfo->flinfo->fn_extra;
+}
+
 /* mnist_hil_features(image bytea, version int): the features that a model's reading of a stored image has. */
 Datum
 mnist_hil_features(PG_FUNCTION_ARGS)
@@ -88,7 +97,7 @@ mnist_hil_features(PG_FUNCTION_ARGS)
 	Datum elements[READING_FEATURES];
 
 	image_stored_source(PG_GETARG_DATUM(0), pixels, &source);
-	measure_image(pixels, &source, model_cache_version(PG_GETARG_INT32(1)), features);
+	measure_image(pixels, &source, model_use_version(use_of(fcinfo), PG_GETARG_INT32(1)), features);
 	for (int i = 0; i < READING_FEATURES; i++)
 		elements[i] = Float4GetDatum(features[i]);
 	PG_RETURN_ARRAYTYPE_P(construct_array(elements, READING_FEATURES, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
@@ -124,9 +133,10 @@ mnist_features(PG_FUNCTION_ARGS)
 	uint8 pixels[NN_PIXELS];
 	ImageSource source;
 	float features[READING_FEATURES];
+	int version;
 
 	(void) image_input_source(PG_GETARG_DATUM(0), pixels, &source);
-	measure_image(pixels, &source, model_cache_live(NULL), features);
+	measure_image(pixels, &source, model_use_plan(use_of(fcinfo), &version), features);
 	for (int i = 0; i < READING_FEATURES; i++)
 	{
 		Datum values[2];

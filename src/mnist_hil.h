@@ -77,35 +77,35 @@ typedef struct Challenge
 /* Does the challenger take part in the reading of this id?  Depends on nothing else, and always says the same. */
 extern bool challenge_takes_part(const Challenge *challenge, int64 id);
 
-/* ---- model_cache.c: weights ready to use, in shared memory ---- */
+/* ---- model_cache.c: weights ready to use ---- */
 
 /*
- * The live model of this database, as of now (see the file's head for when a switch is seen).  The plan stays valid
- * until the next call of a model_cache function in this process.  version may be NULL. 
- * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if no model is live.
+ * One place of a statement that uses a model: it keeps to that however long the statement takes.  The plans that the
+ * functions below return are valid until the SQL function that calls them returns, or calls them again with the same
+ * use for another version.
  */
-extern const NnPlan *model_cache_live(int *version);
-
-/*
- * The same for a given version.  ERRCODE_UNDEFINED_OBJECT if there is none,
- * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if its weights were pruned.
- */
-extern const NnPlan *model_cache_version(int version);
-
-/* One place of a statement that reads digits: it keeps to one model however long the statement takes. */
 typedef struct ModelUse ModelUse;
 
 /* Make one; it ends with the memory context. */
 extern ModelUse *model_use_create(MemoryContext context);
 
-/* The live model as of the statement's first call; the plan stays valid until the next call with the same use. */
+/*
+ * The live model of this database as of the statement's first call (see the file's head for when a switch is seen).
+ * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if no model is live; errors of weights that cannot be used: see
+ * model_store.c below.
+ */
 extern const NnPlan *model_use_plan(ModelUse *use, int *version);
+
+/* A given version's model, in a use that nothing else is asked of; errors as above. */
+extern const NnPlan *model_use_version(ModelUse *use, int version);
 
 /*
  * The challenger as of the same moment, and *challenge, how it takes part; NULL if there is no challenge, or the
- * challenger's weights cannot be used.  To be called after model_use_plan; valid as long as what that returned.
+ * challenger's weights cannot be used.  To be called after model_use_plan.
  */
 extern const NnPlan *model_use_challenger(ModelUse *use, Challenge *challenge);
+
+/* ---- model_shared.c: models in shared memory (the rest is in model_shared.h) ---- */
 
 extern void model_cache_request_shared_memory(void); /* from shmem_request_hook */
 extern void model_cache_init_shared_memory(void);	 /* from shmem_startup_hook */

@@ -1,8 +1,8 @@
 /*
- * model_cache.c: models ready to use, once per server.
+ * model_cache.c: models ready to use.
  *
  * A model's weights are needed by every session that reads a digit.  They are unpacked for the kernels
- * (nn_plan_build) once, into shared memory, where all sessions of all databases use the same copy.
+ * (nn_plan_build) once, into shared memory, where all sessions of all databases use the same copy (model_shared.c).
  *
  * Which model is live
  *
@@ -14,8 +14,8 @@
  *
  * In the same way it looks up whether another model challenges the live one: what the newest row of mnist_challenger
  * says, if it was added while the newest row of mnist_deployment was that already.  So whatever switches the live
- * model ends the challenge.  The challenger's weights are asked for by those who store readings only; where they
- * cannot be used the server log says so, and the live model reads alone.
+ * model ends the challenge.  The challenger's weights are asked for by those who store predictions only; where they
+ * cannot be used the server log says so, and the live model predicts alone.
  *
  * The rows are read as of now (a catalog snapshot), not as of the transaction's snapshot: a session in a REPEATABLE
  * READ transaction turns to a new model like any other, and parallel workers read the same row as their leader.
@@ -24,78 +24,64 @@
  * at the start of each statement, and a statement then keeps to its model (ModelUse), even if a switch commits
  * while it runs.
  *
- * Where the models are
+ * How long a model is pinned
  *
- * The cache is keyed by the SHA-256 of the weights blob: whatever has the same weights, in whatever database, is
- * the same model, and no entry can ever be stale.  If the library is preloaded, the shared memory
- * (mnist_hil.shared_memory) consists of the struct below and a DSA area created in place, which is kept from
- * growing beyond it: no DSM segment is ever made, as containers tend to have a small /dev/shm.  The entries are an
- * array that is searched under one lock.  A hash table would gain nothing: there are at most a few hundred of them,
- * they are looked up only when a session turns to another model, and eviction must see them all.
+ * What a backend remembers of a model beyond a statement is its hash and where it was.  Memory is held as long as a
+ * statement runs: a ModelUse pins its model in shared memory at its first call, and calls after that find it pinned,
+ * at no cost.  The backend holds one pin for all uses of a model.  The pin ends
  *
- * An entry that a backend uses is pinned by it, once, however often it uses it.  When the memory is full, entries
- * that nobody has pinned make room, the one longest unused first.  If that is not enough the backend keeps a copy
- * of its own, and so it does if the library is not preloaded.  A pin ends when the backend no longer uses the
- * model, and when it exits; a backend that dies without cleaning up takes the whole server through a restart, which
- * clears the memory.
+ * - with the memory context of the last ModelUse: the executor's context of the statement, which also goes when the
+ *   statement fails, is cancelled, or belongs to a subtransaction that aborts;
+ * - at the end of the client's message, when MessageContext is reset.  That is for what outlives a statement: a
+ *   cursor, and the expressions that PL/pgSQL keeps for a transaction;
+ * - at the end of the transaction, for background workers, which have no MessageContext, and for procedures;
+ * - when the process exits.  If it dies without cleaning up, the server restarts and clears the memory.
  *
- * The lock is never held across I/O or anything that may throw: a model is read, checked and unpacked in local
- * memory first, and is then only copied under the lock.  If two backends do so at the same time, the second finds
- * the first one's entry and uses that.
+ * A cursor that goes on after its model was unpinned pins it again, and loads it again if it was evicted; it keeps to
+ * its model as any other statement.  No pin ends within a call of a function of ours: nothing of the above happens
+ * there, but for the end of other statements' uses, which have their own share in the pin.
+ *
+ * Where sharing fails
+ *
+ * If what running statements have pinned leaves no room, or the model is larger than the shared memory, the backend
+ * keeps a copy of its own.  It keeps that between statements, too, since loading it for each would be slow, but each
+ * statement first tries again to share it.  Such copies are counted, and logged.  If the library is not preloaded
+ * all copies are of this kind, and nothing is counted.
+ *
+ * A model is read, checked and unpacked in local memory first, and is then only copied.  If two backends do so at the
+ * same time, the second finds the first one's copy and uses that.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "commands/trigger.h"
 #include "funcapi.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/builtins.h"
-#include "utils/dsa.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "mnist_hil.h"
+#include "model_shared.h"
 
-#define AREA_ALIGN 4096				 /* DSA's page size: keeps its pages on pages */
-#define MEMORY_PER_ENTRY (32 * 1024) /* the smallest models take about as much */
-
-typedef struct CacheEntry
-{
-	uint8 hash[MODEL_HASH_SIZE]; /* of the weights blob */
-	dsa_pointer memory;			 /* holds the plan, at the first aligned address; invalid: the entry is free */
-	Size size;					 /* of the plan */
-	int pins;					 /* backends that use it */
-	uint64 last_use;			 /* reading of the clock below */
-} CacheEntry;
-
-typedef struct CacheControl
-{
-	/* These never change once they are set at server start. */
-	int lock_tranche;
-	int area_tranche;
-	int nentries;
-	Size area_offset; /* of the DSA area, from the start of this struct */
-	Size area_size;
-
-	LWLock lock;  /* guards everything below, and the allocation of plans */
-	uint64 clock; /* counts uses */
-	CacheEntry entries[FLEXIBLE_ARRAY_MEMBER];
-} CacheControl;
-
-/* A model that this backend uses. */
+/* A model that this backend knows.  It is ready to use if it has a plan. */
 typedef struct Model
 {
 	dlist_node node; /* in "models" */
 	uint8 hash[MODEL_HASH_SIZE];
-	const NnPlan *plan;
-	int entry;			   /* index of the entry it has pinned, or -1 */
-	MemoryContext private; /* the backend's own copy, if it has pinned none */
-	int uses;			   /* references to this struct */
+	const NnPlan *plan;	   /* NULL: neither pinned nor private */
+	bool pinned;		   /* in shared memory */
+	SharedPlace place;	   /* there */
+	MemoryContext private; /* the backend's own copy, if there is one */
+	bool counted;		   /* among the copies of which model_shared.c keeps count */
+	Size size;			   /* of the private copy's plan */
+	ShareFailure why;	   /* it is not shared */
+	int references;		   /* to this struct */
+	int users;			   /* of them, those of statements: each ModelUse has at most one to a model */
 } Model;
 
 struct ModelUse
@@ -113,9 +99,6 @@ struct ModelUse
 	CommandId curcid;
 };
 
-static CacheControl *control; /* NULL if the library is not preloaded */
-static dsa_area *area;		  /* NULL before the first use in this process */
-
 static dlist_head models = DLIST_STATIC_INIT(models);
 
 static struct
@@ -127,288 +110,223 @@ static struct
 	uint64 stamp;	   /* holds while this is schema_stamp() */
 } live;
 
-static Model *asked_for; /* by model_cache_version */
+/* The statement-end callback's place in MessageContext. */
+static MemoryContextCallback message_end;
+static bool message_end_awaited;
 
 PG_FUNCTION_INFO_V1(mnist_hil_deployment_changed);
 PG_FUNCTION_INFO_V1(mnist_hil_load);
 PG_FUNCTION_INFO_V1(mnist_hil_cache);
 
-/* ---- shared memory at server start ---- */
-
-static Size
-shared_size(void)
-{
-	return mul_size(mnist_hil_shared_memory, 1024);
-}
-
-void
-model_cache_request_shared_memory(void)
-{
-	RequestAddinShmemSpace(shared_size());
-}
-
-static char *
-area_place(void)
-{
-	return (char *) control + control->area_offset;
-}
-
-static void
-create_shared(void)
-{
-	dsa_area *created;
-
-	control->lock_tranche = LWLockNewTrancheId();
-	control->area_tranche = LWLockNewTrancheId();
-	control->nentries = shared_size() / MEMORY_PER_ENTRY;
-	LWLockInitialize(&control->lock, control->lock_tranche);
-	control->clock = 0;
-	for (int i = 0; i < control->nentries; i++)
-		control->entries[i].memory = InvalidDsaPointer;
-
-	control->area_offset = offsetof(CacheControl, entries) + control->nentries * sizeof(CacheEntry);
-	control->area_offset = (char *) TYPEALIGN(AREA_ALIGN, (char *) control + control->area_offset) - (char *) control;
-	control->area_size = shared_size() - control->area_offset;
-	created = dsa_create_in_place(area_place(), control->area_size, control->area_tranche, NULL);
-	dsa_pin(created);
-	dsa_set_size_limit(created, control->area_size);
-	dsa_detach(created); /* each backend attaches for itself */
-}
-
-void
-model_cache_init_shared_memory(void)
-{
-	bool found;
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	control = ShmemInitStruct("mnist_hil models", shared_size(), &found);
-	if (!found)
-		create_shared();
-	LWLockRelease(AddinShmemInitLock);
-
-	LWLockRegisterTranche(control->lock_tranche, "mnist_hil_models");
-	LWLockRegisterTranche(control->area_tranche, "mnist_hil_memory");
-}
-
-/* ---- entries; all called with the lock held ---- */
-
-static int
-find_entry(const uint8 *hash)
-{
-	for (int i = 0; i < control->nentries; i++)
-	{
-		CacheEntry *entry = &control->entries[i];
-
-		if (DsaPointerIsValid(entry->memory) && memcmp(entry->hash, hash, MODEL_HASH_SIZE) == 0)
-			return i;
-	}
-	return -1;
-}
-
-/* Free the entry that has not been used for longest; its index, or -1 if all are in use. */
-static int
-evict_entry(void)
-{
-	int oldest = -1;
-
-	for (int i = 0; i < control->nentries; i++)
-	{
-		CacheEntry *entry = &control->entries[i];
-
-		if (DsaPointerIsValid(entry->memory) && entry->pins == 0 &&
-			(oldest < 0 || entry->last_use < control->entries[oldest].last_use))
-			oldest = i;
-	}
-	if (oldest >= 0)
-	{
-		dsa_free(area, control->entries[oldest].memory);
-		control->entries[oldest].memory = InvalidDsaPointer;
-	}
-	return oldest;
-}
-
-/* An entry with memory for a plan of the given size, or -1 if there is no room. */
-static int
-claim_entry(Size size)
-{
-	dsa_pointer memory;
-	int i = 0;
-
-	/* Do not empty the cache for what will not fit in the end. */
-	if (size + NN_ALIGN > control->area_size)
-		return -1;
-
-	while (i < control->nentries && DsaPointerIsValid(control->entries[i].memory))
-		i++;
-	if (i == control->nentries && (i = evict_entry()) < 0)
-		return -1;
-	for (;;)
-	{
-		memory = dsa_allocate_extended(area, size + NN_ALIGN, DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
-		if (DsaPointerIsValid(memory))
-			break;
-		if (evict_entry() < 0)
-			return -1;
-	}
-	control->entries[i].memory = memory;
-	control->entries[i].size = size;
-	control->entries[i].pins = 0;
-	return i;
-}
-
-static void
-pin_entry(int i)
-{
-	control->entries[i].pins++;
-	control->entries[i].last_use = ++control->clock;
-}
-
-/* Where the plan lies; the lock is not needed for an entry that is pinned. */
-static NnPlan *
-entry_plan(int i)
-{
-	return (NnPlan *) TYPEALIGN(NN_ALIGN, dsa_get_address(area, control->entries[i].memory));
-}
-
-/* ---- the models that this backend uses ---- */
+/* ---- the end of statements ---- */
 
 static void
 unpin(Model *model)
 {
-	if (model->entry < 0)
+	if (!model->pinned)
 		return;
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	control->entries[model->entry].pins--;
-	LWLockRelease(&control->lock);
-	model->entry = -1;
+	model_shared_unpin(&model->place);
+	model->pinned = false;
+	model->plan = NULL;
 }
 
 static void
-unpin_all(int code, Datum argument)
+unpin_all(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &models)
+		unpin(dlist_container(Model, node, iter.cur));
+}
+
+static void
+at_message_end(void *argument)
+{
+	(void) argument;
+	message_end_awaited = false;
+	unpin_all();
+}
+
+static void
+at_transaction_end(XactEvent event, void *argument)
+{
+	(void) argument;
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_PREPARE:
+			unpin_all();
+			break;
+		default: /* still within it */
+			break;
+	}
+}
+
+/* A private copy is not there any more, or will be gone with the process. */
+static void
+end_counting(Model *model)
+{
+	if (!model->counted)
+		return;
+	model_shared_end_private();
+	model->counted = false;
+}
+
+static void
+at_exit(int code, Datum argument)
 {
 	dlist_iter iter;
 
 	(void) code;
 	(void) argument;
+	unpin_all();
 	dlist_foreach(iter, &models)
-		unpin(dlist_container(Model, node, iter.cur));
+		end_counting(dlist_container(Model, node, iter.cur));
 }
 
 /* Attach to the shared memory, if there is any, on the first use in this process. */
 static void
 attach(void)
 {
-	MemoryContext old;
+	static bool attached;
 
-	if (control == NULL || area != NULL)
+	if (attached || !model_shared_exists())
 		return;
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	area = dsa_attach_in_place(area_place(), NULL);
-	dsa_pin_mapping(area);
-	MemoryContextSwitchTo(old);
-	on_shmem_exit(dsa_on_shmem_exit_release_in_place, PointerGetDatum(area_place()));
-	before_shmem_exit(unpin_all, (Datum) 0);
+	model_shared_attach();
+	RegisterXactCallback(at_transaction_end, NULL);
+	before_shmem_exit(at_exit, (Datum) 0);
+	attached = true;
 }
 
-static Model *
-new_model(const uint8 *hash)
+/* Have pins end with the client's message. */
+static void
+await_message_end(void)
 {
-	Model *model = MemoryContextAllocZero(TopMemoryContext, sizeof(Model));
-
-	memcpy(model->hash, hash, MODEL_HASH_SIZE);
-	model->entry = -1;
-	return model;
+	if (message_end_awaited || MessageContext == NULL)
+		return;
+	message_end.func = at_message_end;
+	MemoryContextRegisterResetCallback(MessageContext, &message_end);
+	message_end_awaited = true;
 }
 
-/* Drop a reference; the last one ends the backend's use of the model. */
+/* ---- the models that this backend knows ---- */
+
+static void
+delete_private(Model *model)
+{
+	MemoryContextDelete(model->private);
+	model->private = NULL;
+	model->plan = NULL;
+	end_counting(model);
+}
+
+/* Drop a reference; the last one ends the model. */
 static void
 release(Model *model)
 {
-	if (--model->uses > 0)
+	if (--model->references > 0)
 		return;
 	unpin(model);
-	dlist_delete(&model->node);
 	if (model->private)
-		MemoryContextDelete(model->private);
+		delete_private(model);
+	dlist_delete(&model->node);
 	pfree(model);
 }
 
-/* Find a model among those in use here, then in shared memory; NULL if it is in neither. */
-static Model *
-find_model(const uint8 *hash)
+/* Drop a statement's reference. */
+static void
+end_user(Model *model)
 {
+	if (--model->users == 0)
+		unpin(model);
+	release(model);
+}
+
+/* Let *place, which is a ModelUse's, refer to a model, or to none, instead of what it refers to. */
+static void
+turn_to(Model **place, Model *model)
+{
+	Model *old = *place;
+
+	if (old == model)
+		return;
+	if (model)
+	{
+		model->references++;
+		model->users++;
+	}
+	*place = model;
+	if (old)
+		end_user(old);
+}
+
+/* A new reference to a version's model; if its row cannot be used that is reported as elevel says, NULL then. */
+static Model *
+know_version(int version, int elevel)
+{
+	uint8 hash[MODEL_HASH_SIZE];
 	dlist_iter iter;
 	Model *model;
-	int i;
 
+	if (!model_store_hash(version, hash, elevel))
+		return NULL;
 	dlist_foreach(iter, &models)
 	{
 		model = dlist_container(Model, node, iter.cur);
 		if (memcmp(model->hash, hash, MODEL_HASH_SIZE) == 0)
 		{
-			model->uses++;
+			model->references++;
 			return model;
 		}
 	}
-
-	if (control == NULL)
-		return NULL;
-	model = new_model(hash);
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	i = find_entry(hash);
-	if (i >= 0)
-		pin_entry(i);
-	LWLockRelease(&control->lock);
-	if (i < 0)
-	{
-		pfree(model);
-		return NULL;
-	}
-	model->entry = i;
-	model->plan = entry_plan(i);
-	model->uses = 1;
+	model = MemoryContextAllocZero(TopMemoryContext, sizeof(Model));
+	memcpy(model->hash, hash, MODEL_HASH_SIZE);
+	model->place.entry = -1;
+	model->references = 1;
 	dlist_push_head(&models, &model->node);
 	return model;
 }
 
-/* Put a plan into shared memory, or find it there by now; false if there is no room. */
-static bool
-share_plan(Model *model, const NnPlan *plan, Size size)
-{
-	int i;
+/* ---- making them ready ---- */
 
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	i = find_entry(model->hash);
-	if (i < 0 && (i = claim_entry(size)) >= 0)
-	{
-		memcpy(control->entries[i].hash, model->hash, MODEL_HASH_SIZE);
-		memcpy(entry_plan(i), plan, size);
-	}
-	if (i >= 0)
-		pin_entry(i);
-	LWLockRelease(&control->lock);
-	if (i < 0)
+/* Use the plan in shared memory that was pinned, or none. */
+static bool
+use_pinned(Model *model, const NnPlan *plan)
+{
+	if (plan == NULL)
 		return false;
-	model->entry = i;
-	model->plan = entry_plan(i);
+	model->pinned = true;
+	model->plan = plan;
+	await_message_end();
 	return true;
 }
 
 /*
- * Read a version's weights and make them ready, in shared memory if there is room.  If they cannot be used that is
- * reported as elevel says; NULL if that returns.
+ * Read a version's weights and make the model ready, in shared memory if there is room.  If they cannot be used that
+ * is reported as elevel says; false if that returns.
  */
-static Model *
-load_model(int version, int elevel)
+static bool
+load(Model *model, int version, int elevel)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "mnist_hil model load", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	uint8 hash[MODEL_HASH_SIZE];
 	bytea *blob = model_store_blob(version, hash, elevel);
-	Model *model = NULL;
+	bool usable = blob != NULL;
 
-	if (blob != NULL)
+	if (usable && memcmp(hash, model->hash, MODEL_HASH_SIZE) != 0)
+	{
+		usable = false;
+		ereport(elevel,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the weights of model version %d have changed", version),
+				 errdetail("They are not those that this statement began with."), errhint("Repeat the statement.")));
+	}
+	if (usable)
 	{
 		NnNet *net = palloc(sizeof(NnNet));
 		float *values = model_store_unpack(blob, net);
@@ -417,33 +335,55 @@ load_model(int version, int elevel)
 		NnPlan *plan = nn_alloc(private, size);
 
 		nn_plan_build(plan, net, values);
-		model = new_model(hash);
-		if (control == NULL || !share_plan(model, plan, size))
+		if (!model_shared_exists() ||
+			!use_pinned(model, model_shared_add(&model->place, model->hash, plan, size, &model->why)))
 		{
 			MemoryContextSetParent(private, TopMemoryContext);
 			model->private = private;
 			model->plan = plan;
+			model->size = size;
+			if (model_shared_exists())
+			{
+				model_shared_begin_private(size, model->why);
+				model->counted = true;
+			}
 		}
-		model->uses = 1;
-		dlist_push_head(&models, &model->node);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	return model;
+	return usable;
 }
 
-/* A new reference to a version's model; errors as above. */
-static Model *
-use_version(int version, int elevel)
+/* Make sure that a model that a ModelUse refers to has a plan; errors as above. */
+static bool
+make_ready(Model *model, int version, int elevel)
 {
-	uint8 hash[MODEL_HASH_SIZE];
-	Model *model;
-
+	if (model->plan != NULL)
+		return true;
 	attach();
-	if (!model_store_hash(version, hash, elevel))
-		return NULL;
-	model = find_model(hash);
-	return model ? model : load_model(version, elevel);
+	if (model_shared_exists() && use_pinned(model, model_shared_pin(&model->place, model->hash)))
+		return true;
+	return load(model, version, elevel);
+}
+
+/*
+ * At the start of a statement: share a model of which this backend has a copy of its own, if there is room by now.
+ * Not while another statement, which may be in the middle of a call, uses the copy.
+ */
+static void
+share_again(Model *model)
+{
+	const NnPlan *shared;
+
+	if (model->private == NULL || !model_shared_exists() || model->users > 1 || model->why == SHARE_TOO_LARGE)
+		return;
+	shared = model_shared_pin(&model->place, model->hash);
+	if (shared == NULL)
+		shared = model_shared_add(&model->place, model->hash, model->plan, model->size, &model->why);
+	if (shared == NULL)
+		return;
+	delete_private(model);
+	use_pinned(model, shared);
 }
 
 /* Make sure that "live" holds. */
@@ -462,7 +402,7 @@ look_up_live(void)
 	/* A change that arrives from here on leaves the result usable once, and no longer. */
 	version = model_store_live_version(&deployment);
 	model_store_challenge(deployment, &challenge);
-	model = use_version(version, ERROR);
+	model = know_version(version, ERROR);
 	if (live.model)
 		release(live.model);
 	if (live.challenger)
@@ -476,36 +416,13 @@ look_up_live(void)
 
 /* ---- what the other files call ---- */
 
-const NnPlan *
-model_cache_live(int *version)
-{
-	AcceptInvalidationMessages();
-	look_up_live();
-	if (version)
-		*version = live.version;
-	return live.model->plan;
-}
-
-const NnPlan *
-model_cache_version(int version)
-{
-	Model *model = use_version(version, ERROR);
-
-	if (asked_for)
-		release(asked_for);
-	asked_for = model;
-	return model->plan;
-}
-
 static void
 end_use(void *argument)
 {
 	ModelUse *use = argument;
 
-	if (use->model)
-		release(use->model);
-	if (use->challenger)
-		release(use->challenger);
+	turn_to(&use->model, NULL);
+	turn_to(&use->challenger, NULL);
 }
 
 ModelUse *
@@ -531,6 +448,24 @@ same_statement(const ModelUse *use, const SnapshotData *snapshot)
 		   use->subxcnt == snapshot->subxcnt && use->curcid == snapshot->curcid;
 }
 
+/* A new statement turns to a model. */
+static void
+begin_statement(ModelUse *use, const SnapshotData *snapshot, Model *model, int version, const Challenge *challenge)
+{
+	turn_to(&use->model, model);
+	turn_to(&use->challenger, NULL);
+	use->version = version;
+	use->challenge = *challenge;
+	if (snapshot != NULL)
+	{
+		use->xmax = snapshot->xmax;
+		use->xcnt = snapshot->xcnt;
+		use->subxcnt = snapshot->subxcnt;
+		use->curcid = snapshot->curcid;
+	}
+	share_again(model);
+}
+
 const NnPlan *
 model_use_plan(ModelUse *use, int *version)
 {
@@ -540,53 +475,64 @@ model_use_plan(ModelUse *use, int *version)
 	{
 		AcceptInvalidationMessages();
 		look_up_live();
-		live.model->uses++;
-		if (use->model)
-			release(use->model);
-		if (use->challenger)
-			release(use->challenger);
-		use->model = live.model;
-		use->version = live.version;
-		use->challenge = live.challenge;
-		use->challenger = NULL;
-		if (snapshot != NULL)
-		{
-			use->xmax = snapshot->xmax;
-			use->xcnt = snapshot->xcnt;
-			use->subxcnt = snapshot->subxcnt;
-			use->curcid = snapshot->curcid;
-		}
+		begin_statement(use, snapshot, live.model, live.version, &live.challenge);
 	}
+	make_ready(use->model, use->version, ERROR);
 	*version = use->version;
 	return use->model->plan;
 }
 
-/*
- * A reference to the challenger's model, which the backend keeps for the next call as well; NULL if it is of no
- * use.
- */
-static Model *
-use_challenger(const Challenge *challenge)
+const NnPlan *
+model_use_version(ModelUse *use, int version)
 {
-	if (live.challenge.id != challenge->id)
-		return use_version(challenge->version, LOG); /* a change arrived while the statement ran */
+	static const Challenge none;
+	Snapshot snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
+
+	if (!same_statement(use, snapshot) || use->version != version)
+	{
+		Model *model = know_version(version, ERROR);
+
+		begin_statement(use, snapshot, model, version, &none);
+		release(model); /* the use has a reference of its own */
+	}
+	make_ready(use->model, version, ERROR);
+	return use->model->plan;
+}
+
+/* Let a use refer to the model of its challenge, and make that ready; false if it is of no use. */
+static bool
+turn_to_challenger(ModelUse *use)
+{
+	int version = use->challenge.version;
+
+	if (live.challenge.id != use->challenge.id)
+	{
+		/* A change arrived while the statement ran. */
+		Model *model = know_version(version, LOG);
+
+		turn_to(&use->challenger, model);
+		if (model)
+			release(model);
+		return model != NULL && make_ready(model, version, LOG);
+	}
+	/* The backend keeps it in mind for the next call as well. */
 	if (live.challenger == NULL)
-		live.challenger = use_version(challenge->version, LOG);
-	if (live.challenger == NULL)
-		live.challenge.id = 0; /* not to be tried with each reading */
-	else
-		live.challenger->uses++;
-	return live.challenger;
+		live.challenger = know_version(version, LOG);
+	turn_to(&use->challenger, live.challenger);
+	if (use->challenger != NULL && make_ready(use->challenger, version, LOG))
+		return true;
+	live.challenge.id = 0; /* not to be tried with each prediction */
+	return false;
 }
 
 const NnPlan *
 model_use_challenger(ModelUse *use, Challenge *challenge)
 {
-	if (use->challenge.id != 0 && use->challenger == NULL)
+	if (use->challenge.id != 0 && (use->challenger == NULL || use->challenger->plan == NULL) &&
+		!turn_to_challenger(use))
 	{
-		use->challenger = use_challenger(&use->challenge);
-		if (use->challenger == NULL)
-			use->challenge.id = 0;
+		turn_to(&use->challenger, NULL);
+		use->challenge.id = 0;
 	}
 	*challenge = use->challenge;
 	return use->challenger ? use->challenger->plan : NULL;
@@ -615,53 +561,60 @@ mnist_hil_deployment_changed(PG_FUNCTION_ARGS)
 Datum
 mnist_hil_load(PG_FUNCTION_ARGS)
 {
-	release(use_version(PG_GETARG_INT32(0), ERROR));
+	if (fcinfo->flinfo->fn_extra == NULL)
+		fcinfo->flinfo->fn_extra = model_use_create(fcinfo->flinfo->fn_mcxt);
+	model_use_version(fcinfo->flinfo->fn_extra, PG_GETARG_INT32(0));
 	PG_RETURN_VOID();
 }
 
-/* mnist_hil_cache(): one row on the state of the cache. */
+/* What this backend keeps for itself: the whole cache, where the library is not preloaded. */
+static void
+backend_state(SharedState *state)
+{
+	dlist_iter iter;
+
+	memset(state, 0, sizeof(*state));
+	dlist_foreach(iter, &models)
+	{
+		Model *model = dlist_container(Model, node, iter.cur);
+
+		if (model->private == NULL)
+			continue;
+		state->used += MemoryContextMemAllocated(model->private, false);
+		state->models++;
+	}
+	state->pinned = state->models;
+	state->private = state->models;
+}
+
+/*
+ * mnist_hil_cache(OUT place text, OUT memory_size bigint, OUT memory_used bigint, OUT models int, OUT pinned int,
+ *				   OUT private int, OUT fallbacks bigint, OUT evictions bigint)
+ *
+ * The state of the cache.  The declaration of 0.1.0 has the first five.
+ */
 Datum
 mnist_hil_cache(PG_FUNCTION_ARGS)
 {
 	TupleDesc desc;
-	Datum values[5];
-	bool nulls[5] = {false};
-	Size used = 0;
-	int count = 0;
-	int pinned = 0;
+	SharedState state;
+	Datum values[8];
+	bool nulls[8] = {false};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-
-	if (control != NULL)
-	{
-		LWLockAcquire(&control->lock, LW_SHARED);
-		for (int i = 0; i < control->nentries; i++)
-		{
-			if (!DsaPointerIsValid(control->entries[i].memory))
-				continue;
-			used += control->entries[i].size;
-			count++;
-			pinned += control->entries[i].pins > 0;
-		}
-		LWLockRelease(&control->lock);
-	}
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts > (int) lengthof(values))
+		elog(ERROR, "return type must be a row of at most %d columns", (int) lengthof(values));
+	if (model_shared_exists())
+		model_shared_state(&state);
 	else
-	{
-		dlist_iter iter;
+		backend_state(&state);
 
-		dlist_foreach(iter, &models)
-		{
-			used += MemoryContextMemAllocated(dlist_container(Model, node, iter.cur)->private, false);
-			count++;
-			pinned++;
-		}
-	}
-
-	values[0] = CStringGetTextDatum(control ? "shared memory" : "backend");
-	values[1] = Int64GetDatum(control ? (int64) control->area_size : 0);
-	values[2] = Int64GetDatum((int64) used);
-	values[3] = Int32GetDatum(count);
-	values[4] = Int32GetDatum(pinned);
+	values[0] = CStringGetTextDatum(model_shared_exists() ? "shared memory" : "backend");
+	values[1] = Int64GetDatum((int64) state.size);
+	values[2] = Int64GetDatum((int64) state.used);
+	values[3] = Int32GetDatum(state.models);
+	values[4] = Int32GetDatum(state.pinned);
+	values[5] = Int32GetDatum(state.private);
+	values[6] = Int64GetDatum(state.fallbacks);
+	values[7] = Int64GetDatum(state.evictions);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -17,7 +17,8 @@
 
 #include "mnist_hil.h"
 
-#define SHARED_MEMORY_DEFAULT (16 * 1024) /* kB */
+/* Ten models of the default architecture, which take 2.2 MB each when they are unpacked. */
+#define SHARED_MEMORY_DEFAULT (24 * 1024) /* kB */
 #define SHARED_MEMORY_MIN 1024
 #define SHARED_MEMORY_MAX (4 * 1024 * 1024)
 
@@ -158,8 +159,9 @@ define_serving(void)
 	 */
 	DefineCustomIntVariable(
 		"mnist_hil.shared_memory", "Shared memory for models ready to use.",
-		"Models are kept there once for all sessions of all databases; one that does not fit is kept by each "
-		"session for itself. It takes effect where mnist_hil is in shared_preload_libraries.",
+		"Models are kept there once for all sessions of all databases; the one unused for longest makes room. One "
+		"that finds no room is kept by each session for itself. It takes effect where mnist_hil is in "
+		"shared_preload_libraries.",
 		&mnist_hil_shared_memory, SHARED_MEMORY_DEFAULT, SHARED_MEMORY_MIN, SHARED_MEMORY_MAX,
 		process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 

@@ -20,10 +20,11 @@ COMMENT ON FUNCTION mnist_internal.load(int) IS
     'check a version''s weights and bring them into the model cache, so that switching to it costs no session anything';
 
 CREATE OR REPLACE FUNCTION mnist_internal.cache(
-    OUT place text, OUT memory_size bigint, OUT memory_used bigint, OUT models int, OUT pinned int)
+    OUT place text, OUT memory_size bigint, OUT memory_used bigint, OUT models int, OUT pinned int, OUT private int,
+    OUT fallbacks bigint, OUT evictions bigint)
     AS 'MODULE_PATHNAME', 'mnist_hil_cache' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mnist_internal.cache() IS
-    'the model cache: place (shared memory, or backend where the library is not preloaded), bytes, models in it, and those in use';
+    'the model cache: where it is, bytes, models in it, those in use; copies that sessions keep, how many were made, evictions';
 
 CREATE OR REPLACE FUNCTION mnist_internal.default_weights() RETURNS bytea
     AS 'MODULE_PATHNAME', 'mnist_hil_default_weights' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;

@@ -74,7 +74,12 @@ CREATE OR REPLACE VIEW @extschema@.mnist_status AS
         checks.next_check,
         challenge.version AS challenger_version,
         challenge.share AS challenge_share,
-        challenge.shadow AS challenge_shadow
+        challenge.shadow AS challenge_shadow,
+        cache.models AS models_cached,
+        cache.pinned AS models_pinned,
+        cache.private AS models_private,
+        cache.fallbacks AS cache_fallbacks,
+        cache.evictions AS cache_evictions
     FROM mnist_internal.cache() AS cache
     CROSS JOIN (
         SELECT count(*) FILTER (WHERE d.condition IN ('new_labels', 'failures')) = 2
@@ -103,6 +108,14 @@ COMMENT ON COLUMN @extschema@.mnist_status.models_in IS
     'where models are kept ready to use: shared memory, or backend where the library is not preloaded';
 COMMENT ON COLUMN @extschema@.mnist_status.memory_used IS 'bytes that models take there, over all databases';
 COMMENT ON COLUMN @extschema@.mnist_status.memory_size IS 'bytes that models may take there (mnist_hil.shared_memory)';
+COMMENT ON COLUMN @extschema@.mnist_status.models_cached IS 'models that are ready to use there, over all databases';
+COMMENT ON COLUMN @extschema@.mnist_status.models_pinned IS 'of these, those that running statements use: the others make room for new ones';
+COMMENT ON COLUMN @extschema@.mnist_status.models_private IS
+    'copies of models that sessions keep for themselves: for lack of room there, or as the library is not preloaded';
+COMMENT ON COLUMN @extschema@.mnist_status.cache_fallbacks IS
+    'such copies made for lack of room since the server started: if it grows, increase mnist_hil.shared_memory';
+COMMENT ON COLUMN @extschema@.mnist_status.cache_evictions IS
+    'models that made room for others since the server started, and are loaded again when they are used again';
 COMMENT ON COLUMN @extschema@.mnist_status.predictions IS
     'readings made so far, by the ids given out: those deleted since, and the few rolled back, are among them';
 COMMENT ON COLUMN @extschema@.mnist_status.feedback IS 'things that people said of readings';

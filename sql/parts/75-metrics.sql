@@ -21,6 +21,8 @@ WITH RECURSIVE metric (name, type, help) AS (
         ('mnist_hil_model_cache_used_bytes', 'gauge', 'Memory that models ready to use take, over all databases.'),
         ('mnist_hil_model_cache_size_bytes', 'gauge', 'Memory that they may take (mnist_hil.shared_memory).'),
         ('mnist_hil_model_cache_models', 'gauge', 'Models ready to use, over all databases.'),
+        ('mnist_hil_model_cache_fallbacks_total', 'counter', 'Models that a session keeps for itself as there was no room for them.'),
+        ('mnist_hil_model_cache_evictions_total', 'counter', 'Models that made room for others.'),
         ('mnist_hil_predictions_total', 'counter', 'Readings stored, by the ids given out; those deleted since are among them.'),
         ('mnist_hil_last_prediction_timestamp_seconds', 'gauge', 'When the newest reading was stored.'),
         ('mnist_hil_recent_predictions', 'gauge', 'Of the newest 1,000 readings, how many were read as the digit.'),
@@ -87,7 +89,9 @@ UNION ALL
     CROSS JOIN LATERAL (VALUES
         ('mnist_hil_model_cache_used_bytes', cache.memory_used::float8),
         ('mnist_hil_model_cache_size_bytes', cache.memory_size),
-        ('mnist_hil_model_cache_models', cache.models)
+        ('mnist_hil_model_cache_models', cache.models),
+        ('mnist_hil_model_cache_fallbacks_total', cache.fallbacks),
+        ('mnist_hil_model_cache_evictions_total', cache.evictions)
     ) AS v (name, value)
 UNION ALL
     SELECT 'mnist_hil_predictions_total', '{}', CASE WHEN s.is_called THEN s.last_value ELSE 0 END

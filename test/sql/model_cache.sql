@@ -207,9 +207,10 @@ SELECT outcome($$SELECT mnist_internal.describe(constant_model(1, 'dense 4097, d
 
 ---------------------------------------------------------------- what is in the cache
 
--- Other models do not pile up: only what is in use is pinned, or, not preloaded, kept.
+-- Between statements nothing is pinned.  Not preloaded, other models do not pile up.
 SELECT place IN ('shared memory', 'backend') AS place, memory_used > 0 AS used,
-    CASE place WHEN 'backend' THEN models = 1 ELSE models >= 1 AND memory_used <= memory_size END AS models, pinned = 1 AS pinned
+    CASE place WHEN 'backend' THEN models = 1 ELSE models >= 1 AND memory_used <= memory_size END AS models,
+    pinned = CASE place WHEN 'backend' THEN 1 ELSE 0 END AS pinned
 FROM mnist_internal.cache();
 
 DROP FUNCTION live, outcome, constant_model, zlib_crc32, little_endian;
