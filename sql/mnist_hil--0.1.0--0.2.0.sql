@@ -12,3 +12,7 @@ ALTER TABLE @extschema@.mnist_run
     ADD CONSTRAINT mnist_run_decision_check CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
         'not promoted', 'promotion pending'));
 
+ALTER TABLE @extschema@.mnist_run_feedback
+    ADD COLUMN label_probability real CHECK (label_probability BETWEEN 0 AND 1),
+    ADD COLUMN reference_share real CHECK (reference_share BETWEEN 0 AND 1),
+    ADD COLUMN annotator_share real CHECK (annotator_share BETWEEN 0 AND 1);

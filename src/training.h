@@ -14,7 +14,7 @@
  *	training_crew.c		the processes of a run: their shared segment, how they start, meet and end
  *	training_data.c		each process's share of the samples
  *	training_loop.c		the steps, and reading whole sets
- *	training_screen.c	labels that deserve a second opinion
+ *	training_screen.c	the label-noise filter: labels that deserve a second opinion
  *	training_gate.c		is the candidate to go live?
  */
 #ifndef MNIST_HIL_TRAINING_H
@@ -41,6 +41,7 @@
 #define TRAINING_MAX_ARCHITECTURES 16 /* that a call can name */
 #define TRAINING_MAX_TRIALS 1000	  /* of a search; as SEARCH_MAX_TRIALS */
 #define TRAINING_MAX_TRIAL_EPOCHS 100
+#define TRAINING_FOLDS 2 /* of the label-noise filter */
 
 /* ---- training_options.c ---- */
 
@@ -78,8 +79,9 @@ typedef struct TrainingOptions
 	int processes;		/* asked for, the trainer included */
 	int memory_kb;		/* over all processes */
 	uint32 sets;		/* which sets to load, as TRAINING_SET_BITs */
-	int base_limit;		/* training images of the base data to load, about; 0: all */
-	int64 drawings;		/* of feedback to train on, at most, if opinions on them are wanted; else 0 */
+	int base_limit;		/* images of the base data's training and of its validation split to load, about; 0: all */
+	int64 drawings;		/* of feedback, at most, if opinions on them are wanted; else 0 */
+	int references;		/* validation images that models read beside them, at most */
 	int64 run_id;		/* whose feedback to load; set once the run has its row */
 	int64 reproduces;	/* the run to repeat, or 0 */
 	int parent_version; /* where to start from, and what to compare with; 0: the live model */
@@ -382,7 +384,8 @@ typedef struct TrainingSet
 	uint8 *labels; /* (n) */
 	/* of feedback to train on, else NULL */
 	float *weights; /* (n): how much each counts, above 0, at most 1 */
-	int64 *ids;		/* (n): a row of mnist_feedback that it rests on */
+	/* of all feedback, else NULL */
+	int64 *ids; /* (n): a row of mnist_feedback that it rests on */
 } TrainingSet;
 
 /* One process's share of every set. */
@@ -450,20 +453,31 @@ typedef enum TrainingCommand
 	TRAINING_CALIBRATE, /* batch norm on images as they are */
 	TRAINING_EVALUATE,	/* read sets with a vector's weights */
 	TRAINING_COMPARE,	/* read sets with TRAINING_VALUES and with TRAINING_LIVE */
-	TRAINING_FOLD,		/* from here on train on the feedback outside a fold */
-	TRAINING_OPINE		/* read the feedback in a fold */
+	TRAINING_FOLD,		/* from here on train on what the feedback outside a fold corrects */
+	TRAINING_OPINE		/* read the feedback in a fold, and the references */
 } TrainingCommand;
 
-/* What models make of a drawing that is feedback to train on. */
+/* What models make of a drawing that is feedback. */
 typedef struct TrainingOpinion
 {
 	int64 feedback_id;
-	uint8 label;		   /* the one that it was given */
-	uint8 live_label;	   /* the one that the live model reads */
-	uint8 fit_label;	   /* the one that a model reads which was tuned on the other fold */
-	float fit_probability; /* of that one */
-	float fit_own;		   /* that this model gives the label it was given */
+	uint8 label;		  /* the one that it was given */
+	uint8 live_label;	  /* the one that the live model reads */
+	uint8 other_label;	  /* that a model tuned on the other fold reads, leaving out the one that was given */
+	uint8 fold;			  /* that it is in */
+	float live_own;		  /* probability that the live model gives the label */
+	float fit_own;		  /* that the tuned model gives it */
+	float fit_other;	  /* that it gives the other one */
+	float live_share;	  /* p-values that the trainer writes: see training_screen.c */
+	float fit_share;
 } TrainingOpinion;
+
+/* What the model that reads makes of a base image of the validation split. */
+typedef struct TrainingReference
+{
+	uint8 label;
+	float probabilities[NN_CLASSES];
+} TrainingReference;
 
 /* What one process tells the others; written by it alone, read after the next meeting. */
 typedef struct TrainingSlot
@@ -472,9 +486,10 @@ typedef struct TrainingSlot
 	TrainingScore step;							   /* of the last step */
 	TrainingScores scores;						   /* of the last TRAINING_EVALUATE */
 	TrainingComparison comparison[TRAINING_NSETS]; /* of the last TRAINING_COMPARE */
+	int references;								   /* that the last TRAINING_OPINE read */
 } TrainingSlot;
 
-/* The run's segment; the vectors follow it, and the opinions them. */
+/* The run's segment; the vectors follow it, the opinions them, and the references these. */
 typedef struct TrainingShared
 {
 	/* written by the trainer before it starts helpers, never changed */
@@ -564,8 +579,15 @@ extern void training_crew_command(TrainingCrew *crew, TrainingCommand command);
 /* Trainer: have all processes load their shares, under one snapshot. */
 extern void training_crew_load(TrainingCrew *crew);
 
-/* A process's opinions, as many as it has feedback images to train on. */
+/* A process's opinions: on its feedback images to train on, then on its held-out ones. */
 extern TrainingOpinion *training_crew_opinions(const TrainingCrew *crew, int rank);
+
+/* How many opinions that is. */
+extern int64 training_crew_nopinions(const TrainingCrew *crew, int rank);
+
+/* Room for a process's references, and how many there may be. */
+extern TrainingReference *training_crew_references(const TrainingCrew *crew, int rank);
+extern int training_crew_max_references(const TrainingCrew *crew);
 
 /* Trainer: give back the memory of a crew that has ended. */
 extern void training_crew_free(TrainingCrew *crew);
@@ -698,7 +720,7 @@ extern bool training_search(TrainingRun *run);
 /* ---- training_screen.c ---- */
 
 /*
- * Find the labels of a run's feedback that deserve a second opinion, and set them aside in its snapshot.  *crew: the
+ * Find the labels of a run's feedback that deserve a second opinion, and exclude them in its snapshot.  *crew: the
  * processes at work, for the caller to end after an error.
  */
 extern void training_screen(const TrainingOptions *options, const TrainingParent *parent, const TrainingHome *home,

@@ -3,7 +3,7 @@
  *
  * The trainer makes one segment of dynamic shared memory: TrainingShared, then the vectors (the live model's
  * values, the values, Adam's two moments, the average, a gradient a process), then, while feedback is screened, an
- * opinion a drawing.  Samples never go there: /dev/shm may be small.
+ * opinion a drawing, and what a model makes of some base images.  Samples never go there: /dev/shm may be small.
  *
  * A run may train several networks, one after the other: the vectors have room for the largest, and each training
  * begins with TRAINING_SETUP, at which every process makes itself ready for the options that the trainer has put
@@ -74,13 +74,47 @@ opinions_offset(const TrainingShared *shared, int processes)
 	return vectors_offset() + shared->live_bytes + (TRAINING_GRADIENTS - 1 + processes) * shared->vector_bytes;
 }
 
+/* Room for opinions and references of so many processes, in bytes; each has part of two sets, and of one. */
+static Size
+opinions_bytes(const TrainingOptions *options, int processes)
+{
+	Size opinions = add_size((Size) options->drawings, mul_size(2, processes));
+
+	return add_size(mul_size(sizeof(TrainingOpinion), opinions),
+					mul_size(sizeof(TrainingReference), (Size) (options->references + processes)));
+}
+
 TrainingOpinion *
 training_crew_opinions(const TrainingCrew *crew, int rank)
 {
 	const TrainingShared *shared = crew->shared;
-	Size each = (Size) (shared->options.drawings / shared->nprocesses + 1);
+	Size each = (Size) (shared->options.drawings / shared->nprocesses + 2);
 
 	return (TrainingOpinion *) ((char *) crew->shared + opinions_offset(shared, shared->max_processes)) + each * rank;
+}
+
+int64
+training_crew_nopinions(const TrainingCrew *crew, int rank)
+{
+	const int64 *totals = crew->shared->slots[rank].totals;
+
+	return totals[TRAINING_SET_FEEDBACK] + totals[TRAINING_SET_HELD_OUT];
+}
+
+int
+training_crew_max_references(const TrainingCrew *crew)
+{
+	return crew->shared->options.references / crew->shared->nprocesses + 1;
+}
+
+TrainingReference *
+training_crew_references(const TrainingCrew *crew, int rank)
+{
+	const TrainingShared *shared = crew->shared;
+
+	/* behind the opinions of all processes */
+	return (TrainingReference *) training_crew_opinions(crew, shared->nprocesses) +
+		   (Size) training_crew_max_references(crew) * rank;
 }
 
 /* Leave, so that nobody waits for this process. */
@@ -191,7 +225,7 @@ training_crew_create(const TrainingOptions *options, const TrainingParent *paren
 	size =
 		add_size(add_size(vectors_offset(), live_bytes), mul_size(vector_bytes, TRAINING_GRADIENTS - 1 + processes));
 	if (options->drawings > 0)
-		size = add_size(size, mul_size(sizeof(TrainingOpinion), (Size) options->drawings + processes));
+		size = add_size(size, opinions_bytes(options, processes));
 	record_begin_run(options->run_id, "running");
 	training_data_check_memory(options, processes, add_size(size, mul_size(loop_bytes, processes)));
 	record_commit();

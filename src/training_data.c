@@ -95,7 +95,14 @@ find_datasets(Loader *loader)
 			DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
-/* Training images taken of each data set. */
+/* Do the options limit how many base images of a set are taken? */
+static bool
+has_base_limit(TrainingSetKind kind)
+{
+	return kind == TRAINING_SET_TRAIN || kind == TRAINING_SET_VALIDATION;
+}
+
+/* Images of such a set taken of each data set. */
 static int64
 base_limit(const Loader *loader)
 {
@@ -133,19 +140,23 @@ count_rows(const Loader *loader, int64 rows[TRAINING_NSETS])
 		if ((loader->options->sets & TRAINING_SET_BIT(i)) == 0)
 			rows[i] = 0;
 	}
-	if (loader->options->base_limit > 0)
-		rows[TRAINING_SET_TRAIN] = Min(rows[TRAINING_SET_TRAIN], base_limit(loader) * loader->ndatasets);
+	for (int i = 0; i < TRAINING_NSETS && loader->options->base_limit > 0; i++)
+		if (has_base_limit(i))
+			rows[i] = Min(rows[i], base_limit(loader) * loader->ndatasets);
 }
 
-/* What feedback to train on has besides. */
+/* What feedback has besides. */
 static void
 set_up_feedback(Loader *loader, MemoryContext context)
 {
-	TrainingSet *set = &loader->data->sets[TRAINING_SET_FEEDBACK];
+	TrainingSet *feedback = &loader->data->sets[TRAINING_SET_FEEDBACK];
+	TrainingSet *held_out = &loader->data->sets[TRAINING_SET_HELD_OUT];
 	int64 capacity = loader->capacity[TRAINING_SET_FEEDBACK];
 
-	set->weights = MemoryContextAllocHuge(context, mul_size(sizeof(float), capacity));
-	set->ids = MemoryContextAllocHuge(context, mul_size(sizeof(int64), capacity));
+	feedback->weights = MemoryContextAllocHuge(context, mul_size(sizeof(float), capacity));
+	feedback->ids = MemoryContextAllocHuge(context, mul_size(sizeof(int64), capacity));
+	held_out->ids =
+		MemoryContextAllocHuge(context, mul_size(sizeof(int64), loader->capacity[TRAINING_SET_HELD_OUT]));
 }
 
 /*
@@ -166,6 +177,7 @@ check_memory(const Loader *loader, Size other_bytes, int64 rows[TRAINING_NSETS])
 		bytes = add_size(bytes, mul_size(NN_PIXELS + 1, rows[i]));
 	}
 	bytes = add_size(bytes, mul_size(sizeof(float) + sizeof(int64), rows[TRAINING_SET_FEEDBACK]));
+	bytes = add_size(bytes, mul_size(sizeof(int64), rows[TRAINING_SET_HELD_OUT]));
 	bytes = add_size(bytes, mul_size(hash_estimate_size(all_rows, sizeof(Seen)), loader->nprocesses));
 	if (bytes / 1024 > (Size) options->memory_kb)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
@@ -325,10 +337,8 @@ take_feedback_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind
 			return;
 		}
 		if (set->weights != NULL)
-		{
 			set->weights[set->n] = DatumGetFloat4(SPI_getbinval(row, desc, 5, &isnull));
-			set->ids[set->n] = DatumGetInt64(SPI_getbinval(row, desc, 6, &isnull));
-		}
+		set->ids[set->n] = DatumGetInt64(SPI_getbinval(row, desc, 6, &isnull));
 		set->labels[set->n++] = (uint8) DatumGetInt16(SPI_getbinval(row, desc, 1, &isnull));
 	}
 }
@@ -360,7 +370,7 @@ load_split(Loader *loader, const char *split, TrainingSetKind kind)
 	for (int i = 0; i < loader->ndatasets; i++)
 	{
 		Datum values[] = {Int32GetDatum(loader->dataset_ids[i]), CStringGetTextDatum(split),
-						  Int64GetDatum(kind == TRAINING_SET_TRAIN ? base_limit(loader) : PG_INT64_MAX)};
+						  Int64GetDatum(has_base_limit(kind) ? base_limit(loader) : PG_INT64_MAX)};
 
 		for_each_row(loader, sql, 3, types, values, NULL, take_base_row, kind);
 	}

@@ -456,47 +456,79 @@ compare_set(TrainingComparison *sum, const TrainingSet *set, const NnPlan *plan,
 	}
 }
 
+/* A label that the live model agrees with. */
+typedef struct Agreement
+{
+	float live_own;
+	uint32 image;
+} Agreement;
+
+/* The ones that the live model is least sure of first. */
+static int
+compare_agreements(const void *a, const void *b)
+{
+	const Agreement *left = a;
+	const Agreement *right = b;
+
+	if (left->live_own != right->live_own)
+		return left->live_own < right->live_own ? -1 : 1;
+	return left->image < right->image ? -1 : 1;
+}
+
+/* Which fold one of a process's images is in. */
+static int
+fold_of(int image)
+{
+	return image % TRAINING_FOLDS;
+}
+
+/*
+ * The deck is from here on what the feedback outside the fold corrects, and as many labels that the live model agrees
+ * with: those that it is least sure of.  More of them would teach nothing, but take room from the corrections.
+ */
 void
 training_loop_fold(TrainingCrew *crew)
 {
 	TrainingLoop *loop = crew->loop;
+	const TrainingOpinion *opinions = training_crew_opinions(crew, crew->rank);
 	int n = crew->data->sets[TRAINING_SET_FEEDBACK].n;
 	int fold = crew->shared->fold;
+	Agreement *agreements = MemoryContextAllocHuge(CurrentMemoryContext, mul_size(sizeof(Agreement), Max(n, 1)));
+	uint32 nagreements = 0;
 	uint32 kept = 0;
+	uint32 corrections;
 
 	/* the room for all of them stays; a deck of other images, in an order of its own */
 	for (int i = 0; i < n; i++)
-		if (i % 2 != fold)
+	{
+		if (fold_of(i) == fold)
+			continue;
+		if (opinions[i].live_label != opinions[i].label)
 			loop->feedback.order[kept++] = (uint32) i;
+		else
+			agreements[nagreements++] = (Agreement){.live_own = opinions[i].live_own, .image = (uint32) i};
+	}
+	corrections = kept;
+	qsort(agreements, nagreements, sizeof(Agreement), compare_agreements);
+	for (uint32 i = 0; i < Min(nagreements, corrections); i++)
+		loop->feedback.order[kept++] = agreements[i].image;
+	pfree(agreements);
 	loop->feedback.n = loop->feedback.next = kept;
 	loop->feedback.key = nn_key(run_key(crew, KEY_DECK_FEEDBACK), (uint64) fold);
 	loop->feedback.pass = 0;
 }
 
-void
-training_loop_opine(TrainingCrew *crew)
+/* Have the live model, fold -1, or else one tuned on the other fold read a set of feedback. */
+static void
+opine_on(const TrainingSet *set, TrainingOpinion *opinions, int fold, const NnPlan *plan, void *scratch)
 {
-	TrainingLoop *loop = crew->loop;
-	const TrainingSet *set = &crew->data->sets[TRAINING_SET_FEEDBACK];
-	TrainingOpinion *opinions = training_crew_opinions(crew, crew->rank);
-	int fold = crew->shared->fold;
-	const NnPlan *plan = loop->live_plan;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "opinions", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext oldcontext = MemoryContextSwitchTo(context);
-	void *scratch = loop->live_scratch;
 	float probabilities[NN_CLASSES];
 
-	if (fold >= 0)
-	{
-		nn_plan_build(loop->plan, &crew->net, training_crew_vector(crew, TRAINING_AVERAGE));
-		plan = loop->plan;
-		scratch = allocate(nn_scratch_size(plan, 1));
-	}
 	for (int i = 0; i < set->n; i++)
 	{
 		TrainingOpinion *opinion = &opinions[i];
 
-		if (fold >= 0 && i % 2 != fold)
+		if (fold >= 0 && fold_of(i) != fold)
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		nn_forward(plan, set->pixels + (Size) i * NN_PIXELS, 1, probabilities, scratch);
@@ -504,15 +536,58 @@ training_loop_opine(TrainingCrew *crew)
 		{
 			opinion->feedback_id = set->ids[i];
 			opinion->label = set->labels[i];
+			opinion->fold = (uint8) fold_of(i);
 			opinion->live_label = (uint8) best_class(probabilities);
+			opinion->live_own = probabilities[opinion->label];
 		}
 		else
 		{
-			opinion->fit_label = (uint8) best_class(probabilities);
-			opinion->fit_probability = probabilities[opinion->fit_label];
 			opinion->fit_own = probabilities[opinion->label];
+			probabilities[opinion->label] = -1.0f;
+			opinion->other_label = (uint8) best_class(probabilities);
+			opinion->fit_other = probabilities[opinion->other_label];
 		}
 	}
+}
+
+/* Have the same model read base images of the validation split. */
+static void
+read_references(TrainingCrew *crew, const NnPlan *plan, void *scratch)
+{
+	const TrainingSet *set = &crew->data->sets[TRAINING_SET_VALIDATION];
+	TrainingReference *references = training_crew_references(crew, crew->rank);
+	int n = Min(set->n, training_crew_max_references(crew));
+
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		references[i].label = set->labels[i];
+		nn_forward(plan, set->pixels + (Size) i * NN_PIXELS, 1, references[i].probabilities, scratch);
+	}
+	crew->shared->slots[crew->rank].references = n;
+}
+
+void
+training_loop_opine(TrainingCrew *crew)
+{
+	TrainingLoop *loop = crew->loop;
+	const TrainingSet *feedback = &crew->data->sets[TRAINING_SET_FEEDBACK];
+	TrainingOpinion *opinions = training_crew_opinions(crew, crew->rank);
+	int fold = crew->shared->fold;
+	const NnPlan *plan = loop->live_plan;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "opinions", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+	void *scratch = loop->live_scratch;
+
+	if (fold >= 0)
+	{
+		nn_plan_build(loop->plan, &crew->net, training_crew_vector(crew, TRAINING_AVERAGE));
+		plan = loop->plan;
+		scratch = allocate(nn_scratch_size(plan, 1));
+	}
+	opine_on(feedback, opinions, fold, plan, scratch);
+	opine_on(&crew->data->sets[TRAINING_SET_HELD_OUT], opinions + feedback->n, fold, plan, scratch);
+	read_references(crew, plan, scratch);
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
 }

@@ -390,10 +390,14 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_run_feedback (
     reason       text CHECK (reason IN ('superseded', 'tie', 'outvoted', 'share', 'doubted')),
     doubted_as   smallint CHECK (doubted_as BETWEEN 0 AND 9),
     doubt        real CHECK (doubt BETWEEN 0 AND 1),
+    label_probability real CHECK (label_probability BETWEEN 0 AND 1),
+    reference_share   real CHECK (reference_share BETWEEN 0 AND 1),
+    annotator_share   real CHECK (annotator_share BETWEEN 0 AND 1),
     PRIMARY KEY (run_id, feedback_id),
     CHECK ((reason IS NULL) = (weight = 1))
 );
 CREATE INDEX IF NOT EXISTS mnist_run_feedback_by_feedback ON @extschema@.mnist_run_feedback (feedback_id);
+CREATE INDEX IF NOT EXISTS mnist_run_feedback_doubted ON @extschema@.mnist_run_feedback (feedback_id) WHERE reason = 'doubted';
 CREATE INDEX IF NOT EXISTS mnist_run_feedback_left_out ON @extschema@.mnist_run_feedback (run_id) WHERE weight < 1;
 
 COMMENT ON TABLE @extschema@.mnist_run_feedback IS
@@ -404,9 +408,15 @@ COMMENT ON COLUMN @extschema@.mnist_run_feedback.split IS 'train, or held_out: o
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.label IS 'the digit that the drawing counted as: most annotators'' word; NULL in a tie';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.weight IS 'how much the word counted: 1 in full, 0 not at all';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.reason IS
-    'why it counted less: superseded (by the annotator''s later word on the same drawing), tie, outvoted, share (the annotator had enough others) or doubted (contradicted with great confidence)';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubted_as IS 'the digit that a model read which had not seen this word';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubt IS 'the probability that it gave that digit, 0 .. 1';
+    'why it counted less: superseded (by the annotator''s later word on the same drawing), tie, outvoted, share (the annotator had enough others) or doubted (excluded by the label-noise filter)';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubted_as IS
+    'of an excluded label: the digit that it shows instead, by a model that had not seen the label';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubt IS 'the probability that this model gave that digit, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.label_probability IS 'the probability that it gave the label, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.reference_share IS
+    'the share of base images showing the digit doubted_as that are given the label with as much probability, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.annotator_share IS
+    'the share of the annotator''s corrections in this run of which the filter thinks the same, 0 .. 1';
 
 CREATE TABLE IF NOT EXISTS @extschema@.mnist_label (
     prediction_id    bigint PRIMARY KEY,

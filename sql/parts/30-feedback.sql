@@ -53,7 +53,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_correct(bigint, int) IS
-    'say which digit a reading shows; replaces what the caller said of it before; returns the feedback''s id';
+    'say which digit a reading shows; replaces what the caller said of it before, or affirms a label that mnist_doubted shows; returns the feedback''s id';
 
 ---------------------------------------------------------------- what feedback comes to
 

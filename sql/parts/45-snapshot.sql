@@ -7,9 +7,13 @@
  * or tell what has changed.
  *
  * How feedback counts.  Everything goes by drawings: readings of the same pixels are one drawing, and each annotator's
- * newest word on it is one vote.  The majority labels the drawing; a tie leaves it out.  Of drawings that one annotator
- * alone has labelled, each annotator's share of the run is limited (see mnist_internal.allowance); which of them count
- * follows from the pixels' hashes, so that it is nobody's choice and the same at every run.
+ * newest word on it is one vote.  The majority labels the drawing; a tie leaves it out.  Votes are not weighed by how
+ * often annotators agree with others: of two each has the other's record, and one of several has a good one cheaply, by
+ * agreeing on what is easy.  A tie teaches nothing wrong, and a third annotator decides it; mnist_annotator_agreement
+ * tells who ties out what others say.  Of drawings that one annotator alone has labelled, each annotator's share of the
+ * run is limited (see mnist_internal.allowance); which of them count follows from the pixels' hashes, so that it is
+ * nobody's choice and the same at every run.  Of what one annotator alone says the label-noise filter excludes what it
+ * takes for wrong (see mnist_internal.filter_labels), to train on as to judge by.
  */
 
 CREATE OR REPLACE FUNCTION mnist_internal.allowance(own bigint[], others bigint, annotator_share float8, annotator_labels int)
@@ -111,8 +115,10 @@ COMMENT ON FUNCTION mnist_internal.open_snapshot(bigint, float8, int) IS
 CREATE OR REPLACE FUNCTION mnist_internal.copy_snapshot(run_id bigint, original bigint) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
-    INSERT INTO @extschema@.mnist_run_feedback (run_id, feedback_id, split, label, weight, reason, doubted_as, doubt)
-    SELECT copy_snapshot.run_id, u.feedback_id, u.split, u.label, u.weight, u.reason, u.doubted_as, u.doubt
+    INSERT INTO @extschema@.mnist_run_feedback (run_id, feedback_id, split, label, weight, reason, doubted_as, doubt,
+        label_probability, reference_share, annotator_share)
+    SELECT copy_snapshot.run_id, u.feedback_id, u.split, u.label, u.weight, u.reason, u.doubted_as, u.doubt,
+        u.label_probability, u.reference_share, u.annotator_share
     FROM @extschema@.mnist_run_feedback u
     WHERE u.run_id = original;
 END;
@@ -137,49 +143,73 @@ END;
 COMMENT ON FUNCTION mnist_internal.run_drawings(bigint) IS
     'the drawings that a run trains on and is judged by, one row each; internal';
 
--- What src/training_screen.c measured, weighed.  A label is doubted if nobody else agreed with it, the live model does not
--- read it, and a model that learnt from other feedback reads another digit: with more confidence than it has on average
--- in feedback labelled with that digit, and ten times as much as it has in the label.  That model can judge only if it agrees with most words of some annotator with
--- enough of them: where it does not, the feedback is of a kind that one half does not tell the other.
-CREATE OR REPLACE FUNCTION mnist_internal.doubt(
-    run_id bigint, feedback_ids bigint[], live_labels int[], fit_labels int[], fit_probabilities real[], fit_own real[])
+/*
+ * The label-noise filter.  src/training_screen.c measured, for each drawing: the label that the live model predicts; of
+ * the labels that it was not given the one that a model finds most probable which learnt from other feedback only, and
+ * the probabilities that this model gives that one and the given one; and reference shares: of base images that show the
+ * other label, the share that this model, and the live model, give the drawing's label with at least the probability that
+ * the drawing has.
+ *
+ * The live model speaks for a label that it predicts, or whose reference share is 2.5 % at most.  The other model does if
+ * the reference share is, and it finds the other label no more than thirty times as probable.  A correction, that is, a
+ * label that the live model does not predict, is unsupported if neither speaks for it.  One in sixteen honest corrections
+ * is, even of an annotator who has the hardest images; of wrong ones nearly all are.  So an annotator's unsupported
+ * corrections are excluded if they are more than one in eight of the annotator's corrections: then they are more likely
+ * wrong than not.  Half a one of four is added, because a share of few says little: where up to seven are all there is,
+ * one of them is enough.  Only corrections count here: however many easy predictions somebody confirms, it changes
+ * nothing.
+ *
+ * Not excluded, and not counted, are labels that another annotator agrees with, and labels that their annotator has
+ * affirmed: said again after a run had excluded them.
+ */
+CREATE OR REPLACE FUNCTION mnist_internal.filter_labels(
+    run_id bigint, feedback_ids bigint[], live_labels int[], other_labels int[], other_probabilities real[],
+    label_probabilities real[], reference_shares real[], live_reference_shares real[])
     RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
-    WITH opinion AS (
-        SELECT o.*, u.label, f.annotator, f.pixels_sha256
-        FROM unnest(feedback_ids, live_labels, fit_labels, fit_probabilities, fit_own)
-            AS o (feedback_id, live_label, fit_label, probability, own)
-        JOIN @extschema@.mnist_run_feedback u ON u.run_id = doubt.run_id AND u.feedback_id = o.feedback_id
-        JOIN @extschema@.mnist_feedback f ON f.id = o.feedback_id
-    ), usual AS (
-        SELECT o.label, avg(o.own) AS own FROM opinion o GROUP BY o.label
-    ), alone AS (
+    WITH agreed AS (
         SELECT f.pixels_sha256
         FROM @extschema@.mnist_run_feedback u
         JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
-        WHERE u.run_id = doubt.run_id AND u.weight > 0
+        WHERE u.run_id = filter_labels.run_id AND u.weight > 0
         GROUP BY f.pixels_sha256
-        HAVING count(*) = 1
-    ), doubted AS (
-        UPDATE @extschema@.mnist_run_feedback u
-        SET weight = 0, reason = 'doubted', doubted_as = o.fit_label, doubt = o.probability
+        HAVING count(*) > 1
+    ), excluded_before AS (
+        SELECT f.pixels_sha256, f.annotator, f.label, min(f.id) AS id
+        FROM @extschema@.mnist_run_feedback u
+        JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
+        WHERE u.reason = 'doubted'
+        GROUP BY f.pixels_sha256, f.annotator, f.label
+    ), opinion AS (
+        SELECT o.*, f.annotator, o.live_share > 0.025
+            AND (o.reference_share > 0.025 OR o.other_probability > 30 * o.label_probability) AS unsupported
+        FROM unnest(feedback_ids, live_labels, other_labels, other_probabilities, label_probabilities, reference_shares,
+                live_reference_shares)
+            AS o (feedback_id, live_label, other_label, other_probability, label_probability, reference_share, live_share)
+        JOIN @extschema@.mnist_feedback f ON f.id = o.feedback_id
+        LEFT JOIN agreed a ON a.pixels_sha256 = f.pixels_sha256
+        LEFT JOIN excluded_before e ON e.pixels_sha256 = f.pixels_sha256 AND e.annotator = f.annotator AND e.label = f.label
+            AND e.id < f.id
+        WHERE o.live_label <> f.label AND a.pixels_sha256 IS NULL AND e.id IS NULL
+    ), annotator AS (
+        SELECT o.annotator, count(*) FILTER (WHERE o.unsupported) / count(*)::float8 AS share
         FROM opinion o
-        JOIN alone a USING (pixels_sha256)
-        LEFT JOIN usual s ON s.label = o.fit_label
-        WHERE u.run_id = doubt.run_id AND u.feedback_id = o.feedback_id
-            AND o.live_label <> o.label AND o.fit_label <> o.label
-            AND o.probability >= greatest(s.own, 0.5) AND o.probability > 10 * o.own
-            AND EXISTS (
-                SELECT FROM opinion t
-                GROUP BY t.annotator
-                HAVING count(*) >= 20 AND count(*) < 2 * count(*) FILTER (WHERE t.fit_label = t.label))
+        GROUP BY o.annotator
+        HAVING (count(*) FILTER (WHERE o.unsupported) + 0.5) / (count(*) + 4) > 0.125
+    ), excluded AS (
+        UPDATE @extschema@.mnist_run_feedback u
+        SET weight = 0, reason = 'doubted', doubted_as = o.other_label, doubt = o.other_probability,
+            label_probability = o.label_probability, reference_share = o.reference_share, annotator_share = a.share
+        FROM opinion o
+        JOIN annotator a USING (annotator)
+        WHERE u.run_id = filter_labels.run_id AND u.feedback_id = o.feedback_id AND o.unsupported
         RETURNING 1
     )
-    SELECT count(*) FROM doubted;
+    SELECT count(*) FROM excluded;
 END;
-COMMENT ON FUNCTION mnist_internal.doubt(bigint, bigint[], int[], int[], real[], real[]) IS
-    'set the labels of a run''s feedback aside that models contradict with great confidence; returns how many; internal';
+COMMENT ON FUNCTION mnist_internal.filter_labels(bigint, bigint[], int[], int[], real[], real[], real[], real[]) IS
+    'exclude the labels of a run''s feedback for which no model speaks; returns how many; internal';
 
 ---------------------------------------------------------------- what a run's data was
 
@@ -271,18 +301,55 @@ CREATE OR REPLACE VIEW @extschema@.mnist_set_aside AS
         AND u.weight < 1 AND u.reason <> 'superseded' AND NOT l.new;
 COMMENT ON VIEW @extschema@.mnist_set_aside IS
     'feedback that the newest completed run did not count in full, and why, until somebody says more of the reading';
-COMMENT ON COLUMN @extschema@.mnist_set_aside.prediction_id IS 'the reading; mnist_correct by another annotator decides';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.prediction_id IS 'the prediction; mnist_correct by another annotator decides';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.feedback_id IS 'the feedback';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.annotator IS 'who said so';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.label IS 'the digit that it shows, says the annotator';
-COMMENT ON COLUMN @extschema@.mnist_set_aside.predicted_label IS 'the digit that was read';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.predicted_label IS 'the digit that was predicted';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.reason IS
-    'tie, outvoted, share (the annotator had enough others) or doubted (contradicted with great confidence)';
+    'tie, outvoted, share (the annotator had enough others) or doubted (excluded by the label-noise filter: see mnist_doubted)';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.weight IS 'how much it counted, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_set_aside.doubted_as IS 'the digit that a model read which had learnt from other feedback only';
-COMMENT ON COLUMN @extschema@.mnist_set_aside.doubt IS 'the probability that it gave that digit, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.doubted_as IS 'the digit that it shows instead, by a model that had not seen the label';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.doubt IS 'the probability that this model gave that digit, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.split IS 'train or held_out';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.run_id IS 'the run';
+
+CREATE OR REPLACE VIEW @extschema@.mnist_doubted AS
+    SELECT f.prediction_id, f.id AS feedback_id, f.annotator, f.label, f.predicted_label, u.doubted_as, u.doubt,
+        u.label_probability, u.reference_share, u.annotator_share, f.held_out,
+        (SELECT min(r.finished_at)
+            FROM @extschema@.mnist_run_feedback e
+            JOIN @extschema@.mnist_run r ON r.id = e.run_id
+            WHERE e.feedback_id = f.id AND e.reason = 'doubted' AND r.status = 'succeeded') AS since,
+        u.run_id,
+        format('A model that had not seen this label gives %s a probability of %s and %s one of %s; of base images that show a %s, '
+            '%s %% are given %s with as much. Of the labels by which %s contradicts the live model, %s %% are like that.',
+            u.doubted_as, round(u.doubt::numeric, 3), u.label, round(u.label_probability::numeric, 3), u.doubted_as,
+            round(100 * u.reference_share::numeric, 1), u.label, f.annotator, round(100 * u.annotator_share::numeric)) AS why
+    FROM @extschema@.mnist_run_feedback u
+    JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
+    JOIN @extschema@.mnist_label l ON l.prediction_id = f.prediction_id
+    WHERE u.run_id = (SELECT max(r.id) FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' AND r.reproduces IS NULL)
+        AND u.weight < 1 AND u.reason = 'doubted' AND NOT l.new;
+COMMENT ON VIEW @extschema@.mnist_doubted IS
+    'labels that the label-noise filter excluded from the newest completed run, and that wait: for another annotator''s, or for their own to affirm them';
+COMMENT ON COLUMN @extschema@.mnist_doubted.prediction_id IS
+    'the prediction; mnist_correct with the same label by anybody makes it count, and be new';
+COMMENT ON COLUMN @extschema@.mnist_doubted.feedback_id IS 'the feedback';
+COMMENT ON COLUMN @extschema@.mnist_doubted.annotator IS 'who said so';
+COMMENT ON COLUMN @extschema@.mnist_doubted.label IS 'the digit that it shows, says the annotator';
+COMMENT ON COLUMN @extschema@.mnist_doubted.predicted_label IS 'the digit that was predicted';
+COMMENT ON COLUMN @extschema@.mnist_doubted.doubted_as IS 'the digit that it shows instead, by a model that had not seen the label';
+COMMENT ON COLUMN @extschema@.mnist_doubted.doubt IS 'the probability that this model gave that digit, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_doubted.label_probability IS 'the probability that it gave the label, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_doubted.reference_share IS
+    'the share of base images showing the digit doubted_as that are given the label with as much probability, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_doubted.annotator_share IS
+    'the share of the annotator''s corrections in that run of which the filter thinks the same, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_doubted.held_out IS 'not to train on, but to judge by';
+COMMENT ON COLUMN @extschema@.mnist_doubted.since IS 'when the first run ended that excluded it';
+COMMENT ON COLUMN @extschema@.mnist_doubted.run_id IS 'the newest run that did';
+COMMENT ON COLUMN @extschema@.mnist_doubted.why IS 'the same in a sentence';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_dataset_conflict AS
     SELECT sha256(s.pixels) AS pixels_sha256,

@@ -6,9 +6,9 @@
  */
 
 CREATE OR REPLACE VIEW mnist_internal.votes AS
-    SELECT l.prediction_id, f.annotator, f.label
+    SELECT l.prediction_id, f.annotator, f.label, l.tied
     FROM (
-        SELECT l.prediction_id, l.feedback_ids
+        SELECT l.prediction_id, l.feedback_ids, l.label IS NULL AS tied
         FROM @extschema@.mnist_label l
         WHERE l.annotators > 1
         ORDER BY l.prediction_id DESC
@@ -21,6 +21,7 @@ COMMENT ON VIEW mnist_internal.votes IS
 COMMENT ON COLUMN mnist_internal.votes.prediction_id IS 'the reading';
 COMMENT ON COLUMN mnist_internal.votes.annotator IS 'the role';
 COMMENT ON COLUMN mnist_internal.votes.label IS 'the digit that it shows, says the annotator';
+COMMENT ON COLUMN mnist_internal.votes.tied IS 'whether no digit has more annotators for it than any other';
 
 /*
  * Cohen's kappa (1960) of two annotators: how much of what chance leaves them to agree on they agree on; chance being
@@ -28,13 +29,15 @@ COMMENT ON COLUMN mnist_internal.votes.label IS 'the digit that it shows, says t
  */
 CREATE OR REPLACE VIEW @extschema@.mnist_annotator_agreement AS
     WITH pair AS MATERIALIZED (
-        SELECT a.annotator, b.annotator AS other, a.label, b.label AS other_label, count(*) AS n
+        SELECT a.annotator, b.annotator AS other, a.label, b.label AS other_label, count(*) AS n,
+            count(*) FILTER (WHERE a.tied) AS tied
         FROM mnist_internal.votes a
         JOIN mnist_internal.votes b ON b.prediction_id = a.prediction_id AND b.annotator > a.annotator
         GROUP BY 1, 2, 3, 4
     ), total AS (
         SELECT p.annotator, p.other, sum(p.n) AS readings,
-            sum(p.n) FILTER (WHERE p.label = p.other_label)::float8 / sum(p.n) AS agreement
+            sum(p.n) FILTER (WHERE p.label = p.other_label)::float8 / sum(p.n) AS agreement,
+            sum(p.tied) FILTER (WHERE p.label <> p.other_label) AS tied
         FROM pair p
         GROUP BY 1, 2
     ), chance AS (
@@ -45,7 +48,8 @@ CREATE OR REPLACE VIEW @extschema@.mnist_annotator_agreement AS
         GROUP BY 1, 2
     )
     SELECT t.annotator, t.other, t.readings::bigint AS readings, coalesce(t.agreement, 0)::real AS agreement,
-        ((coalesce(t.agreement, 0) - e.expected) / nullif(1 - e.expected, 0))::real AS kappa
+        ((coalesce(t.agreement, 0) - e.expected) / nullif(1 - e.expected, 0))::real AS kappa,
+        coalesce(t.tied, 0)::bigint AS tied
     FROM total t
     LEFT JOIN chance c ON c.annotator = t.annotator AND c.other = t.other
     CROSS JOIN LATERAL (SELECT coalesce(c.products, 0) / (t.readings::float8 * t.readings::float8) AS expected) e
@@ -58,6 +62,8 @@ COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.readings IS 'readings th
 COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.agreement IS 'share of these on which they say the same, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.kappa IS
     'Cohen''s kappa: 1 they always agree, 0 as often as by chance; NULL where both gave one and the same digit always';
+COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.tied IS
+    'readings on which they contradict each other and no digit has the most annotators, so that no label counts';
 
 /*
  * Fleiss' kappa (1971), for any number of annotators a reading: the share of pairs of votes on a reading that agree,
