@@ -1,5 +1,5 @@
 -- also: not preloaded
--- The extension in a schema of any name, moved from one to another within a session, and what it is made of.
+-- The extension in a schema of any name, dropped and created elsewhere within a session, and what it is made of.
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS mnist_hil CASCADE;
 RESET client_min_messages;
@@ -14,11 +14,29 @@ FROM "Ziffern & Co".mnist_predict("Ziffern & Co".mnist_draw(3)) AS r,
     LATERAL (SELECT count(*) + 0 * r.id AS n FROM "Ziffern & Co".mnist_prediction) AS s;
 SELECT count(r.id) FROM "Ziffern & Co".mnist_predict_batch(ARRAY["Ziffern & Co".mnist_draw(3)]) AS r;
 
--- The schema is renamed under a session that has used it; then the extension is dropped and comes back elsewhere.
+-- The extension's schemas keep their names, whoever owns them.  Nothing else that can be done to a schema is in the way.
 ALTER SCHEMA "Ziffern & Co" RENAME TO digits;
-SELECT r.id FROM digits.mnist_predict(digits.mnist_draw(3)) AS r;
+ALTER SCHEMA mnist_internal RENAME TO internals;
+CREATE ROLE regress_mnist_owner;
+SELECT format('GRANT CREATE ON DATABASE %I TO regress_mnist_owner', current_database()) \gexec
+ALTER SCHEMA "Ziffern & Co" OWNER TO regress_mnist_owner;
+SET ROLE regress_mnist_owner;
+ALTER SCHEMA "Ziffern & Co" RENAME TO digits;
+CREATE SCHEMA regress_mnist_one;
+ALTER SCHEMA regress_mnist_one RENAME TO regress_mnist_two;
+DROP SCHEMA regress_mnist_two;
+SET quote_all_identifiers = on;
+ALTER SCHEMA "Ziffern & Co" OWNER TO regress_mnist_owner;
+RESET quote_all_identifiers;
+RESET ROLE;
+SELECT r.id FROM "Ziffern & Co".mnist_predict("Ziffern & Co".mnist_draw(3)) AS r;
+
+-- The extension is dropped, with which schemas can be renamed again, and comes back elsewhere.
 DROP EXTENSION mnist_hil;
+ALTER SCHEMA "Ziffern & Co" RENAME TO digits;
 DROP SCHEMA digits;
+DROP OWNED BY regress_mnist_owner;
+DROP ROLE regress_mnist_owner;
 CREATE SCHEMA elsewhere;
 CREATE EXTENSION mnist_hil SCHEMA elsewhere;
 SELECT r.id FROM elsewhere.mnist_predict(elsewhere.mnist_draw(3)) AS r;
