@@ -35,7 +35,7 @@ WARNINGS += -Wno-ignored-optimization-argument -Wno-unknown-warning-option
 endif
 STANDARD = -std=gnu11
 
-PG_CPPFLAGS = -Isrc
+PG_CPPFLAGS = -Isrc '-DMNIST_HIL_VERSION="$(EXTVERSION)"'
 PG_CFLAGS = $(STANDARD) $(WARNINGS) -MMD -MP
 # The server's headers are not ours to warn about.
 ifneq ($(PGXS),)
@@ -74,6 +74,9 @@ clean:
 endif
 
 -include $(OBJS:.o=.d)
+
+# The version is compiled in.
+src/schema.o: mnist_hil.control
 
 # Loops over pixels want vectors, which -O2 alone does not give them.
 VECTORS = -ftree-vectorize

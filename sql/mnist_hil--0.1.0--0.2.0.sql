@@ -2,7 +2,7 @@
 
 /*
  * From 0.1.0 to 0.2.0: what the install script, which is run after this, cannot do because it only adds and replaces.
- * Views that are dropped here lose the privileges granted on them; all others keep theirs.
+ * What is dropped here and made anew there keeps the privileges granted on it (95-granted.sql).
  */
 SET LOCAL search_path = pg_catalog, pg_temp;
 
@@ -16,3 +16,53 @@ ALTER TABLE @extschema@.mnist_run_feedback
     ADD COLUMN label_probability real CHECK (label_probability BETWEEN 0 AND 1),
     ADD COLUMN reference_share real CHECK (reference_share BETWEEN 0 AND 1),
     ADD COLUMN annotator_share real CHECK (annotator_share BETWEEN 0 AND 1);
+CREATE SCHEMA mnist_internal;
+
+---------------------------------------------------------------- internals move to a schema of their own
+
+-- mnist_hil_x becomes mnist_internal.x.  It stays the same object, so what rests on it stays, and who may use it.
+DO $$
+DECLARE
+    moved record;
+BEGIN
+    FOR moved IN
+        SELECT i.type, i.identity, o.name, o.arguments
+        FROM pg_depend d
+        JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+        JOIN (
+            SELECT p.tableoid AS class, p.oid, p.proname AS name,
+                format('(%s)', pg_get_function_identity_arguments(p.oid)) AS arguments
+            FROM pg_proc p
+            UNION ALL
+            SELECT c.tableoid, c.oid, c.relname, ''
+            FROM pg_class c) AS o ON o.class = d.classid AND o.oid = d.objid
+        CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) AS i
+        WHERE d.deptype = 'e' AND e.extname = 'mnist_hil' AND o.name LIKE 'mnist\_hil\_%'
+    LOOP
+        EXECUTE format('ALTER %s %s SET SCHEMA mnist_internal', moved.type, moved.identity);
+        EXECUTE format('ALTER %s mnist_internal.%I%s RENAME TO %I', moved.type, moved.name, moved.arguments,
+            substr(moved.name, length('mnist_hil_') + 1));
+    END LOOP;
+END
+$$;
+
+-- Privileges as they are, before anything is dropped: 95-granted.sql puts them back.
+CREATE TABLE mnist_internal.saved_privileges AS
+SELECT d.classid AS class, i.identity, concat_ws('.', quote_ident(i.schema), quote_ident(o.name)) AS name, o.acl, p.initprivs AS init_acl
+FROM pg_depend d
+JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+JOIN (
+    SELECT p.tableoid AS class, p.oid, p.proname AS name, coalesce(p.proacl, acldefault('f', p.proowner)) AS acl
+    FROM pg_proc p
+    UNION ALL
+    SELECT c.tableoid, c.oid, c.relname,
+        coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))
+    FROM pg_class c) AS o ON o.class = d.classid AND o.oid = d.objid
+LEFT JOIN pg_init_privs p ON p.classoid = d.classid AND p.objoid = d.objid AND p.objsubid = 0
+CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) AS i
+WHERE d.deptype = 'e' AND e.extname = 'mnist_hil';
+
+---------------------------------------------------------------- what is gone, or returns something else
+
+DROP FUNCTION @extschema@.mnist_reproduce(bigint);
+DROP TYPE @extschema@.mnist_reproduction;

@@ -58,6 +58,12 @@ extern Oid schema_relation(const char *relname);
 extern Oid schema_owner(void);
 
 /*
+ * Throws ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE where the extension in this database is of another version than the
+ * library, so that the functions of mnist_internal that the library calls are not there or are others.
+ */
+extern void schema_check_version(void);
+
+/*
  * Changes whenever what the functions above return, or the contents of mnist_deployment or mnist_challenger, may have
  * changed.
  */

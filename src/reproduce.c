@@ -133,6 +133,7 @@ mnist_reproduce(PG_FUNCTION_ARGS)
 	run_id = PG_GETARG_INT64(0);
 	PreventCommandIfReadOnly("mnist_reproduce()");
 	PreventCommandDuringRecovery("mnist_reproduce()");
+	schema_check_version();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	check_run(run_id);

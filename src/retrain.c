@@ -570,6 +570,7 @@ mnist_retrain(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("mnist_retrain()");
 	PreventCommandDuringRecovery("mnist_retrain()");
+	schema_check_version();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	read_arguments(fcinfo, options, study);

@@ -23,6 +23,8 @@
 
 #define EXTENSION_NAME "mnist_hil"
 
+PG_FUNCTION_INFO_V1(mnist_hil_library_version);
+
 static uint64 stamp = 1;
 
 static struct
@@ -52,14 +54,16 @@ on_namespace_change(Datum argument, int cache_id, uint32 hash_value)
 	stamp++;
 }
 
-/* Find the extension's row in pg_extension; false if there is none. */
+/* Find the extension's row in pg_extension; its version is palloc'd.  False if there is none. */
 static bool
-find_extension(Oid *namespace, Oid *owner)
+find_extension(Oid *namespace, Oid *owner, char **version)
 {
 	Relation rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple tuple;
+	Datum value;
+	bool isnull;
 
 	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum(EXTENSION_NAME));
 	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
@@ -70,6 +74,8 @@ find_extension(Oid *namespace, Oid *owner)
 
 		*namespace = extension->extnamespace;
 		*owner = extension->extowner;
+		value = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+		*version = isnull ? NULL : TextDatumGetCString(value);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -84,6 +90,7 @@ look_up(void)
 	uint64 before;
 	Oid namespace = InvalidOid;
 	Oid owner = InvalidOid;
+	char *version;
 	char *name = NULL;
 
 	if (cached.stamp == stamp)
@@ -98,7 +105,7 @@ look_up(void)
 
 	/* A change that arrives while the catalogs are read leaves the result usable once, and no longer. */
 	before = stamp;
-	if (find_extension(&namespace, &owner))
+	if (find_extension(&namespace, &owner, &version))
 		name = get_namespace_name(namespace);
 	if (name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -141,4 +148,26 @@ schema_owner(void)
 {
 	look_up();
 	return cached.owner;
+}
+
+void
+schema_check_version(void)
+{
+	Oid namespace;
+	Oid owner;
+	char *version = NULL;
+
+	if (!find_extension(&namespace, &owner, &version) || version == NULL || strcmp(version, MNIST_HIL_VERSION) == 0)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("extension \"%s\" is of version %s, but its library is of version %s", EXTENSION_NAME,
+						   version, MNIST_HIL_VERSION),
+					errhint("Run ALTER EXTENSION %s UPDATE.", EXTENSION_NAME)));
+}
+
+/* mnist_hil_library_version(): the version of the library that the server has loaded, which may be another one's. */
+Datum
+mnist_hil_library_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(MNIST_HIL_VERSION));
 }

@@ -24,3 +24,27 @@ END
 $$;
 COMMENT ON FUNCTION mnist_internal.refuse() IS
     'trigger that keeps a table append-only; its argument is the hint; internal';
+
+-- A server goes on with the library that it has loaded when the files are replaced.
+DO $$
+DECLARE
+    fits boolean := false;
+BEGIN
+    BEGIN
+        CREATE OR REPLACE FUNCTION mnist_internal.library_version() RETURNS text
+            LANGUAGE c STABLE PARALLEL SAFE
+            AS 'MODULE_PATHNAME', 'mnist_hil_library_version';
+        SELECT mnist_internal.library_version() = e.extversion INTO fits FROM pg_extension e WHERE e.extname = 'mnist_hil';
+    EXCEPTION
+        WHEN undefined_function THEN            -- the library of 0.1.0
+            NULL;
+    END;
+    IF NOT fits THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = 'the library that the server has loaded is of another version of extension "mnist_hil"',
+            HINT = 'Restart the server, so that it loads the library that is installed now.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.library_version() IS 'the version of the library that the server has loaded; internal';

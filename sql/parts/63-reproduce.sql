@@ -51,8 +51,11 @@ BEGIN
     THEN
         missing := missing || format('The weights of version %s, from which it started, were pruned.', run.parent_version);
     END IF;
-    -- What the weights depend on: not the server's version.
-    IF regexp_replace(software, ', PostgreSQL [^,]*', '') <> regexp_replace(run.software, ', PostgreSQL [^,]*', '') THEN
+    -- What the weights depend on: neither the server's version nor the extension's.  A release whose arithmetic differs
+    -- adds that to what it records as the software.
+    IF regexp_replace(software, '^mnist_hil [^,]*, PostgreSQL [^,]*', '')
+        <> regexp_replace(run.software, '^mnist_hil [^,]*, PostgreSQL [^,]*', '')
+    THEN
         missing := missing || format('It was trained by %s; this is %s.', run.software, software);
     END IF;
     RETURN coalesce(missing, '{}');

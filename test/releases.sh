@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# releases.sh: this release and an older one, ready to be copied into an installation (test/installation.sh).
+#
+#   test/releases.sh DIRECTORY
+#
+# Leaves in DIRECTORY/now what is built in this checkout, and in DIRECTORY/0.1.0 that release, built from the history of
+# this repository; where there is no such history there is no DIRECTORY/0.1.0.  What was built is kept in build/releases.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+directory=${1:?usage: test/releases.sh DIRECTORY}
+release=0.1.0
+commit=8c9b502
+
+# install_from SOURCE TREE: what "make install" puts where, below TREE.
+install_from()
+{
+	make -C "$1" --no-print-directory -s install "DESTDIR=$2" "PG_CONFIG=$PG_CONFIG" >/dev/null
+}
+
+mkdir -p "$directory"
+directory=$(cd "$directory" && pwd)
+cd "$repo"
+install_from . "$directory/now"
+
+if git cat-file -e "$commit^{commit}" 2>/dev/null; then
+	source=build/releases/$release/$("$PG_CONFIG" --version | tr -c 'a-zA-Z0-9.\n' _)
+	if [ ! -e "$source/built" ]; then
+		rm -rf "$source"
+		mkdir -p "$source"
+		git archive "$commit" src sql Makefile mnist_hil.control | tar -x -C "$source"
+		make -C "$source" --no-print-directory -s -j 2 all "PG_CONFIG=$PG_CONFIG"
+		touch "$source/built"
+	fi
+	install_from "$source" "$directory/$release"
+fi
