@@ -60,14 +60,12 @@ enum
 	ARG_SEARCH,
 	ARG_RESUME_RUN,
 	ARG_TRIAL_EPOCHS,
-	ARG_TRIAL_IMAGES
+	ARG_TRIAL_IMAGES,
+	NARGUMENTS
 };
 
 PG_FUNCTION_INFO_V1(mnist_retrain);
 PG_FUNCTION_INFO_V1(mnist_hil_retrain_by_check);
-
-/* Set while mnist_hil_retrain_by_check calls mnist_retrain. */
-static const TrainingCause *check_cause = NULL;
 
 static void
 null_argument(const char *name)
@@ -506,16 +504,20 @@ result_row(FunctionCallInfo fcinfo, const RetrainRequest *request, bool finished
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls));
 }
 
-Datum
-retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, const TrainingStudy *study, bool wait)
+/*
+ * Have a trainer do a run; cause: NULL for one by hand.  Returns a copy of the request as the trainer left it when the
+ * run was done or, without wait, on record.  Throws what is in the way, and the run's own errors.
+ */
+static RetrainRequest *
+run_trainer(const TrainingOptions *options, const TrainingStudy *study, const TrainingCause *cause, bool wait)
 {
 	TrainingHome home = {.database = MyDatabaseId, .owner = schema_owner()};
 	NameData invoker;
 	dsm_segment *segment;
 	RetrainRequest *request;
+	RetrainRequest *answer = palloc(sizeof(RetrainRequest));
 	BackgroundWorkerHandle *handle;
 	RetrainState state;
-	Datum row;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -529,8 +531,8 @@ retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, const T
 	memset(request, 0, sizeof(RetrainRequest));
 	request->home = home;
 	request->requested_by = invoker;
-	if (check_cause != NULL)
-		request->cause = *check_cause;
+	if (cause != NULL)
+		request->cause = *cause;
 	request->caller = (int) (MyProc - ProcGlobal->allProcs);
 	request->options = *options;
 	request->study = *study;
@@ -547,11 +549,17 @@ retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, const T
 
 		training_error_throw(&error);
 	}
-	row = result_row(fcinfo, request, wait);
+	memcpy(answer, request, sizeof(RetrainRequest));
 	cancel_on_dsm_detach(segment, terminate_trainer, PointerGetDatum(handle));
 	dsm_detach(segment);
 	pfree(handle);
-	return row;
+	return answer;
+}
+
+Datum
+retrain_request(FunctionCallInfo fcinfo, const TrainingOptions *options, const TrainingStudy *study, bool wait)
+{
+	return result_row(fcinfo, run_trainer(options, study, NULL, wait), wait);
 }
 
 /*
@@ -581,33 +589,31 @@ mnist_retrain(PG_FUNCTION_ARGS)
 /*
  * mnist_hil_retrain_by_check(reasons text, attempt int, retry_of bigint) RETURNS bigint
  *
- * mnist_retrain(wait => false) with all defaults, whose record says that mnist_check decided it and why.  The call
- * goes through SQL, so that the defaults stand in one place.  retry_of: 0 if no run failed before.
+ * What mnist_retrain(wait => false) does, whose record says that mnist_check decided it and why.  The call does not go
+ * through SQL, where a function of the same name might take its place.  retry_of: 0 if no run failed before.
  */
 Datum
 mnist_hil_retrain_by_check(PG_FUNCTION_ARGS)
 {
 	TrainingCause cause = {.by_check = true, .attempt = PG_GETARG_INT32(1), .retry_of = PG_GETARG_INT64(2)};
-	int64 run_id;
-	bool isnull;
+	TrainingOptions *options = palloc0(sizeof(TrainingOptions));
+	TrainingStudy *study = palloc0(sizeof(TrainingStudy));
+	LOCAL_FCINFO(arguments, NARGUMENTS);
 
 	strlcpy(cause.reasons, text_argument(PG_GETARG_DATUM(0), sizeof(cause.reasons) - 1, "reasons"),
 			sizeof(cause.reasons));
+	/* The defaults of mnist_retrain: those that are not NULL. */
+	InitFunctionCallInfoData(*arguments, NULL, NARGUMENTS, InvalidOid, NULL, NULL);
+	for (int i = 0; i < NARGUMENTS; i++)
+		arguments->args[i].isnull = true;
+	arguments->args[ARG_STRATEGY] = (NullableDatum){CStringGetTextDatum("auto"), false};
+	arguments->args[ARG_WAIT] = (NullableDatum){BoolGetDatum(false), false};
+	arguments->args[ARG_PROMOTE] = (NullableDatum){BoolGetDatum(true), false};
+	arguments->args[ARG_SEARCH] = (NullableDatum){BoolGetDatum(false), false};
+
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	PG_TRY();
-	{
-		check_cause = &cause;
-		SPI_execute(psprintf("SELECT run_id FROM %s.mnist_retrain(wait => false)", schema_name()), false, 1);
-	}
-	PG_FINALLY();
-	{
-		check_cause = NULL;
-	}
-	PG_END_TRY();
-	if (SPI_processed != 1)
-		elog(ERROR, "mnist_retrain returned no row");
-	run_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	read_arguments(arguments, options, study);
 	SPI_finish();
-	PG_RETURN_INT64(run_id);
+	PG_RETURN_INT64(run_trainer(options, study, &cause, false)->run_id);
 }
