@@ -8,7 +8,9 @@ use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
+
+use TestWait qw(wait_for);
 
 my $node = PostgreSQL::Test::Cluster->new('storing');
 $node->init;
@@ -22,21 +24,10 @@ sub query
 	return $node->safe_psql($name, shift);
 }
 
-# Wait until a query gives a value; returns how long it took, or undef after so many seconds.
-sub wait_for
+# Wait until a query gives a value; returns how many seconds that took.
+sub wait_here
 {
-	my ($sql, $expected, $seconds) = @_;
-	my $start = time;
-
-	while (time - $start < $seconds)
-	{
-		my $stdout;
-
-		$node->psql($name, $sql, stdout => \$stdout);
-		return time - $start if defined $stdout && $stdout eq $expected;
-		sleep 0.02;
-	}
-	return undef;
+	return wait_for($node, $name, @_);
 }
 
 # A transaction that does something and then sits idle.
@@ -151,9 +142,9 @@ sub meet_lock
 	my ($statement) = @_;
 
 	$id = query("SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 150, seed => 2, wait => false)");
-	wait_for("SELECT progress > 0 FROM mnist_run WHERE id = $id", 't', 30);
+	wait_here("SELECT progress > 0 FROM mnist_run WHERE id = $id", 't');
 	my $session = hold($statement);
-	ok(defined wait_for("SELECT count(*) FROM pg_stat_activity WHERE query = 'waiting to record a retraining run'", '1', 60),
+	ok(defined wait_here("SELECT count(*) FROM pg_stat_activity WHERE query = 'waiting to record a retraining run'", '1'),
 		"$statement: the run waits");
 	return $session;
 }
@@ -163,18 +154,18 @@ is(query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'mnist_hil 
 is(query("SELECT count(*) FROM pg_stat_activity WHERE query = 'waiting to record a retraining run' AND backend_xmin IS NOT NULL"), '0',
 	'... and without a snapshot between two attempts');
 release($other, 'ROLLBACK');
-ok(defined wait_for("SELECT status || ' ' || decision FROM mnist_run WHERE id = $id", 'succeeded promoted', 30), '... and ends well');
+ok(defined wait_here("SELECT status || ' ' || decision FROM mnist_run WHERE id = $id", 'succeeded promoted'), '... and ends well');
 query("SELECT mnist_activate($bad)");
 
 $other = meet_lock($lock);
 query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = 'mnist_hil trainer'");
-cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1, 'a run that waits to store its result is cancelled within a second');
+cmp_ok(wait_here($processes, '0'), '<', 1, 'a run that waits to store its result is cancelled within a second');
 is(query("SELECT status FROM mnist_run WHERE id = $id"), 'cancelled', '... and on record as cancelled');
 release($other, 'ROLLBACK');
 
 $other = meet_lock('LOCK TABLE mnist_run IN ACCESS EXCLUSIVE MODE');
 query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'mnist_hil trainer'");
-cmp_ok(wait_for($processes, '0', 5) // 99, '<', 1.5, 'so is one that cannot even write that down');
+cmp_ok(wait_here($processes, '0'), '<', 1.5, 'so is one that cannot even write that down');
 release($other, 'ROLLBACK');
 like(query('SELECT reasons[1] FROM mnist_check()'), qr/^run $id ended without a word$/, '... which is found out later');
 
@@ -189,19 +180,19 @@ foreach my $statement ($lock, 'LOCK TABLE mnist_metric IN SHARE MODE', "UPDATE m
 
 my $caller = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($name), '-c', "SELECT mnist_retrain('from_scratch', '{softmax}', epochs => 10000)" ],
 	'>', \my $out, '2>', \my $err);
-wait_for('SELECT count(*) FROM mnist_training_progress WHERE progress > 0', '1', 30);
+wait_here('SELECT count(*) FROM mnist_training_progress WHERE progress > 0', '1');
 is(query("SELECT backend_xmin IS NOT NULL FROM pg_stat_activity WHERE query LIKE 'SELECT mnist_retrain(%'"), 't', 'who waits has a snapshot');
 like(query("SELECT obj_description(oid, 'pg_proc') FROM pg_proc WHERE proname = 'mnist_retrain'"), qr/keeps its snapshot/, '... as the comment says');
 query('SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
 $caller->finish;
-wait_for($processes, '0', 5);
+wait_here($processes, '0');
 
 # ---- another extension, and a run of the same id
 
 query("DROP EXTENSION mnist_hil CASCADE; CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1)");
 my $endless = "mnist_retrain('from_scratch', '{softmax}', epochs => 10000, wait => false";
 $id = query("SELECT run_id FROM $endless, seed => 1)");
-wait_for("SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $id", 't', 30);
+wait_here("SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $id", 't');
 my $trainer = query('SELECT pid FROM mnist_training_progress');
 # All in one transaction: the old trainer never sees the database without a run of its id.
 query(qq{
@@ -213,7 +204,7 @@ query(qq{
 	SELECT $id, 'running', 'fine_tune', 'default', 7, '{}', 'nobody', pid, backend_start, 'new'
 	FROM pg_stat_activity WHERE backend_type = 'checkpointer';
 	COMMIT});
-cmp_ok(wait_for($processes, '0', 10) // 99, '<', 2, 'DROP and CREATE EXTENSION: the old trainer ends');
+cmp_ok(wait_here($processes, '0'), '<', 2, 'DROP and CREATE EXTENSION: the old trainer ends');
 is(query("SELECT status, seed, phase, epoch, progress, updated_at, error FROM mnist_run WHERE id = $id"), 'running|7|new||||',
 	'... and leaves the new run of its id alone');
 is(query('SELECT count(*) FROM mnist_metric'), '0', '... with its curves');
@@ -221,23 +212,23 @@ query("DELETE FROM mnist_run; SELECT setval('mnist_run_id_seq', 1, false)");
 
 # The same with a run that is one.
 $id = query("SELECT run_id FROM $endless, seed => 1)");
-wait_for("SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $id", 't', 30);
+wait_here("SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $id", 't');
 $trainer = query('SELECT pid FROM mnist_training_progress');
 query("BEGIN; DROP EXTENSION mnist_hil CASCADE; CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1); COMMIT");
 is(query("SELECT run_id FROM $endless, seed => 2)"), $id, 'DROP and CREATE EXTENSION: a new run has the same id');
-cmp_ok(wait_for("SELECT count(*) FROM pg_stat_activity WHERE pid = $trainer", '0', 10) // 99, '<', 2, '... the old trainer ends');
+cmp_ok(wait_here("SELECT count(*) FROM pg_stat_activity WHERE pid = $trainer", '0'), '<', 2, '... the old trainer ends');
 is(query("SELECT status, seed, pid <> $trainer FROM mnist_run"), 'running|2|t', '... and the new run goes on');
-ok(defined wait_for("SELECT count(*) > 0 AND count(*) = count(DISTINCT m.epoch) AND bool_and(m.recorded_at > r.started_at) FROM mnist_metric m, mnist_run r"
-			. ' WHERE r.progress > 0', 't', 30), '... with curves of its own');
+ok(defined wait_here("SELECT count(*) > 0 AND count(*) = count(DISTINCT m.epoch) AND bool_and(m.recorded_at > r.started_at) FROM mnist_metric m, mnist_run r"
+			. ' WHERE r.progress > 0', 't'), '... with curves of its own');
 query('SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
-wait_for($processes, '0', 5);
+wait_here($processes, '0');
 is(query('SELECT status FROM mnist_run'), 'cancelled', '... and can be ended');
 
 # ---- nothing is made before the memory is known to be allowed
 
 $node->append_conf('postgresql.conf', 'log_min_messages = debug1');
 $node->reload;
-wait_for('SHOW log_min_messages', 'debug1', 10);
+wait_here('SHOW log_min_messages', 'debug1');
 my $log = -s $node->logfile;
 isnt($node->psql($name, "\\set VERBOSITY verbose\nSET mnist_hil.training_memory = '32MB';\n"
 			. "SELECT mnist_retrain('from_scratch', ARRAY['dense 2000, relu, dense 10'])", stderr => \$stderr), 0, 'too much memory');
