@@ -40,6 +40,7 @@ DECLARE
     run @extschema@.mnist_run;
 BEGIN
     LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+    PERFORM mnist_internal.lock_readers();
     SELECT r.* INTO STRICT run FROM @extschema@.mnist_run r WHERE r.id = pending_run FOR NO KEY UPDATE NOWAIT;
     IF run.decision <> 'promotion pending' THEN     -- somebody else has been here
         decision := run.decision;
@@ -77,10 +78,6 @@ DECLARE
     said text[] := '{}';
     settled text;
 BEGIN
-    -- An older snapshot would not show which model went live since.
-    IF current_setting('transaction_isolation') NOT LIKE 'read%' THEN
-        RETURN ARRAY['a model waits to go live, which takes a READ COMMITTED transaction'];
-    END IF;
     FOR run IN
         SELECT r.id, r.model_version FROM @extschema@.mnist_run r WHERE r.decision = 'promotion pending' ORDER BY r.id DESC
     LOOP

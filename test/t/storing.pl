@@ -107,6 +107,19 @@ is(query($live), '1', '... and the live model is the other one');
 is(query("SELECT string_agg(kind, ' ' ORDER BY id) FROM mnist_event WHERE run_id = $id"), 'promotion_pending model_rejected', '... with its events');
 query("SELECT mnist_activate($bad)");
 
+# A check whose snapshot is older than a switch leaves it to the next one.
+query("SELECT mnist_activate($bad)");
+$other = hold('SELECT mnist_activate(1)');
+$id = query("SELECT run_id FROM $training");
+release($other, 'ROLLBACK');
+$other = hold('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM mnist_run');
+query("SELECT mnist_activate(1); SELECT mnist_activate($bad)");
+$other->{in} .= "SELECT reasons[1] FROM mnist_check();\n";
+$other->{psql}->pump until $other->{out} =~ /not yet live/;
+like($other->{out}, qr/: not yet live: could not switch models or change the challenge due to a concurrent switch$/m, 'a check with an older snapshot makes no switch');
+release($other, 'COMMIT');
+like(query('SELECT reasons[1] FROM mnist_check()'), qr/ of run $id: promoted: /, '... the next one does');
+
 # One that fails, for whatever reason.
 query("SELECT mnist_activate($bad); CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not today''; END';"
 		. ' CREATE TRIGGER refuse BEFORE INSERT ON mnist_deployment FOR EACH ROW EXECUTE FUNCTION refuse()');
