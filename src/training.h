@@ -284,7 +284,11 @@ typedef struct TrainingParent
 } TrainingParent;
 
 extern void record_begin(void);
-extern void record_begin_run(int64 run_id, const char *status);
+
+/* How long a process waits for a lock where nothing is lost yet if it is not to be had. */
+#define READ_LOCK_TIMEOUT "30s"
+
+extern void record_begin_run(int64 run_id, const char *status, const char *lock_timeout);
 extern void record_commit(void);
 
 /* What a transaction writes; it may be called again, after an abort. */

@@ -226,7 +226,7 @@ training_crew_create(const TrainingOptions *options, const TrainingParent *paren
 		add_size(add_size(vectors_offset(), live_bytes), mul_size(vector_bytes, TRAINING_GRADIENTS - 1 + processes));
 	if (options->drawings > 0)
 		size = add_size(size, opinions_bytes(options, processes));
-	record_begin_run(options->run_id, "running");
+	record_begin_run(options->run_id, "running", READ_LOCK_TIMEOUT);
 	training_data_check_memory(options, processes, add_size(size, mul_size(loop_bytes, processes)));
 	record_commit();
 	segment = dsm_create(size, 0);

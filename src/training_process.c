@@ -59,7 +59,7 @@ set_options(void)
 #if PG_VERSION_NUM >= 170000
 	set_option("transaction_timeout", "0");
 #endif
-	set_option("lock_timeout", "30s");
+	set_option("lock_timeout", READ_LOCK_TIMEOUT);
 	set_option("application_name", MyBgworkerEntry->bgw_type);
 }
 

@@ -65,14 +65,15 @@ record_begin(void)
 
 /*
  * Start one for a run that has its row: the row is there, with this status, and this process's own, until the
- * transaction ends.  ERRCODE_UNDEFINED_OBJECT if not.
+ * transaction ends.  ERRCODE_UNDEFINED_OBJECT if not.  lock_timeout: of the whole transaction.
  */
 void
-record_begin_run(int64 run_id, const char *status)
+record_begin_run(int64 run_id, const char *status, const char *lock_timeout)
 {
 	Parameters parameters = {0};
 
 	record_begin();
+	set_local("lock_timeout", lock_timeout);
 	add_int8(&parameters, run_id);
 	add_text(&parameters, status);
 	add_int4(&parameters, MyProcPid);
@@ -122,8 +123,7 @@ attempt_write(int64 run_id, RecordWrite write, void *argument, int attempts, Mem
 
 	PG_TRY();
 	{
-		record_begin_run(run_id, "running");
-		set_local("lock_timeout", WRITE_LOCK_TIMEOUT);
+		record_begin_run(run_id, "running", WRITE_LOCK_TIMEOUT);
 		write(argument);
 		record_commit();
 	}
@@ -493,7 +493,7 @@ record_open_snapshot(const TrainingOptions *options)
 {
 	Parameters parameters = {0};
 
-	record_begin_run(options->run_id, "running");
+	record_begin_run(options->run_id, "running", READ_LOCK_TIMEOUT);
 	add_int8(&parameters, options->run_id);
 	if (options->reproduces != 0)
 	{
@@ -560,8 +560,7 @@ record_failure(int64 run_id, const ErrorData *edata)
 	{
 		if (cancelled)
 		{
-			SetConfigOption("lock_timeout", CANCELLED_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
-			record_begin_run(run_id, "running");
+			record_begin_run(run_id, "running", CANCELLED_LOCK_TIMEOUT);
 			write_statements(&write);
 			record_commit();
 		}

@@ -52,7 +52,7 @@ count_drawings(int64 run_id)
 	Parameters parameters = {0};
 	int64 drawings;
 
-	record_begin_run(run_id, "running");
+	record_begin_run(run_id, "running", READ_LOCK_TIMEOUT);
 	add_int8(&parameters, run_id);
 	execute("SELECT count(*) FROM mnist_internal.run_drawings($1)", &parameters);
 	drawings = DatumGetInt64(result(1));
@@ -155,7 +155,7 @@ weigh_opinions(int64 run_id, const TrainingCrew *crew)
 
 	for (int rank = 0; rank < crew->shared->nprocesses; rank++)
 		n += training_crew_nopinions(crew, rank);
-	record_begin_run(run_id, "running");
+	record_begin_run(run_id, "running", READ_LOCK_TIMEOUT);
 	for (int i = 0; i < (int) lengthof(columns); i++)
 		columns[i] = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * (n + 1));
 	for (int rank = 0; rank < crew->shared->nprocesses; rank++)

@@ -195,8 +195,7 @@ switch_late(int64 run_id, TrainingOutcome *outcome)
 	{
 		Parameters parameters = {0};
 
-		record_begin_run(run_id, "succeeded");
-		set_local("lock_timeout", SWITCH_LOCK_TIMEOUT);
+		record_begin_run(run_id, "succeeded", SWITCH_LOCK_TIMEOUT);
 		LockRelationOid(schema_relation("mnist_deployment"), ShareRowExclusiveLock);
 		add_int8(&parameters, run_id);
 		execute("SELECT decision, verdict FROM mnist_internal.settle_promotion($1)", &parameters);

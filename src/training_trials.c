@@ -204,7 +204,7 @@ record_read_trials(int64 run_id, const char *const *names, int nnames, TrainingT
 	StringInfoData sql;
 	int n;
 
-	record_begin_run(run_id, "running");
+	record_begin_run(run_id, "running", READ_LOCK_TIMEOUT);
 	add_int8(&parameters, run_id);
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT t.status, t.value, ARRAY(SELECT m.value FROM %s.mnist_metric m"
