@@ -73,7 +73,7 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nm
 $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION mnist_hil;
-	CREATE ROLE exporter LOGIN;
+	CREATE ROLE regress_exporter LOGIN;
 	GRANT SELECT ON mnist_metrics TO regress_exporter;
 	GRANT EXECUTE ON FUNCTION mnist_metrics_text TO regress_exporter;
 	SELECT mnist_import_synthetic('base', 1200);
