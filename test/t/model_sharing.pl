@@ -278,16 +278,33 @@ for my $transaction ('', 'in a transaction, ')
 		$session->query('ROLLBACK');
 	}
 }
-$session->query("CREATE PROCEDURE commits() LANGUAGE plpgsql AS \$\$
-	DECLARE label int;
+# What PL/pgSQL keeps for a transaction; and the check of a variable's domain, which it keeps as long as the variable.
+$node->safe_psql('postgres', "
+	CREATE PROCEDURE commits() LANGUAGE plpgsql AS \$\$
+	DECLARE
+		label int;
 	BEGIN
 		label := mnist_classify($digit);
 		COMMIT;
 		PERFORM gate();
+	END \$\$;
+	CREATE TYPE labelled AS (image bytea, label int);
+	CREATE DOMAIN rightly_labelled AS labelled CHECK (mnist_classify((VALUE).image) = (VALUE).label);
+	CREATE PROCEDURE commits_with_domain() LANGUAGE plpgsql AS \$\$
+	DECLARE
+		item rightly_labelled := ROW($digit, 2);
+	BEGIN
+		item.label := 2;
+		COMMIT;
+		PERFORM gate();
+		item.label := 2;
 	END \$\$");
-waits('CALL commits()', 0, 'a procedure that has committed');
-$open_gate->();
-ends('a procedure that has committed');
+for my $procedure (qw(commits commits_with_domain))
+{
+	waits("CALL $procedure()", 0, "$procedure: after its COMMIT");
+	$open_gate->();
+	ends($procedure);
+}
 waits("SELECT mnist_classify($digit), gate()", 1, 'a session that is terminated');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 pinned_becomes($node, 0, 'a session that is terminated: nothing is pinned afterwards');
