@@ -6,16 +6,6 @@
  */
 SET LOCAL search_path = pg_catalog, pg_temp;
 
--- Runs: a decision more.
-ALTER TABLE @extschema@.mnist_run
-    DROP CONSTRAINT mnist_run_decision_check,
-    ADD CONSTRAINT mnist_run_decision_check CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
-        'not promoted', 'promotion pending'));
-
-ALTER TABLE @extschema@.mnist_run_feedback
-    ADD COLUMN label_probability real CHECK (label_probability BETWEEN 0 AND 1),
-    ADD COLUMN reference_share real CHECK (reference_share BETWEEN 0 AND 1),
-    ADD COLUMN annotator_share real CHECK (annotator_share BETWEEN 0 AND 1);
 CREATE SCHEMA mnist_internal;
 
 ---------------------------------------------------------------- internals move to a schema of their own
@@ -66,3 +56,16 @@ WHERE d.deptype = 'e' AND e.extname = 'mnist_hil';
 
 DROP FUNCTION @extschema@.mnist_reproduce(bigint);
 DROP TYPE @extschema@.mnist_reproduction;
+
+---------------------------------------------------------------- tables
+
+-- Runs: a decision more.
+ALTER TABLE @extschema@.mnist_run
+    DROP CONSTRAINT mnist_run_decision_check,
+    ADD CONSTRAINT mnist_run_decision_check CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
+        'not promoted', 'promotion pending'));
+
+ALTER TABLE @extschema@.mnist_run_feedback
+    ADD COLUMN label_probability real CHECK (label_probability BETWEEN 0 AND 1),
+    ADD COLUMN reference_share real CHECK (reference_share BETWEEN 0 AND 1),
+    ADD COLUMN annotator_share real CHECK (annotator_share BETWEEN 0 AND 1);

@@ -15,6 +15,11 @@ CREATE OR REPLACE FUNCTION mnist_internal.refuse() RETURNS trigger
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF pg_trigger_depth() > 1 THEN
+        IF mnist_internal.untouched() THEN          -- a restore replaces the bundled model (80-dump.sql)
+            RETURN NULL;
+        END IF;
+    END IF;
     RAISE EXCEPTION USING
         ERRCODE = 'restrict_violation',
         MESSAGE = format('%s of %I is not allowed', TG_OP, TG_TABLE_NAME),

@@ -8,7 +8,7 @@ SELECT 1, m.version, 'bundled', 5000
 FROM @extschema@.mnist_model m
 WHERE m.version = 1
     AND m.weights_sha256 = '\x596fc47ad44163ef3333580d448ae10cbe9207106ac01a94c5f3ef6d9789e5a2'
-ON CONFLICT DO NOTHING;
+    AND NOT EXISTS (SELECT FROM @extschema@.mnist_drift_reference r WHERE r.id = 1);
 
 INSERT INTO @extschema@.mnist_drift_histogram (reference_id, feature, edges, counts)
 SELECT r.id, h.*
@@ -56,4 +56,4 @@ CROSS JOIN (VALUES
         '{0,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,79,23,0}'::bigint[])
 ) AS h
 WHERE r.id = 1
-ON CONFLICT DO NOTHING;
+    AND NOT EXISTS (SELECT FROM @extschema@.mnist_drift_histogram o WHERE o.reference_id = 1);

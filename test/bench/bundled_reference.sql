@@ -12,19 +12,21 @@ SELECT format($part$/*
  * test/bench/bundled_reference.sh; it is left out where the bundled model is another one than it was made for.
  */
 
-INSERT INTO mnist_drift_reference (id, model_version, source, readings)
+INSERT INTO @extschema@.mnist_drift_reference (id, model_version, source, readings)
 SELECT 1, m.version, 'bundled', %s
-FROM mnist_model m
+FROM @extschema@.mnist_model m
 WHERE m.version = 1
-    AND m.weights_sha256 = '%s';
+    AND m.weights_sha256 = '%s'
+    AND NOT EXISTS (SELECT FROM @extschema@.mnist_drift_reference r WHERE r.id = 1);
 
-INSERT INTO mnist_drift_histogram (reference_id, feature, edges, counts)
+INSERT INTO @extschema@.mnist_drift_histogram (reference_id, feature, edges, counts)
 SELECT r.id, h.*
-FROM mnist_drift_reference r
+FROM @extschema@.mnist_drift_reference r
 CROSS JOIN (VALUES$part$, r.readings, m.weights_sha256)
 FROM mnist_drift_reference r JOIN mnist_model m ON m.version = r.model_version WHERE r.id = :reference;
 SELECT string_agg(format(E'    (%L, %L::real[],\n        %L::bigint[])', f.name, h.edges, h.counts), E',\n' ORDER BY f.place)
 FROM mnist_drift_histogram h JOIN mnist_feature f ON f.name = h.feature WHERE h.reference_id = :reference;
 SELECT ') AS h
-WHERE r.id = 1;';
+WHERE r.id = 1
+    AND NOT EXISTS (SELECT FROM @extschema@.mnist_drift_histogram o WHERE o.reference_id = 1);';
 ROLLBACK;

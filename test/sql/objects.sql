@@ -32,7 +32,16 @@ SELECT a.grantee::regrole AS may_use_internals, a.privilege_type
 FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS a
 WHERE n.nspname = 'mnist_internal' AND a.grantee <> n.nspowner;
 
+-- What there is besides is looked at below, too.
+SELECT DISTINCT m.classid::regclass AS kind FROM member m ORDER BY 1;
+-- The event trigger looks at one command only.
+SELECT t.evtname, t.evtevent, t.evtenabled, t.evttags, t.evtfoid::regproc
+FROM pg_event_trigger t JOIN member m ON m.classid = 'pg_event_trigger'::regclass AND m.objid = t.oid;
+
 -- Everything has a comment: functions, tables, views, and their columns.
+SELECT pg_describe_object(classid, objid, 0) AS no_comment
+FROM member WHERE obj_description(objid, classid::regclass::name) IS NULL AND NOT EXISTS (
+    SELECT FROM relation r WHERE classid = 'pg_class'::regclass AND r.oid = objid AND r.relkind = 'S');
 SELECT oid::regprocedure AS no_comment FROM routine r WHERE obj_description(oid, 'pg_proc') IS NULL;
 SELECT oid::regclass AS no_comment FROM relation r WHERE relkind IN ('r', 'v', 'm') AND obj_description(oid, 'pg_class') IS NULL;
 SELECT a.attrelid::regclass AS relation, a.attname AS no_comment
@@ -82,7 +91,11 @@ FROM pg_attribute JOIN relation r ON r.oid = attrelid WHERE attacl IS NOT NULL;
 -- A function that is VOLATILE is not PARALLEL SAFE.
 SELECT oid::regprocedure AS wrongly_safe FROM routine WHERE provolatile = 'v' AND proparallel = 's';
 
--- pg_dump takes every table and every sequence along, but for what triggers fill from another table.
+-- pg_dump takes every table and every sequence along with all rows, but for what triggers fill from another table, and
+-- how far retention came, which the restored database finds out anew.
+SELECT c.id::regclass AS not_all_dumped, c.condition
+FROM pg_extension e, unnest(e.extconfig, e.extcondition) AS c (id, condition)
+WHERE e.extname = 'mnist_hil' AND c.condition <> '';
 SELECT r.oid::regclass AS not_dumped
 FROM relation r, pg_extension e
 WHERE r.relkind IN ('r', 'S') AND e.extname = 'mnist_hil' AND r.oid <> ALL (e.extconfig) AND r.relname <> 'mnist_label';

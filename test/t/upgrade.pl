@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use FindBin;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -45,6 +46,17 @@ sub contents
 		(map { "$_ " . $node->safe_psql('postgres', "SELECT last_value, is_called FROM $_") } @sequences);
 }
 my $before = contents($old);
+
+# What the catalogs say of it, but for the text of views and bodies, whose casts pg_upgrade writes in another way.
+sub catalogue
+{
+	my ($node) = @_;
+	my $facts = $node->safe_psql('postgres', slurp_file("$FindBin::RealBin/../catalogue.sql"));
+
+	return join "\n", grep { /: (member|comment|dumped|owner|privileges|event trigger|trigger \w+|options|column \d+): / } split /\n/, $facts;
+}
+my $catalogue_before = catalogue($old);
+like($catalogue_before, qr/^mnist_hil_keep_schema: event trigger:/m, 'the catalogs know the event trigger');
 $old->stop;
 
 my $new = PostgreSQL::Test::Cluster->new('new');
@@ -59,6 +71,7 @@ command_ok([ @upgrade, '--check' ], 'pg_upgrade --check finds nothing against it
 command_ok(\@upgrade, 'pg_upgrade');
 $new->start;
 is(contents($new), $before, 'every table and sequence is the same');
+is(catalogue($new), $catalogue_before, 'so is what the catalogs say');
 is($new->safe_psql('postgres', 'SELECT mnist_correct(21, 3)'), '21', 'correcting goes on');
 is($new->safe_psql('postgres', 'SELECT retrain FROM mnist_check()'), 't', 'so does the loop');
 ok($new->poll_query_until('postgres', "SELECT status = 'succeeded' FROM mnist_run ORDER BY id DESC LIMIT 1"), 'and its run comes to its end');

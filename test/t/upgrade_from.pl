@@ -99,6 +99,27 @@ sub contents
 }
 my $before = contents();
 
+# A dump that is restored into the new release later.
+my $dumped = $node->basedir . '/0.1.0.dump';
+$node->command_ok([ 'pg_dump', '-Fc', '-f', $dumped, $node->connstr('postgres') ], '0.1.0 is dumped');
+my @kept = (
+	'SELECT live_version, predictions, feedback FROM mnist_status',
+	'SELECT version, parent_version, run_id, weights, weights_sha256 FROM mnist_model ORDER BY version',
+	'SELECT id, version, action, rollback_to, run_id, reason, deployed_by FROM mnist_deployment ORDER BY id',
+	'SELECT * FROM mnist_failure_counts',
+	'SELECT * FROM mnist_run_feedback ORDER BY run_id, feedback_id',
+	'SELECT * FROM mnist_prediction ORDER BY id',
+	'SELECT * FROM mnist_feedback ORDER BY id',
+	'SELECT model_version, source, readings FROM mnist_drift_reference ORDER BY id');
+
+sub kept
+{
+	my ($database) = @_;
+
+	return join "\n", map { $node->safe_psql($database, "SET search_path = \"My Schema\"; SELECT count(*), md5(string_agg(t::text, '')) FROM ($_) AS t") } @kept;
+}
+my $kept_before = kept('postgres');
+
 # ---- the files are replaced
 
 install_release('upgraded', 'now');
@@ -176,6 +197,13 @@ foreach my $grant ('REVOKE ALL ON FUNCTION .*mnist_classify\(.* FROM PUBLIC', 'G
 {
 	like($dump, qr/^$grant/m, "pg_dump: $grant");
 }
+
+# The dump of 0.1.0, which has not got what CREATE EXTENSION adds.
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), $dumped ], 'the dump of 0.1.0 is restored');
+is(kept('restored'), $kept_before, 'and all is there');
+is($node->safe_psql('restored', 'SET search_path = "My Schema"; SELECT model_version FROM mnist_predict(mnist_draw(3));'), '2',
+	'and works');
 
 unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP:/, 'no process crashed');
 $node->stop;
