@@ -2,7 +2,7 @@
 
 /*
  * From 0.1.0 to 0.2.0: what the install script, which is run after this, cannot do because it only adds and replaces.
- * What is dropped here and made anew there keeps the privileges granted on it (95-granted.sql).
+ * What is dropped here and made anew there keeps the privileges granted on it (95-upgraded.sql).
  */
 SET LOCAL search_path = pg_catalog, pg_temp;
 
@@ -36,7 +36,7 @@ BEGIN
 END
 $$;
 
--- Privileges as they are, before anything is dropped: 95-granted.sql puts them back.
+-- Privileges as they are, before anything is dropped: 95-upgraded.sql puts them back.
 CREATE TABLE mnist_internal.saved_privileges AS
 SELECT d.classid AS class, i.identity, concat_ws('.', quote_ident(i.schema), quote_ident(o.name)) AS name, o.acl, p.initprivs AS init_acl
 FROM pg_depend d
@@ -56,10 +56,13 @@ WHERE d.deptype = 'e' AND e.extname = 'mnist_hil';
 
 DROP FUNCTION @extschema@.mnist_reproduce(bigint);
 DROP TYPE @extschema@.mnist_reproduction;
+DROP FUNCTION mnist_internal.doubt(bigint, bigint[], int[], int[], real[], real[]);
+-- Views use it until they are replaced; 95-upgraded.sql drops what is called old_x.
+ALTER FUNCTION mnist_internal.cache() RENAME TO old_cache;
 
 ---------------------------------------------------------------- tables
 
--- Runs: a decision more.
+-- A decision more.
 ALTER TABLE @extschema@.mnist_run
     DROP CONSTRAINT mnist_run_decision_check,
     ADD CONSTRAINT mnist_run_decision_check CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',

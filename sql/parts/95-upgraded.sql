@@ -1,4 +1,25 @@
 /*
+ * The end of an upgrade.  In a fresh installation there is nothing to do.
+ */
+
+-- Functions that the upgrade script called mnist_internal.old_x, because views used them: none uses them any more.
+DO $$
+DECLARE
+    old regprocedure;
+BEGIN
+    FOR old IN
+        SELECT p.oid
+        FROM pg_proc p
+        JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+        JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+        WHERE e.extname = 'mnist_hil' AND p.pronamespace = 'mnist_internal'::regnamespace AND p.proname LIKE 'old\_%'
+    LOOP
+        EXECUTE format('DROP ROUTINE %s', old);
+    END LOOP;
+END
+$$;
+
+/*
  * Privileges are an administrator's to grant and to revoke: an upgrade changes none of them.
  *
  * The upgrade script has saved those on each object of the older version.  Some have changed since, because the object
@@ -11,7 +32,7 @@ DECLARE
     changed record;
 BEGIN
     IF to_regclass('mnist_internal.saved_privileges') IS NULL THEN
-        RETURN;                                     -- a fresh installation
+        RETURN;
     END IF;
 
     CREATE TABLE mnist_internal.object AS
