@@ -465,14 +465,14 @@ typedef enum TrainingCommand
 typedef struct TrainingOpinion
 {
 	int64 feedback_id;
-	uint8 label;		  /* the one that it was given */
-	uint8 live_label;	  /* the one that the live model reads */
-	uint8 other_label;	  /* that a model tuned on the other fold reads, leaving out the one that was given */
-	uint8 fold;			  /* that it is in */
-	float live_own;		  /* probability that the live model gives the label */
-	float fit_own;		  /* that the tuned model gives it */
-	float fit_other;	  /* that it gives the other one */
-	float live_share;	  /* p-values that the trainer writes: see training_screen.c */
+	uint8 label;	   /* the one that it was given */
+	uint8 live_label;  /* the one that the live model reads */
+	uint8 other_label; /* that a model tuned on the other fold reads, leaving out the one that was given */
+	uint8 fold;		   /* that it is in */
+	float live_own;	   /* probability that the live model gives the label */
+	float fit_own;	   /* that the tuned model gives it */
+	float fit_other;   /* that it gives the other one */
+	float live_share;  /* p-values that the trainer writes: see training_screen.c */
 	float fit_share;
 } TrainingOpinion;
 

@@ -155,8 +155,7 @@ set_up_feedback(Loader *loader, MemoryContext context)
 
 	feedback->weights = MemoryContextAllocHuge(context, mul_size(sizeof(float), capacity));
 	feedback->ids = MemoryContextAllocHuge(context, mul_size(sizeof(int64), capacity));
-	held_out->ids =
-		MemoryContextAllocHuge(context, mul_size(sizeof(int64), loader->capacity[TRAINING_SET_HELD_OUT]));
+	held_out->ids = MemoryContextAllocHuge(context, mul_size(sizeof(int64), loader->capacity[TRAINING_SET_HELD_OUT]));
 }
 
 /*

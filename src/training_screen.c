@@ -4,31 +4,32 @@
  * Feedback corrects errors, so that the live model contradicts a label says little: it may be a style that the
  * model has yet to learn.  A wrong label is one that neither the live model nor what the rest of the feedback
  * teaches speaks for.  So, before a run trains, the drawings are split in two; from the live model a copy is tuned
- * quickly on what one half corrects, beside base data, and reads the other, and the other way round.  What a consistent
- * style teaches carries over from one half to the other; a mistake does not (cross-fitting, as in confident learning:
- * Northcutt, Jiang and Chuang 2021).
+ * quickly on what one half corrects, beside base data, and reads the other, and the other way round.  What a
+ * consistent style teaches carries over from one half to the other; a mistake does not (cross-fitting, as in
+ * confident learning: Northcutt, Jiang and Chuang 2021).
  *
- * What speaks for a label is measured by base images of the validation split, on which no annotator has any influence.
- * Let a drawing be labelled 9, and let 4 be the digit that the copy finds most probable besides.  If the drawing does
- * show a 4, then its probability of being a 9 is one that images of a 4 have.  So the copy reads base images that show
- * a 4, too: the share of them that it gives a 9 with at least the probability that the drawing has is the p-value of
- * that hypothesis.  The live model gives another one.  Mistakes that an annotator makes time and again do teach the
- * copies something, but about base images as much as about the drawings, and so the p-value stays what it was.  (Conformal prediction: Vovk, Gammerman and Shafer 2005.)
+ * What speaks for a label is measured by base images of the validation split, on which no annotator has any
+ * influence.  Let a drawing be labelled 9, and let 4 be the digit that the copy finds most probable besides.  If
+ * the drawing does show a 4, then its probability of being a 9 is one that images of a 4 have.  So the copy reads
+ * base images that show a 4, too: the share of them that it gives a 9 with at least the probability that the
+ * drawing has is the p-value of that hypothesis (conformal prediction: Vovk, Gammerman and Shafer 2005).  The live
+ * model gives another one.  Mistakes that an annotator makes time and again do teach the copies something, but
+ * about base images as much as about the drawings, and so the p-value stays what it was.
  *
- * Confirmations of what is easy to read move nothing here: a copy learns from as many agreeing labels as corrections,
- * the hardest, and the rest is about corrections alone.  Which labels are excluded is decided in SQL:
+ * Confirmations of what is easy to read move nothing here: a copy learns from as many agreeing labels as
+ * corrections, the hardest, and the rest is about corrections alone.  Which labels are excluded is decided in SQL:
  * mnist_internal.filter_labels.
  *
- * The quick fits have processes of their own, which see a part of the base data only.  Their seed is fixed: what
- * is excluded follows from the data, the live model and the number of processes.
+ * The quick fits have processes of their own, which see a part of the base data only.  Their seed is fixed: what is
+ * excluded follows from the data, the live model and the number of processes.
  */
 #include "training_sql.h"
 
 #include "utils/array.h"
 #include "utils/memutils.h"
 
-#define SCREEN_MIN_DRAWINGS 20 /* fewer teach too little for a judgement */
-#define SCREEN_BASE_IMAGES 10000   /* to train beside, and as many references at most */
+#define SCREEN_MIN_DRAWINGS 20	 /* fewer teach too little for a judgement */
+#define SCREEN_BASE_IMAGES 10000 /* to train beside, and as many references at most */
 #define SCREEN_MIN_STEPS 20
 #define SCREEN_MAX_STEPS 60
 #define SCREEN_LOOK_STEPS 10	  /* between two looks whether the run is still on record */
@@ -36,8 +37,8 @@
 #define SCREEN_REPEATS 12		  /* how often a fit shows a drawing, at most */
 
 /*
- * The probabilities that a model gives base images: given[i][j] has those of digit j on the n[i] images that show digit
- * i, sorted upwards.
+ * The probabilities that a model gives base images: given[i][j] has those of digit j on the n[i] images that show
+ * digit i, sorted upwards.
  */
 typedef struct References
 {
@@ -101,8 +102,9 @@ collect_references(const TrainingCrew *crew)
 }
 
 /*
- * The share of the base images showing a digit that are given another one with a probability at least.  The one that is
- * given it with the greatest does not count: it may be mislabelled itself, which matters where there are few.
+ * The share of the base images showing a digit that are given another one with a probability at least.  The one
+ * that is given it with the greatest does not count: it may be mislabelled itself, which matters where there are
+ * few.
  */
 static float
 reference_share(const References *references, int shown, int given, float probability)
@@ -179,8 +181,8 @@ weigh_opinions(int64 run_id, const TrainingCrew *crew)
 		bool wide = types[i] == INT8OID;
 
 		add(&parameters, array_types[i],
-			PointerGetDatum(construct_array(columns[i], (int) n, types[i], wide ? 8 : 4, wide ? FLOAT8PASSBYVAL : true,
-											wide ? TYPALIGN_DOUBLE : TYPALIGN_INT)));
+			PointerGetDatum(construct_array(columns[i], (int) n, types[i], wide ? 8 : 4,
+											wide ? FLOAT8PASSBYVAL : true, wide ? TYPALIGN_DOUBLE : TYPALIGN_INT)));
 	}
 	execute("SELECT mnist_internal.filter_labels($1, $2, $3, $4, $5, $6, $7, $8)", &parameters);
 	record_commit();
@@ -217,8 +219,8 @@ look_for_run(void *context, int64 step, const TrainingScore *score)
 }
 
 /*
- * Tune a copy of the live model on what the feedback outside a fold corrects, so many labels in all folds, and have it
- * read the drawings in the fold; NULL if that came to nothing.
+ * Tune a copy of the live model on what the feedback outside a fold corrects, so many labels in all folds, and have
+ * it read the drawings in the fold; NULL if that came to nothing.
  */
 static References *
 fit_without(TrainingCrew *crew, int fold, int64 corrections)
