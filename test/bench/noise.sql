@@ -46,7 +46,7 @@ SELECT :'images', :rate, rpad(:'kind', 7), rpad(:'confirmations', 6), :seed,
     format('%s, %s', count(*) FILTER (WHERE wrong), round(100.0 * count(*) FILTER (WHERE wrong AND excluded) / nullif(count(*) FILTER (WHERE wrong), 0), 1)),
     format('%s, %s', count(*) FILTER (WHERE NOT wrong), round(100.0 * count(*) FILTER (WHERE NOT wrong AND excluded) / count(*) FILTER (WHERE NOT wrong), 1)),
     format('%s, %s', count(*) FILTER (WHERE corrects), count(*) FILTER (WHERE corrects AND excluded)),
-    (SELECT coalesce(substring(verdict FROM '^[^:]*: [^:]*: ') , '') || CASE WHEN (gate->>'passed')::boolean THEN 'passed' ELSE 'rejected' END
+    (SELECT CASE WHEN (gate->>'passed')::boolean THEN 'passed' ELSE split_part(verdict, ': accuracy', 1) END
         || format(', held-out %s to %s of %s', gate#>>'{feedback,live_correct}', gate#>>'{feedback,candidate_correct}', gate#>>'{feedback,images}')
      FROM mnist_run WHERE id = :run_id)
 FROM (
