@@ -72,3 +72,8 @@ ALTER TABLE @extschema@.mnist_run_feedback
     ADD COLUMN label_probability real CHECK (label_probability BETWEEN 0 AND 1),
     ADD COLUMN reference_share real CHECK (reference_share BETWEEN 0 AND 1),
     ADD COLUMN annotator_share real CHECK (annotator_share BETWEEN 0 AND 1);
+
+-- How far the deletion of old predictions came, which was an id, is a time and an id.
+ALTER TABLE @extschema@.mnist_retention ADD COLUMN created_at timestamptz NOT NULL DEFAULT '-infinity';
+ALTER TABLE @extschema@.mnist_retention ADD COLUMN begun_at timestamptz NOT NULL DEFAULT '-infinity';
+UPDATE @extschema@.mnist_retention SET prediction_id = 0;

@@ -32,6 +32,7 @@ extern int mnist_hil_trials;			 /* of a search */
 extern double mnist_hil_annotator_share; /* of a run's feedback, at most */
 extern int mnist_hil_annotator_labels;	 /* drawings that an annotator may always label */
 extern bool mnist_hil_require_approval;
+extern int mnist_hil_retention_budget; /* ms */
 
 extern int mnist_hil_drift_window;	   /* readings */
 extern int mnist_hil_drift_window_age; /* s; 0: any */

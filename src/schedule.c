@@ -1,5 +1,5 @@
 /*
- * schedule.c: mnist_schedule() and mnist_unschedule(), the way to pg_cron.
+ * schedule.c: mnist_schedule() and mnist_unschedule(), the way to pg_cron, which is to call mnist_housekeep.
  *
  * pg_cron lives in one database of the server.  Where that is this one, its functions are called here, as the
  * caller, in the caller's transaction.  Where it is another one, a background worker is sent there, which
@@ -278,7 +278,7 @@ describe_job(Errand *errand)
 {
 	strlcpy(errand->name, job_name(), sizeof(errand->name));
 	strlcpy(errand->database, get_database_name(MyDatabaseId), sizeof(errand->database));
-	if (snprintf(errand->command, sizeof(errand->command), "SELECT * FROM %s.mnist_check()", schema_name()) >=
+	if (snprintf(errand->command, sizeof(errand->command), "CALL %s.mnist_housekeep()", schema_name()) >=
 		(int) sizeof(errand->command))
 		elog(ERROR, "schema name is too long");
 }
@@ -304,10 +304,11 @@ dispatch(const char *schedule)
 	{
 		cron_database = GetConfigOption("cron.database_name", true, false);
 		if (cron_database == NULL)
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("pg_cron is not installed"),
-							errdetail("Checks are scheduled by the extension pg_cron."),
-							errhint("Install it, add pg_cron to shared_preload_libraries, restart the server, and run"
-									" CREATE EXTENSION pg_cron; or call mnist_check() from any other scheduler.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("pg_cron is not installed"),
+					 errdetail("Checks are scheduled by the extension pg_cron."),
+					 errhint("Install it, add pg_cron to shared_preload_libraries, restart the server, and run"
+							 " CREATE EXTENSION pg_cron; or have any other scheduler CALL mnist_housekeep().")));
 		errand.cron_database = get_database_oid(cron_database, true);
 		if (!OidIsValid(errand.cron_database) || errand.cron_database == MyDatabaseId)
 			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -320,10 +321,35 @@ dispatch(const char *schedule)
 	return result;
 }
 
+/* The job runs as the caller: refuse one that would fail each time. */
+static void
+check_may_housekeep(void)
+{
+	char *routine = psprintf("%s.mnist_housekeep()", schema_name());
+	bool isnull;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute(
+			psprintf("SELECT pg_catalog.has_function_privilege(%s::pg_catalog.text, 'EXECUTE'::pg_catalog.text)",
+					 quote_literal_cstr(routine)),
+			true, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "has_function_privilege returned no row");
+	if (!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for procedure mnist_housekeep"),
+				 errdetail("The job would call it as the role that schedules it."),
+				 errhint("Have the extension's owner run: GRANT EXECUTE ON PROCEDURE %s TO %s", routine,
+						 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+	SPI_finish();
+}
+
 /*
  * mnist_schedule(schedule text) RETURNS bigint
  *
- * Have pg_cron call mnist_check; returns the job's id.  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE without pg_cron.
+ * Have pg_cron call mnist_housekeep; returns the job's id.  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE without pg_cron,
+ * ERRCODE_INSUFFICIENT_PRIVILEGE if the caller may not call mnist_housekeep.
  */
 Datum
 mnist_schedule(PG_FUNCTION_ARGS)
@@ -338,6 +364,7 @@ mnist_schedule(PG_FUNCTION_ARGS)
 						errhint("Every five minutes is '*/5 * * * *'.")));
 	PreventCommandIfReadOnly("mnist_schedule()");
 	PreventCommandDuringRecovery("mnist_schedule()");
+	check_may_housekeep();
 	PG_RETURN_INT64(dispatch(schedule));
 }
 

@@ -63,6 +63,10 @@
 #define RETENTION_MIN 0
 #define RETENTION_MAX (100 * 366 * 24 * 60)
 
+#define RETENTION_BUDGET_DEFAULT (10 * 1000) /* ms */
+#define RETENTION_BUDGET_MIN 0
+#define RETENTION_BUDGET_MAX (60 * 60 * 1000)
+
 #define NOTIFY_DEFAULT true
 
 #define TRAINING_WORKERS_DEFAULT 2
@@ -129,6 +133,7 @@ int mnist_hil_trials = TRIALS_DEFAULT;
 double mnist_hil_annotator_share = ANNOTATOR_SHARE_DEFAULT;
 int mnist_hil_annotator_labels = ANNOTATOR_LABELS_DEFAULT;
 bool mnist_hil_require_approval = REQUIRE_APPROVAL_DEFAULT;
+int mnist_hil_retention_budget = RETENTION_BUDGET_DEFAULT;
 
 /* of the loop; what goes by them reads them through mnist_hil_settings() */
 static int mnist_hil_fail_threshold = FAIL_THRESHOLD_DEFAULT;
@@ -250,6 +255,13 @@ define_keeping(void)
 							" readings that have any, stay in any case.",
 							&mnist_hil_retention, RETENTION_DEFAULT, RETENTION_MIN, RETENTION_MAX, PGC_SUSET,
 							GUC_UNIT_MIN, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mnist_hil.retention_budget", "Time after which mnist_housekeep begins no further batch of deletions.",
+		"It commits after each batch. With zero it deletes no more than mnist_check does, which is"
+		" one batch.",
+		&mnist_hil_retention_budget, RETENTION_BUDGET_DEFAULT, RETENTION_BUDGET_MIN, RETENTION_BUDGET_MAX, PGC_SUSET,
+		GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("mnist_hil.notify", "Send a notification on channel mnist_hil with each event.",
 							 "Every event is a row of mnist_event in any case. A transaction that has sent a"

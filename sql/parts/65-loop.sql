@@ -1,8 +1,8 @@
 /*
  * The loop: what decides when to train, and keeps house.
  *
- * mnist_check is called every few minutes and mostly finds nothing to do; then it reads a few rows, writes nothing
- * and so waits for no disk.  Where it acts, a lock that is tried, not waited for, keeps two checks from doing the same
+ * mnist_check is called every few minutes, by mnist_housekeep (66-retention.sql), and mostly finds nothing to do; then it
+ * reads a few rows, writes nothing and so waits for no disk.  Where it acts, a lock that is tried, not waited for, keeps two checks from doing the same
  * thing; that there is one run at a time is up to the unique index of mnist_run.  It never waits for a run: the
  * trainer announces itself and goes on alone.
  *

@@ -1,5 +1,5 @@
 /*
- * The schedule: pg_cron calls mnist_check.
+ * The schedule: pg_cron calls mnist_housekeep, which calls mnist_check.
  *
  * pg_cron is optional, and lives in one database of the server, which need not be this one.  Nothing here refers to
  * its objects, so that it may come and go.
@@ -9,13 +9,13 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_schedule(schedule text DEFAULT '*/5
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mnist_schedule';
 COMMENT ON FUNCTION @extschema@.mnist_schedule(text) IS
-    'have pg_cron call mnist_check as the caller, on this schedule, which replaces an earlier one; returns the job''s id';
+    'have pg_cron call mnist_housekeep as the caller, on this schedule, which replaces an earlier one; returns the job''s id';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_unschedule() RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mnist_unschedule';
 COMMENT ON FUNCTION @extschema@.mnist_unschedule() IS
-    'have pg_cron call mnist_check no more; false: it was not scheduled';
+    'have pg_cron call mnist_housekeep no more; false: it was not scheduled';
 
 CREATE OR REPLACE FUNCTION mnist_internal.check_job_name() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE

@@ -25,6 +25,7 @@ GRANT SELECT ON mnist_metrics TO regress_observer;
 GRANT SELECT ON mnist_feature, mnist_drift, mnist_drift_share, mnist_data_quality, mnist_annotator_agreement,
     mnist_model_performance, mnist_class_performance, mnist_accuracy_daily, mnist_calibration, mnist_model_confusion TO regress_observer;
 GRANT EXECUTE ON FUNCTION mnist_drift_rebase TO regress_trainer;
+GRANT EXECUTE ON PROCEDURE mnist_housekeep TO regress_trainer;
 GRANT EXECUTE ON FUNCTION mnist_metrics_text, mnist_report TO regress_observer;
 
 SELECT mnist_import_synthetic('base', 70) IS NOT NULL AS imported;
@@ -83,6 +84,7 @@ INSERT INTO public.act (what, statement) VALUES
     ('mnist_challenge_result', 'SELECT * FROM mnist_challenge_result, mnist_challenge_now'),
     ('mnist_training_progress', 'SELECT * FROM mnist_training_progress'),
     ('features', 'SELECT mnist_features(mnist_draw(1))'),
+    ('housekeep', 'CALL mnist_housekeep()'),
     ('rebase drift', 'SELECT mnist_drift_rebase(''base data'')'),
     ('mnist_drift', 'SELECT * FROM mnist_drift, mnist_drift_share, mnist_feature'),
     ('mnist_data_quality', 'SELECT * FROM mnist_data_quality, mnist_annotator_agreement'),

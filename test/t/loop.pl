@@ -42,7 +42,7 @@ if ($pg_cron)
 	my $job = $node->safe_psql('app', 'SELECT mnist_schedule()');
 
 	is($node->safe_psql('postgres', 'SELECT jobid, schedule, command, database, username = current_user, jobname FROM cron.job'),
-		qq($job|*/5 * * * *|SELECT * FROM "My Schema".mnist_check()|app|t|mnist_check app), 'a job in the database where pg_cron is');
+		qq($job|*/5 * * * *|CALL "My Schema".mnist_housekeep()|app|t|mnist_check app), 'a job in the database where pg_cron is');
 	is($node->safe_psql('app', "SELECT mnist_schedule('* * * * *')"), $job, 'again: the same job');
 	is($node->safe_psql('postgres', 'SELECT schedule FROM cron.job'), '* * * * *', 'with the new schedule');
 	fails('app', "SELECT mnist_schedule('never')", qr/invalid schedule/, 'a schedule that is none');
@@ -51,7 +51,11 @@ if ($pg_cron)
 	fails('app', "SET SESSION AUTHORIZATION regress_operator; SELECT mnist_schedule()", qr/42501: permission denied for function mnist_schedule/, 'not for everybody');
 	$node->safe_psql('app', 'GRANT EXECUTE ON FUNCTION mnist_schedule, mnist_unschedule, mnist_check TO regress_operator');
 	fails('app', "SET SESSION AUTHORIZATION regress_operator; SELECT mnist_schedule()",
-		qr/42501: permission denied for schema cron.*HINT:  In database "postgres", .*SELECT cron\.schedule_in_database\('mnist_check app', '\*\/5 \* \* \* \*', 'SELECT \* FROM "My Schema"\.mnist_check\(\)', 'app'\);/s,
+		qr/42501: permission denied for procedure mnist_housekeep.*HINT:  .*GRANT EXECUTE ON PROCEDURE "My Schema"\.mnist_housekeep\(\) TO regress_operator/s,
+		'who may not do what the job does is told so');
+	$node->safe_psql('app', 'GRANT EXECUTE ON PROCEDURE mnist_housekeep TO regress_operator');
+	fails('app', "SET SESSION AUTHORIZATION regress_operator; SELECT mnist_schedule()",
+		qr/42501: permission denied for schema cron.*HINT:  In database "postgres", .*SELECT cron\.schedule_in_database\('mnist_check app', '\*\/5 \* \* \* \*', 'CALL "My Schema"\.mnist_housekeep\(\)', 'app'\);/s,
 		'who may not use pg_cron is told what to run');
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '1', 'nothing was scheduled by that');
 
