@@ -60,7 +60,7 @@ $grants =~ s/\bTO (\w+);/TO regress_$1;/g;
 my %roles = map { $_ => 1 } $grants =~ /\b(regress_\w+)/g;
 $node->safe_psql('postgres', "CREATE ROLE $_") for sort keys %roles;
 is($node->psql('postgres', $grants, on_error_stop => 1, stderr => \$err), 0, 'the grants can be made') or diag($err);
-is($node->psql('postgres', "SET ROLE regress_app; SELECT id FROM mnist_predict(mnist_draw(3))", on_error_stop => 1,
+is($node->psql('postgres', "SET ROLE regress_application; SELECT id FROM mnist_predict(mnist_draw(3))", on_error_stop => 1,
 		stderr => \$err), 0, 'an application with its grants can predict') or diag($err);
 is($node->psql('postgres', "SET ROLE regress_annotator; SELECT mnist_correct(1, 7)", on_error_stop => 1, stderr => \$err), 0,
 	'an annotator can correct') or diag($err);

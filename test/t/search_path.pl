@@ -199,8 +199,6 @@ my @calls = (
 	[ 'mnist_predict', 'regress_app', 'count(' . call('mnist_predict', image => call('mnist_draw', label => 'i % 10', seed => 'i'))
 		. ') FROM generate_series(1, 300) i' ],
 	[ 'mnist_predict_batch', 'regress_app', call('mnist_predict_batch', images => "ARRAY[$png, $png]") ],
-	[ 'mnist_correct', 'regress_annotator', 'count(' . call('mnist_correct', id => 'i', label => '(i + (i % 4 = 0)::int) % 10') . ') FROM generate_series(1, 40) i' ],
-	[ 'mnist_correct', 'regress_trainer', 'count(' . call('mnist_correct', id => 'i', label => '(i + (i % 4 = 0)::int) % 10') . ') FROM generate_series(1, 40) i' ],
 	[ 'mnist_import_synthetic', 'regress_trainer', call('mnist_import_synthetic', dataset => "'drawn'", n => 600) ],
 	[ 'mnist_import_images', 'regress_trainer', call('mnist_import_images', dataset => "'own'", split => "'test'",
 		images => "ARRAY[$png]", labels => "'{3}'") ],
@@ -212,7 +210,10 @@ my @calls = (
 	[ 'mnist_retrain', 'regress_trainer', call('mnist_retrain', strategy => "'from_scratch'", architectures => "'{softmax}'",
 		epochs => 1) ],
 	[ 'mnist_activate', 'regress_trainer', call('mnist_activate', version => $newest, reason => "'a reason'") ],
+	[ 'mnist_correct', 'regress_annotator', 'count(' . call('mnist_correct', id => 'i', label => '(i + (i % 4 = 0)::int) % 10') . ') FROM generate_series(1, 40) i' ],
+	[ 'mnist_correct', 'regress_trainer', 'count(' . call('mnist_correct', id => 'i', label => '(i + (i % 4 = 0)::int) % 10') . ') FROM generate_series(1, 40) i' ],
 	[ 'mnist_check', 'regress_trainer', call('mnist_check') ],
+	[ 'mnist_housekeep', 'regress_trainer', call('mnist_housekeep') ],
 	[ 'wait' ],
 	[ 'mnist_retrain', 'regress_trainer', call('mnist_retrain', strategy => "'from_scratch'", architectures => "'{softmax}'",
 		trials => 2, search => 'true', epochs => 1) ],
@@ -254,7 +255,8 @@ for my $call (@calls)
 			or die 'the run that mnist_check began did not end';
 		next;
 	}
-	my ($status, $out, $err) = $node->psql('planted', 'SET search_path = pg_catalog; ' . ($before // '') . "; SELECT $sql",
+	my $verb = $function eq 'mnist_housekeep' ? 'CALL' : 'SELECT';
+	my ($status, $out, $err) = $node->psql('planted', 'SET search_path = pg_catalog; ' . ($before // '') . "; $verb $sql",
 		connstr => $node->connstr('planted') . " user=$role");
 	$err =~ s/^\S*(NOTICE|WARNING):.*\n//gm;
 	if ($function =~ /schedule/) { like($err, qr/pg_cron is not (installed|loaded)/, $function); }
