@@ -118,6 +118,21 @@ command_ok([ 'createdb', '-h', $old->host, '-p', $old->port, 'restored' ], 'a da
 command_ok([ 'pg_restore', '--exit-on-error', '-d', $old->connstr('restored'), $file ], 'restore into it');
 check_restored($old, 'restored', 'same server');
 
+# Into a schema of another name, which it cannot be renamed to: the name is replaced in a dump written as text.
+my $text = $old->backup_dir . '/dump.sql';
+command_ok([ 'pg_dump', '-f', $text, '-d', $old->connstr('postgres') ], 'dump as text');
+my $sql = slurp_file($text);
+$sql =~ s/\Q$schema\E/digits/g;
+$sql =~ s/'My Schema'/'digits'/g;
+open my $replaced, '>', $text or die "$text: $!";
+print $replaced $sql;
+close $replaced;
+command_ok([ 'createdb', '-h', $old->host, '-p', $old->port, 'renamed' ], 'another database');
+command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-o', $old->backup_dir . '/out', '-d', $old->connstr('renamed'), '-f', $text ],
+	'restore with another name of the schema');
+is($old->safe_psql('renamed', 'SELECT s.live_version, p.model_version FROM digits.mnist_status s, digits.mnist_predict(digits.mnist_draw(3)) p'),
+	'2|2', 'and it works there');
+
 # Into a new server.  pg_restore --jobs would load the tables of an extension in any order, whatever their foreign keys
 # say, so data come first, one by one, and what takes the time of other tables, indexes and constraints, in parallel
 # after that.
