@@ -57,6 +57,9 @@ WHERE d.deptype = 'e' AND e.extname = 'mnist_hil';
 DROP FUNCTION @extschema@.mnist_reproduce(bigint);
 DROP TYPE @extschema@.mnist_reproduction;
 DROP FUNCTION mnist_internal.doubt(bigint, bigint[], int[], int[], real[], real[]);
+DROP FUNCTION mnist_internal.retain(interval);
+DROP FUNCTION mnist_internal.retain_events(timestamptz, int);
+DROP FUNCTION mnist_internal.retain_predictions(timestamptz, int);
 -- Views use it until they are replaced; 95-upgraded.sql drops what is called old_x.
 ALTER FUNCTION mnist_internal.cache() RENAME TO old_cache;
 
