@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bench_noise.sh: what the label-noise filter keeps out, and what it costs, with MNIST as the base data (see noise.sql).
 #
-#     SEEDS='1 2' RATES='0.05 0.3' KINDS=pair IMAGES=plain CONFIRMATIONS='none same' test/bench/bench_noise.sh
+#     EPOCHS=1 SEEDS='1 2' RATES='0.05 0.3' KINDS=pair IMAGES=plain CONFIRMATIONS='none same' test/bench/bench_noise.sh
 #
 # The images are MNIST's test images, which the bundled model was not trained on, as they are, or one in four of them
 # in a style that it reads badly.  The filter's constants were chosen without them: on MNIST's training images 0 to 11,999
@@ -23,7 +23,7 @@ for image in "${images[@]}"; do
 			for confirmation in "${confirmations[@]}"; do
 				for seed in "${seeds[@]}"; do
 					bench_psql -v images="$image" -v rate="$rate" -v kind="$kind" -v confirmations="$confirmation" \
-						-v seed="$seed" -v labels="$(smoke 60 300)" -f "$repo/test/bench/noise.sql"
+						-v seed="$seed" -v epochs="${EPOCHS:-2}" -v labels="$(smoke 60 300)" -f "$repo/test/bench/noise.sql"
 				done
 			done
 		done

@@ -40,7 +40,7 @@ SET ROLE noise_other;
 SELECT mnist_correct(id, label) FROM said WHERE annotator = 'noise_other' ORDER BY hashint8(id);
 RESET ROLE;
 SET mnist_hil.annotator_share = 1; -- what the filter does by itself
-SELECT run_id FROM mnist_retrain(epochs => 2, seed => :seed, promote => false) \gset
+SELECT run_id FROM mnist_retrain(epochs => :epochs, seed => :seed, promote => false) \gset
 \o
 SELECT :'images', :rate, rpad(:'kind', 7), rpad(:'confirmations', 6), :seed,
     format('%s, %s', count(*) FILTER (WHERE wrong), round(100.0 * count(*) FILTER (WHERE wrong AND excluded) / nullif(count(*) FILTER (WHERE wrong), 0), 1)),
