@@ -1,7 +1,7 @@
 /*
  * reproduce.c: mnist_reproduce(), a run done again from its record.
  *
- * The options come from the run's row, the feedback from its rows of mnist_run_feedback, the data sets are found by
+ * The options come from the run's row, the feedback from its snapshot, the data sets are found by
  * their hashes.  Then the same trainer does the same work, with as many processes, and says whether the weights are
  * the same.  What is missing is told before anything starts; what only the trainer can know (which kernels and which
  * matrix product it has, how many processes it gets) by the trainer.

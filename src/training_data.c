@@ -359,7 +359,7 @@ load_feedback(Loader *loader)
 static void
 load_split(Loader *loader, const char *split, TrainingSetKind kind)
 {
-	char *sql = psprintf("SELECT label, pixels, pg_catalog.sha256(pixels) FROM %s.mnist_sample"
+	char *sql = psprintf("SELECT label, pixels, pixels_sha256 FROM %s.mnist_sample"
 						 " WHERE dataset_id = $1 AND split = $2 ORDER BY ordinal LIMIT $3",
 						 schema_name());
 	Oid types[] = {INT4OID, TEXTOID, INT8OID};

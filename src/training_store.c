@@ -118,18 +118,6 @@ compare_weights(const TrainingOptions *options, TrainingOutcome *outcome)
 			 (long long) options->reproduces, DatumGetInt32(result(1)));
 }
 
-/* The feedback that the run had before it is no longer new; the run's row says by now that it has succeeded. */
-static void
-note_feedback_used(int64 run_id)
-{
-	Parameters parameters = {0};
-
-	add_int8(&parameters, run_id);
-	execute("SELECT mnist_internal.note_used(pg_catalog.array_agg(DISTINCT f.prediction_id))"
-			" FROM %s.mnist_run_feedback u JOIN %s.mnist_feedback f ON f.id = u.feedback_id WHERE u.run_id = $1",
-			&parameters);
-}
-
 static void
 finish_run(int64 run_id, const TrainingOutcome *outcome, const char *gate)
 {
@@ -178,7 +166,8 @@ store(void *argument)
 	if (options->reproduces != 0)
 		compare_weights(options, &outcome);
 	finish_run(options->run_id, &outcome, stored->gate);
-	note_feedback_used(options->run_id);
+	/* the feedback that the run had before it is no longer new; the run's row says by now that it has succeeded */
+	execute("SELECT mnist_internal.note_all_used()", NULL);
 	*stored->outcome = outcome;
 }
 

@@ -6,10 +6,10 @@
  * space, and the owner may DELETE feedback, because a person's data must be erasable (first the feedback, then the
  * readings).  TRUNCATE is refused, so that no TRUNCATE ... CASCADE loses corrections.
  *
- * Everything is dumped by pg_dump (80-dump.sql), but for mnist_label, which follows from mnist_feedback.  pg_dump
- * restores extension tables with their foreign keys in place and orders them by these; a table that refers to itself,
- * or two that refer to each other, would make it warn.  Hence a few references without a foreign key; their targets are
- * in tables whose rows are never deleted.
+ * Everything is dumped by pg_dump (80-dump.sql), but for mnist_label and mnist_internal.tally, which follow from
+ * mnist_feedback.  pg_dump restores extension tables with their foreign keys in place and orders them by these; a table
+ * that refers to itself, or two that refer to each other, would make it warn.  Hence a few references without a foreign
+ * key; their targets are in tables whose rows are never deleted.
  * pg_restore --jobs does not heed the order; --section=pre-data --section=data without it, then --section=post-data
  * with it, does.
  */
@@ -386,41 +386,73 @@ CREATE OR REPLACE TRIGGER mnist_feedback_refuse BEFORE UPDATE OR TRUNCATE ON @ex
     FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.refuse(
         'To change your mind, call mnist_correct again; to erase a person''s data, the owner may DELETE.');
 
-CREATE TABLE IF NOT EXISTS @extschema@.mnist_run_feedback (
+/*
+ * Which feedback a run had before it, and how it counted: view mnist_run_feedback (45-snapshot.sql) reads it from these
+ * four tables.  They grow with what is new in a run, not with all the feedback that it uses.  None of them refers to
+ * mnist_feedback by a foreign key, whose checks would lock, and so write, every row of feedback.
+ */
+CREATE TABLE IF NOT EXISTS mnist_internal.snapshot (
+    id      bigint PRIMARY KEY,
+    newest  bigint NOT NULL,
+    added   int8multirange NOT NULL CHECK (NOT lower_inf(added) AND NOT upper_inf(added))
+);
+COMMENT ON TABLE mnist_internal.snapshot IS
+    'the feedback there was when runs began: a snapshot has what it added and what all earlier ones added; internal';
+COMMENT ON COLUMN mnist_internal.snapshot.id IS 'the snapshot: the id of the run that took it';
+COMMENT ON COLUMN mnist_internal.snapshot.newest IS 'the highest id of feedback in it';
+COMMENT ON COLUMN mnist_internal.snapshot.added IS 'ids of the feedback that no earlier snapshot has';
+
+CREATE TABLE IF NOT EXISTS mnist_internal.run_snapshot (
+    run_id       bigint PRIMARY KEY REFERENCES @extschema@.mnist_run ON DELETE CASCADE,
+    snapshot_id  bigint NOT NULL REFERENCES mnist_internal.snapshot
+);
+COMMENT ON TABLE mnist_internal.run_snapshot IS 'the snapshot that a run used; internal';
+COMMENT ON COLUMN mnist_internal.run_snapshot.run_id IS 'the run';
+COMMENT ON COLUMN mnist_internal.run_snapshot.snapshot_id IS 'its own snapshot, or that of the run which it reproduces';
+
+CREATE TABLE IF NOT EXISTS mnist_internal.snapshot_exception (
+    feedback_id     bigint NOT NULL,
+    first_snapshot  bigint NOT NULL,
+    next_snapshot   bigint CHECK (next_snapshot > first_snapshot),
+    label           smallint CHECK (label BETWEEN 0 AND 9),
+    weight          real NOT NULL CHECK (weight >= 0 AND weight < 1),
+    reason          text NOT NULL CHECK (reason IN ('superseded', 'tie', 'outvoted', 'share', 'replaced')),
+    PRIMARY KEY (feedback_id, first_snapshot)
+);
+CREATE INDEX IF NOT EXISTS snapshot_exception_open ON mnist_internal.snapshot_exception (feedback_id)
+    WHERE next_snapshot IS NULL;
+COMMENT ON TABLE mnist_internal.snapshot_exception IS
+    'the feedback of snapshots that did not count in full, and in which snapshots; all other feedback counted in full, as what its annotator said; internal';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.feedback_id IS 'the feedback';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.first_snapshot IS 'the first snapshot in which this holds';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.next_snapshot IS
+    'the first snapshot in which it does not hold any more; NULL: it holds until further notice';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.label IS 'the digit that the drawing counted as; NULL in a tie';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.weight IS 'how much the label counted';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.reason IS
+    'as in mnist_run_feedback; or replaced: its annotator had said something else of the reading since, so that the snapshot does not have it at all';
+
+CREATE TABLE IF NOT EXISTS mnist_internal.run_excluded (
     run_id       bigint NOT NULL REFERENCES @extschema@.mnist_run ON DELETE CASCADE,
-    feedback_id  bigint NOT NULL REFERENCES @extschema@.mnist_feedback ON DELETE CASCADE,
-    split        text NOT NULL CHECK (split IN ('train', 'held_out')),
-    label        smallint CHECK (label BETWEEN 0 AND 9),
-    weight       real NOT NULL DEFAULT 1 CHECK (weight BETWEEN 0 AND 1),
-    reason       text CHECK (reason IN ('superseded', 'tie', 'outvoted', 'share', 'doubted')),
-    doubted_as   smallint CHECK (doubted_as BETWEEN 0 AND 9),
-    doubt        real CHECK (doubt BETWEEN 0 AND 1),
+    feedback_id  bigint NOT NULL,
+    doubted_as   smallint NOT NULL CHECK (doubted_as BETWEEN 0 AND 9),
+    doubt        real NOT NULL CHECK (doubt BETWEEN 0 AND 1),
     label_probability real CHECK (label_probability BETWEEN 0 AND 1),
     reference_share   real CHECK (reference_share BETWEEN 0 AND 1),
     annotator_share   real CHECK (annotator_share BETWEEN 0 AND 1),
-    PRIMARY KEY (run_id, feedback_id),
-    CHECK ((reason IS NULL) = (weight = 1))
+    PRIMARY KEY (run_id, feedback_id)
 );
-CREATE INDEX IF NOT EXISTS mnist_run_feedback_by_feedback ON @extschema@.mnist_run_feedback (feedback_id);
-CREATE INDEX IF NOT EXISTS mnist_run_feedback_doubted ON @extschema@.mnist_run_feedback (feedback_id) WHERE reason = 'doubted';
-CREATE INDEX IF NOT EXISTS mnist_run_feedback_left_out ON @extschema@.mnist_run_feedback (run_id) WHERE weight < 1;
-
-COMMENT ON TABLE @extschema@.mnist_run_feedback IS
-    'the feedback that a run had before it: each word on each drawing, how much it counted and, if less than in full, why';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.run_id IS 'the run';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.feedback_id IS 'the feedback; of several annotators of a reading each one''s';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.split IS 'train, or held_out: only judged by';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.label IS 'the digit that the drawing counted as: most annotators'' word; NULL in a tie';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.weight IS 'how much the word counted: 1 in full, 0 not at all';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.reason IS
-    'why it counted less: superseded (by the annotator''s later word on the same drawing), tie, outvoted, share (the annotator had enough others) or doubted (excluded by the label-noise filter)';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubted_as IS
-    'of an excluded label: the digit that it shows instead, by a model that had not seen the label';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubt IS 'the probability that this model gave that digit, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.label_probability IS 'the probability that it gave the label, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.reference_share IS
+CREATE INDEX IF NOT EXISTS run_excluded_by_feedback ON mnist_internal.run_excluded (feedback_id);
+COMMENT ON TABLE mnist_internal.run_excluded IS 'the labels that a run''s label-noise filter excluded; internal';
+COMMENT ON COLUMN mnist_internal.run_excluded.run_id IS 'the run';
+COMMENT ON COLUMN mnist_internal.run_excluded.feedback_id IS 'the feedback';
+COMMENT ON COLUMN mnist_internal.run_excluded.doubted_as IS
+    'the digit that it shows instead, by a model that had not seen the label';
+COMMENT ON COLUMN mnist_internal.run_excluded.doubt IS 'the probability that this model gave that digit, 0 .. 1';
+COMMENT ON COLUMN mnist_internal.run_excluded.label_probability IS 'the probability that it gave the label, 0 .. 1';
+COMMENT ON COLUMN mnist_internal.run_excluded.reference_share IS
     'the share of base images showing the digit doubted_as that are given the label with as much probability, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.annotator_share IS
+COMMENT ON COLUMN mnist_internal.run_excluded.annotator_share IS
     'the share of the annotator''s corrections in this run of which the filter thinks the same, 0 .. 1';
 
 CREATE TABLE IF NOT EXISTS @extschema@.mnist_label (
@@ -440,10 +472,9 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_label (
     confidence       real
 ) WITH (fillfactor = 80);
 
--- What mnist_check looks at: the newest labels that no run has used, and the failures among them by digit.
-CREATE INDEX IF NOT EXISTS mnist_label_new ON @extschema@.mnist_label (prediction_id) WHERE new AND label IS NOT NULL;
+-- The labels that no run has used: what a run marks as used, and the newest of which tell the accuracy.
+CREATE INDEX IF NOT EXISTS mnist_label_new ON @extschema@.mnist_label (prediction_id) WHERE new;
 CREATE INDEX IF NOT EXISTS mnist_label_shared ON @extschema@.mnist_label (prediction_id) WHERE annotators > 1;
-CREATE INDEX IF NOT EXISTS mnist_label_new_failures ON @extschema@.mnist_label (label) WHERE new AND label <> predicted_label;
 
 COMMENT ON TABLE @extschema@.mnist_label IS
     'the labelled readings: what mnist_feedback comes to, one row a reading, kept up to date by triggers';
@@ -463,6 +494,27 @@ COMMENT ON COLUMN @extschema@.mnist_label.feedback_ids IS 'the rows of mnist_fee
 COMMENT ON COLUMN @extschema@.mnist_label.predicted_at IS 'when it was read';
 COMMENT ON COLUMN @extschema@.mnist_label.confidence IS 'the probability that the model gave the digit read, 0 .. 1';
 
+/*
+ * Counts that cost the same however much there is to count (32-tally.sql).  A counter row for everybody would make
+ * annotators wait for each other, so each statement adds a row with what it changed, and the counts are the sums.
+ */
+CREATE TABLE IF NOT EXISTS mnist_internal.tally (
+    label            smallint,
+    predicted_label  smallint,
+    new              boolean,
+    labels           bigint NOT NULL DEFAULT 0,
+    feedback         bigint NOT NULL DEFAULT 0
+);
+-- Instalments may be equal, so that there is no key; without this a publication of all tables would refuse to DELETE.
+ALTER TABLE mnist_internal.tally REPLICA IDENTITY FULL;
+COMMENT ON TABLE mnist_internal.tally IS
+    'numbers of labels and of feedback, in instalments that are to be summed up; follows from mnist_label and mnist_feedback by triggers; internal';
+COMMENT ON COLUMN mnist_internal.tally.label IS 'as in mnist_label; ties are not counted';
+COMMENT ON COLUMN mnist_internal.tally.predicted_label IS 'as in mnist_label';
+COMMENT ON COLUMN mnist_internal.tally.new IS 'as in mnist_label';
+COMMENT ON COLUMN mnist_internal.tally.labels IS 'how many rows of this kind mnist_label has more by this instalment';
+COMMENT ON COLUMN mnist_internal.tally.feedback IS 'how many rows mnist_feedback has more by this instalment';
+
 ---------------------------------------------------------------- labelled images to train on
 
 CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_dataset_id_seq;
@@ -474,7 +526,8 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_dataset (
     created_by         name NOT NULL DEFAULT session_user,
     train_sha256       bytea CHECK (octet_length(train_sha256) = 32),
     validation_sha256  bytea CHECK (octet_length(validation_sha256) = 32),
-    test_sha256        bytea CHECK (octet_length(test_sha256) = 32)
+    test_sha256        bytea CHECK (octet_length(test_sha256) = 32),
+    images             int NOT NULL DEFAULT 0 CHECK (images >= 0)
 );
 ALTER SEQUENCE @extschema@.mnist_dataset_id_seq OWNED BY @extschema@.mnist_dataset.id;
 
@@ -488,15 +541,18 @@ COMMENT ON COLUMN @extschema@.mnist_dataset.train_sha256 IS
     'hash of the train split as it was imported: SHA-256 over each image''s label (a byte) and SHA-256, in order';
 COMMENT ON COLUMN @extschema@.mnist_dataset.validation_sha256 IS 'the same of the validation split; NULL where there is none';
 COMMENT ON COLUMN @extschema@.mnist_dataset.test_sha256 IS 'the same of the test split; NULL where there is none';
+COMMENT ON COLUMN @extschema@.mnist_dataset.images IS 'how many images were imported, over all splits';
 
 CREATE TABLE IF NOT EXISTS @extschema@.mnist_sample (
-    dataset_id  int NOT NULL REFERENCES @extschema@.mnist_dataset ON DELETE CASCADE,
-    split       text NOT NULL CHECK (split IN ('train', 'validation', 'test')),
-    ordinal     int NOT NULL CHECK (ordinal >= 0),
-    label       smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
-    pixels      bytea NOT NULL CHECK (octet_length(pixels) = 784),
+    dataset_id     int NOT NULL REFERENCES @extschema@.mnist_dataset ON DELETE CASCADE,
+    split          text NOT NULL CHECK (split IN ('train', 'validation', 'test')),
+    ordinal        int NOT NULL CHECK (ordinal >= 0),
+    label          smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
+    pixels         bytea NOT NULL CHECK (octet_length(pixels) = 784),
+    pixels_sha256  bytea NOT NULL GENERATED ALWAYS AS (sha256(pixels)) STORED,
     PRIMARY KEY (dataset_id, split, ordinal)
 );
+CREATE INDEX IF NOT EXISTS mnist_sample_by_pixels ON @extschema@.mnist_sample (pixels_sha256, label);
 ALTER TABLE @extschema@.mnist_sample ALTER COLUMN pixels SET STORAGE PLAIN;
 
 COMMENT ON TABLE @extschema@.mnist_sample IS 'the images of the data sets';
@@ -506,3 +562,4 @@ COMMENT ON COLUMN @extschema@.mnist_sample.split IS
 COMMENT ON COLUMN @extschema@.mnist_sample.ordinal IS 'the image''s place in what was imported, from 0';
 COMMENT ON COLUMN @extschema@.mnist_sample.label IS 'the digit that it shows';
 COMMENT ON COLUMN @extschema@.mnist_sample.pixels IS '28 x 28 grey, row by row, 0 background, 255 full ink';
+COMMENT ON COLUMN @extschema@.mnist_sample.pixels_sha256 IS 'SHA-256 of the pixels, by which to find equal images';

@@ -103,6 +103,20 @@ $$;
 COMMENT ON FUNCTION mnist_internal.resolve(bigint[]) IS
     'write what the feedback on these readings comes to into mnist_label, as new; internal';
 
+-- The snapshot of a completed run has all that earlier ones had, so the newest one says what was used.
+CREATE OR REPLACE FUNCTION mnist_internal.used_feedback() RETURNS int8multirange
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(range_agg(s.added), '{}')
+    FROM mnist_internal.snapshot s
+    WHERE s.id <= (
+        SELECT max(u.snapshot_id)
+        FROM mnist_internal.run_snapshot u
+        JOIN @extschema@.mnist_run r ON r.id = u.run_id
+        WHERE r.status = 'succeeded');
+END;
+COMMENT ON FUNCTION mnist_internal.used_feedback() IS 'ids of the feedback that completed runs have used; internal';
+
 -- A run that has come to its end waits for nobody, and cannot be the victim of a deadlock: a row that somebody is
 -- correcting is passed over and stays new, which it is anyway once the correction commits.  The condition on
 -- feedback_ids is evaluated on the row as it is once locked: a word said meanwhile stays new.
@@ -121,34 +135,56 @@ BEGIN ATOMIC
     WHERE l.prediction_id = free.prediction_id
         AND NOT EXISTS (
             SELECT FROM unnest(l.feedback_ids) AS b (id)
-            WHERE NOT EXISTS (
-                SELECT FROM @extschema@.mnist_run_feedback u JOIN @extschema@.mnist_run r ON r.id = u.run_id
-                WHERE u.feedback_id = b.id AND r.status = 'succeeded'));
+            WHERE NOT b.id <@ (SELECT mnist_internal.used_feedback()));
 END;
 COMMENT ON FUNCTION mnist_internal.note_used(bigint[]) IS
     'note in mnist_label which of these readings rest on feedback that completed runs have used; internal';
 
+CREATE OR REPLACE FUNCTION mnist_internal.note_all_used() RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT mnist_internal.note_used(array_agg(l.prediction_id)) FROM @extschema@.mnist_label l WHERE l.new;
+END;
+COMMENT ON FUNCTION mnist_internal.note_all_used() IS
+    'note in mnist_label what is no longer new; takes the longer the more is new; internal';
+
+-- Feedback that is added is new, but for a dump that is restored, whose snapshots may be there already.
 CREATE OR REPLACE FUNCTION mnist_internal.feedback_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    changes bigint;
+    readings bigint[];
+    oldest bigint;
+    compact boolean;
 BEGIN
-    PERFORM FROM @extschema@.mnist_prediction p
-    WHERE p.id IN (SELECT c.prediction_id FROM changed c)
-    ORDER BY p.id
-    FOR NO KEY UPDATE;
+    SELECT count(*), array_agg(DISTINCT c.prediction_id), min(c.id), bool_or(c.id % 1000 = 0)
+    INTO changes, readings, oldest, compact
+    FROM changed c;
+    IF changes = 0 THEN
+        RETURN NULL;
+    END IF;
+    PERFORM FROM @extschema@.mnist_prediction p WHERE p.id = ANY (readings) ORDER BY p.id FOR NO KEY UPDATE;
 
     IF TG_OP = 'DELETE' THEN
-        DELETE FROM @extschema@.mnist_label l WHERE l.prediction_id IN (SELECT c.prediction_id FROM changed c);
+        DELETE FROM mnist_internal.snapshot_exception e WHERE e.feedback_id IN (SELECT c.id FROM changed c);
+        DELETE FROM mnist_internal.run_excluded e WHERE e.feedback_id IN (SELECT c.id FROM changed c);
+        DELETE FROM @extschema@.mnist_label l WHERE l.prediction_id = ANY (readings);
+        changes := -changes;
     END IF;
-    PERFORM mnist_internal.resolve(array_agg(DISTINCT c.prediction_id)) FROM changed c;
-    IF TG_OP = 'DELETE' THEN
-        PERFORM mnist_internal.note_used(array_agg(DISTINCT c.prediction_id)) FROM changed c;
+    PERFORM mnist_internal.resolve(readings);
+    IF TG_OP = 'DELETE' OR oldest <= (SELECT s.newest FROM mnist_internal.snapshot s ORDER BY s.id DESC LIMIT 1) THEN
+        PERFORM mnist_internal.note_used(readings);
+    END IF;
+    INSERT INTO mnist_internal.tally (feedback) VALUES (changes);
+    IF compact THEN
+        PERFORM mnist_internal.compact_tally();
     END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_internal.feedback_changed() IS 'trigger that keeps mnist_label; internal';
+COMMENT ON FUNCTION mnist_internal.feedback_changed() IS 'trigger that keeps mnist_label, and counts; internal';
 
 CREATE OR REPLACE TRIGGER mnist_feedback_added AFTER INSERT ON @extschema@.mnist_feedback
     REFERENCING NEW TABLE AS changed
@@ -157,22 +193,21 @@ CREATE OR REPLACE TRIGGER mnist_feedback_erased AFTER DELETE ON @extschema@.mnis
     REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.feedback_changed();
 
-CREATE OR REPLACE FUNCTION mnist_internal.feedback_used() RETURNS trigger
+-- Runs come to their end in src/training_record.c; this is for a record that is restored from a dump.
+CREATE OR REPLACE FUNCTION mnist_internal.snapshot_used() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM mnist_internal.note_used(array_agg(DISTINCT f.prediction_id))
-    FROM used u
-    JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
-    JOIN @extschema@.mnist_run r ON r.id = u.run_id
-    WHERE r.status = 'succeeded';
+    IF EXISTS (SELECT FROM used u JOIN @extschema@.mnist_run r ON r.id = u.run_id WHERE r.status = 'succeeded') THEN
+        PERFORM mnist_internal.note_all_used();
+    END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_internal.feedback_used() IS
+COMMENT ON FUNCTION mnist_internal.snapshot_used() IS
     'trigger that notes in mnist_label what is no longer new, where the run has succeeded; internal';
 
-CREATE OR REPLACE TRIGGER mnist_run_feedback_added AFTER INSERT ON @extschema@.mnist_run_feedback
+CREATE OR REPLACE TRIGGER mnist_run_snapshot_added AFTER INSERT ON mnist_internal.run_snapshot
     REFERENCING NEW TABLE AS used
-    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.feedback_used();
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.snapshot_used();

@@ -81,9 +81,9 @@ COMMENT ON FUNCTION mnist_internal.split_by_pixels(text, bytea) IS
 CREATE OR REPLACE FUNCTION mnist_internal.split_digest(dataset_id int, split text) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT sha256(string_agg(set_byte('\x00', 0, i.label) || sha256(i.pixels), ''::bytea))
+    SELECT sha256(string_agg(set_byte('\x00', 0, i.label) || i.pixels_sha256, ''::bytea))
     FROM (
-        SELECT s.label, s.pixels
+        SELECT s.label, s.pixels_sha256
         FROM @extschema@.mnist_sample s
         WHERE s.dataset_id = split_digest.dataset_id AND s.split = split_digest.split
         ORDER BY s.ordinal) i;
@@ -97,10 +97,11 @@ BEGIN ATOMIC
     UPDATE @extschema@.mnist_dataset d
     SET train_sha256 = coalesce(d.train_sha256, mnist_internal.split_digest(d.id, 'train')),
         validation_sha256 = coalesce(d.validation_sha256, mnist_internal.split_digest(d.id, 'validation')),
-        test_sha256 = coalesce(d.test_sha256, mnist_internal.split_digest(d.id, 'test'))
+        test_sha256 = coalesce(d.test_sha256, mnist_internal.split_digest(d.id, 'test')),
+        images = (SELECT count(*) FROM @extschema@.mnist_sample s WHERE s.dataset_id = d.id)
     WHERE d.id = dataset_id;
 END;
-COMMENT ON FUNCTION mnist_internal.seal_dataset(int) IS 'write down the hashes of the splits just imported; internal';
+COMMENT ON FUNCTION mnist_internal.seal_dataset(int) IS 'write down the hashes of the splits just imported, and the number of images; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.read_idx(
     images bytea, labels bytea, OUT ordinal int, OUT total int, OUT label smallint, OUT pixels bytea)

@@ -1,10 +1,19 @@
 /*
  * Snapshots: the exact data of a training run.
  *
- * When a run begins it writes down what feedback there is and how each word of it counts (mnist_run_feedback), and all
- * its processes read the feedback from there; what is said later has no part in the run.  When the samples are loaded,
+ * When a run begins it takes a snapshot: what feedback there is and how each word of it counts.  All its processes read
+ * the feedback from there (mnist_run_feedback); what is said later has no part in the run.  When the samples are loaded,
  * mnist_run.data is given the number and hash of everything that was.  From both mnist_reproduce can repeat the run,
  * or tell what has changed.
+ *
+ * A snapshot stores what is new since the one before: the ids of the feedback that came, as ranges, because ids follow
+ * each other; and what counts otherwise than before.  Most feedback counts in full, as what its annotator said, and so
+ * needs no row; what does not has a row for all the snapshots in a row in which it counts the same.  Only the labels that
+ * the label-noise filter excludes have a row in each run: it measures them anew each time.
+ *
+ * Feedback that is erased is gone from all snapshots, because mnist_run_feedback reads the rest of it from
+ * mnist_feedback.  The processes of a run read under one database snapshot, and so does mnist_run.data: what is erased
+ * while a run begins is either in all of them or in none.
  *
  * How feedback counts.  Everything goes by drawings: readings of the same pixels are one drawing, and each annotator's
  * newest word on it is one vote.  The majority labels the drawing; a tie leaves it out.  Votes are not weighed by how
@@ -99,15 +108,46 @@ END;
 COMMENT ON FUNCTION mnist_internal.words(float8, int) IS
     'every word of feedback that counts by itself, and how it counts in a run that begins now; internal';
 
+-- Ids that are in an earlier snapshot already are not added again: range_agg of all is what this one has.
 CREATE OR REPLACE FUNCTION mnist_internal.open_snapshot(run_id bigint, annotator_share float8, annotator_labels int) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
-    -- feedback that is being erased is left out; what is here stays until commit
-    INSERT INTO @extschema@.mnist_run_feedback (run_id, feedback_id, split, label, weight, reason)
-    SELECT open_snapshot.run_id, w.feedback_id, w.split, w.label, w.weight, w.reason
-    FROM mnist_internal.words(annotator_share, annotator_labels) w
-    JOIN @extschema@.mnist_feedback f ON f.id = w.feedback_id
-    FOR KEY SHARE OF f;
+    WITH word AS MATERIALIZED (
+        SELECT w.feedback_id, w.label, w.weight, w.reason FROM mnist_internal.words(annotator_share, annotator_labels) w
+    ), had AS MATERIALIZED (
+        SELECT coalesce(range_agg(s.added), '{}') AS ids, coalesce(max(s.newest), 0) AS newest FROM mnist_internal.snapshot s
+    ), exception AS MATERIALIZED (
+        SELECT w.feedback_id, w.label, w.weight, w.reason FROM word w WHERE w.reason IS NOT NULL
+        UNION ALL
+        SELECT f.id, NULL::smallint, 0::real, 'replaced'
+        FROM @extschema@.mnist_feedback f
+        WHERE f.id <@ (SELECT h.ids FROM had h) AND NOT EXISTS (SELECT FROM word w WHERE w.feedback_id = f.id)
+    ), ended AS (
+        UPDATE mnist_internal.snapshot_exception o
+        SET next_snapshot = open_snapshot.run_id
+        WHERE o.next_snapshot IS NULL
+            AND NOT EXISTS (
+                SELECT FROM exception e
+                WHERE e.feedback_id = o.feedback_id AND e.reason = o.reason AND e.weight = o.weight
+                    AND e.label IS NOT DISTINCT FROM o.label)
+    ), begun AS (
+        INSERT INTO mnist_internal.snapshot_exception (feedback_id, first_snapshot, label, weight, reason)
+        SELECT e.feedback_id, open_snapshot.run_id, e.label, e.weight, e.reason
+        FROM exception e
+        WHERE NOT EXISTS (
+            SELECT FROM mnist_internal.snapshot_exception o
+            WHERE o.next_snapshot IS NULL AND e.feedback_id = o.feedback_id AND e.reason = o.reason AND e.weight = o.weight
+                AND e.label IS NOT DISTINCT FROM o.label)
+    ), taken AS (
+        INSERT INTO mnist_internal.snapshot (id, newest, added)
+        SELECT open_snapshot.run_id, greatest(h.newest, max(w.feedback_id)),
+            coalesce(range_agg(int8range(w.feedback_id, w.feedback_id, '[]')) FILTER (WHERE w.feedback_id IS NOT NULL), '{}')
+        FROM had h
+        LEFT JOIN word w ON NOT w.feedback_id <@ h.ids
+        GROUP BY h.newest
+        RETURNING id
+    )
+    INSERT INTO mnist_internal.run_snapshot (run_id, snapshot_id) SELECT t.id, t.id FROM taken t;
 END;
 COMMENT ON FUNCTION mnist_internal.open_snapshot(bigint, float8, int) IS
     'write down how all feedback there is counts in a run; internal';
@@ -115,15 +155,84 @@ COMMENT ON FUNCTION mnist_internal.open_snapshot(bigint, float8, int) IS
 CREATE OR REPLACE FUNCTION mnist_internal.copy_snapshot(run_id bigint, original bigint) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
-    INSERT INTO @extschema@.mnist_run_feedback (run_id, feedback_id, split, label, weight, reason, doubted_as, doubt,
-        label_probability, reference_share, annotator_share)
-    SELECT copy_snapshot.run_id, u.feedback_id, u.split, u.label, u.weight, u.reason, u.doubted_as, u.doubt,
-        u.label_probability, u.reference_share, u.annotator_share
-    FROM @extschema@.mnist_run_feedback u
-    WHERE u.run_id = original;
+    INSERT INTO mnist_internal.run_snapshot (run_id, snapshot_id)
+    SELECT copy_snapshot.run_id, u.snapshot_id FROM mnist_internal.run_snapshot u WHERE u.run_id = original;
+    INSERT INTO mnist_internal.run_excluded (run_id, feedback_id, doubted_as, doubt, label_probability,
+        reference_share, annotator_share)
+    SELECT copy_snapshot.run_id, d.feedback_id, d.doubted_as, d.doubt, d.label_probability, d.reference_share,
+        d.annotator_share
+    FROM mnist_internal.run_excluded d
+    WHERE d.run_id = original;
 END;
 COMMENT ON FUNCTION mnist_internal.copy_snapshot(bigint, bigint) IS
     'have a run use the feedback of another, each word as it counted there; internal';
+
+CREATE OR REPLACE VIEW mnist_internal.run_exception AS
+    SELECT u.run_id, e.feedback_id, e.label, e.weight, e.reason, NULL::smallint AS doubted_as, NULL::real AS doubt,
+        NULL::real AS label_probability, NULL::real AS reference_share, NULL::real AS annotator_share
+    FROM mnist_internal.run_snapshot u
+    JOIN mnist_internal.snapshot_exception e ON e.first_snapshot <= u.snapshot_id
+        AND (e.next_snapshot IS NULL OR e.next_snapshot > u.snapshot_id)
+UNION ALL
+    SELECT d.run_id, d.feedback_id, f.label, 0::real, 'doubted', d.doubted_as, d.doubt, d.label_probability,
+        d.reference_share, d.annotator_share
+    FROM mnist_internal.run_excluded d
+    JOIN @extschema@.mnist_feedback f ON f.id = d.feedback_id;
+COMMENT ON VIEW mnist_internal.run_exception IS
+    'the feedback that a run did not count in full, as in mnist_run_feedback, and what it passed over as replaced; internal';
+COMMENT ON COLUMN mnist_internal.run_exception.run_id IS 'the run';
+COMMENT ON COLUMN mnist_internal.run_exception.feedback_id IS 'the feedback';
+COMMENT ON COLUMN mnist_internal.run_exception.label IS 'the digit that the drawing counted as';
+COMMENT ON COLUMN mnist_internal.run_exception.weight IS 'how much the label counted';
+COMMENT ON COLUMN mnist_internal.run_exception.reason IS 'why it counted less';
+COMMENT ON COLUMN mnist_internal.run_exception.doubted_as IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_exception.doubt IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_exception.label_probability IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_exception.reference_share IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_exception.annotator_share IS 'as in mnist_run_feedback';
+
+CREATE OR REPLACE VIEW @extschema@.mnist_run_feedback AS
+    SELECT u.run_id, f.id AS feedback_id, CASE WHEN f.held_out THEN 'held_out' ELSE 'train' END AS split,
+        CASE WHEN e.feedback_id IS NULL THEN f.label ELSE e.label END AS label,
+        coalesce(e.weight, 1) AS weight, e.reason, e.doubted_as, e.doubt, e.label_probability,
+        e.reference_share, e.annotator_share
+    FROM mnist_internal.run_snapshot u
+    CROSS JOIN LATERAL (
+        SELECT range_agg(s.added) AS ids FROM mnist_internal.snapshot s WHERE s.id <= u.snapshot_id) h
+    CROSS JOIN LATERAL unnest(h.ids) AS i (ids)
+    JOIN @extschema@.mnist_feedback f ON f.id >= lower(i.ids) AND f.id < upper(i.ids)
+    LEFT JOIN mnist_internal.run_exception e ON e.run_id = u.run_id AND e.feedback_id = f.id
+    WHERE e.reason IS DISTINCT FROM 'replaced';
+COMMENT ON VIEW @extschema@.mnist_run_feedback IS
+    'the feedback that a run had before it: each word on each drawing, how much it counted and, if less than in full, why';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.run_id IS 'the run';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.feedback_id IS 'the feedback; of several annotators of a reading each one''s';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.split IS 'train, or held_out: only judged by';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.label IS 'the digit that the drawing counted as: most annotators'' word; NULL in a tie';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.weight IS 'how much the word counted: 1 in full, 0 not at all';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.reason IS
+    'why it counted less: superseded (by the annotator''s later word on the same drawing), tie, outvoted, share (the annotator had enough others) or doubted (excluded by the label-noise filter)';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubted_as IS
+    'of an excluded label: the digit that it shows instead, by a model that had not seen the label';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubt IS 'the probability that this model gave that digit, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.label_probability IS 'the probability that it gave the label, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.reference_share IS
+    'the share of base images showing the digit doubted_as that are given the label with as much probability, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.annotator_share IS
+    'the share of the annotator''s corrections in this run of which the filter thinks the same, 0 .. 1';
+
+-- To be asked before feedback is deleted: that takes its rows out of all records of runs.
+CREATE OR REPLACE FUNCTION mnist_internal.run_feedback_erase(feedback_ids bigint[]) RETURNS int[]
+    LANGUAGE sql STABLE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT coalesce(array_agg(DISTINCT r.model_version ORDER BY r.model_version), '{}')
+    FROM @extschema@.mnist_run_feedback u
+    JOIN @extschema@.mnist_run r ON r.id = u.run_id
+    WHERE u.feedback_id = ANY (feedback_ids) AND u.split = 'train' AND u.weight > 0
+        AND r.status = 'succeeded' AND r.model_version IS NOT NULL;
+END;
+COMMENT ON FUNCTION mnist_internal.run_feedback_erase(bigint[]) IS
+    'the model versions that learnt from this feedback; internal';
 
 -- The drawings of a run: what its processes load, in this order.
 CREATE OR REPLACE FUNCTION mnist_internal.run_drawings(
@@ -177,9 +286,8 @@ BEGIN ATOMIC
         HAVING count(*) > 1
     ), excluded_before AS (
         SELECT f.pixels_sha256, f.annotator, f.label, min(f.id) AS id
-        FROM @extschema@.mnist_run_feedback u
-        JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
-        WHERE u.reason = 'doubted'
+        FROM mnist_internal.run_excluded x
+        JOIN @extschema@.mnist_feedback f ON f.id = x.feedback_id
         GROUP BY f.pixels_sha256, f.annotator, f.label
     ), opinion AS (
         SELECT o.*, f.annotator, o.live_share > 0.025
@@ -198,12 +306,13 @@ BEGIN ATOMIC
         GROUP BY o.annotator
         HAVING (count(*) FILTER (WHERE o.unsupported) + 0.5) / (count(*) + 4) > 0.125
     ), excluded AS (
-        UPDATE @extschema@.mnist_run_feedback u
-        SET weight = 0, reason = 'doubted', doubted_as = o.other_label, doubt = o.other_probability,
-            label_probability = o.label_probability, reference_share = o.reference_share, annotator_share = a.share
+        INSERT INTO mnist_internal.run_excluded (run_id, feedback_id, doubted_as, doubt, label_probability,
+            reference_share, annotator_share)
+        SELECT filter_labels.run_id, o.feedback_id, o.other_label, o.other_probability, o.label_probability,
+            o.reference_share, a.share
         FROM opinion o
         JOIN annotator a USING (annotator)
-        WHERE u.run_id = filter_labels.run_id AND u.feedback_id = o.feedback_id AND o.unsupported
+        WHERE o.unsupported
         RETURNING 1
     )
     SELECT count(*) FROM excluded;
@@ -260,6 +369,7 @@ COMMENT ON FUNCTION mnist_internal.data_sha256(jsonb) IS 'one hash over the hash
 
 ---------------------------------------------------------------- what was left out
 
+-- Only drawings on which not all readings' labels agree need a closer look: the planner takes an array to be short.
 CREATE OR REPLACE VIEW @extschema@.mnist_label_conflict AS
     SELECT d.pixels_sha256,
         d.prediction_ids,
@@ -270,8 +380,12 @@ CREATE OR REPLACE VIEW @extschema@.mnist_label_conflict AS
     FROM (
         SELECT l.pixels_sha256, l.held_out, array_agg(l.prediction_id ORDER BY l.prediction_id) AS prediction_ids
         FROM @extschema@.mnist_label l
-        GROUP BY l.pixels_sha256, l.held_out
-        HAVING count(*) > 1 OR bool_or(l.votes < l.annotators)) d
+        WHERE l.pixels_sha256 = ANY (ARRAY(
+            SELECT c.pixels_sha256
+            FROM @extschema@.mnist_label c
+            GROUP BY c.pixels_sha256
+            HAVING min(c.label) <> max(c.label) OR bool_or(c.votes < c.annotators)))
+        GROUP BY l.pixels_sha256, l.held_out) d
     CROSS JOIN LATERAL (
         SELECT w.label, count(*) AS votes, array_agg(w.annotator ORDER BY w.annotator) AS annotators,
             max(count(*)) OVER () AS most_votes, count(*) OVER () AS labels
@@ -293,12 +407,12 @@ COMMENT ON COLUMN @extschema@.mnist_label_conflict.held_out IS 'never trained on
 
 CREATE OR REPLACE VIEW @extschema@.mnist_set_aside AS
     SELECT f.prediction_id, f.id AS feedback_id, f.annotator, f.label, f.predicted_label, u.reason, u.weight,
-        u.doubted_as, u.doubt, u.split, u.run_id
-    FROM @extschema@.mnist_run_feedback u
+        u.doubted_as, u.doubt, CASE WHEN f.held_out THEN 'held_out' ELSE 'train' END AS split, u.run_id
+    FROM mnist_internal.run_exception u
     JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
     JOIN @extschema@.mnist_label l ON l.prediction_id = f.prediction_id
     WHERE u.run_id = (SELECT max(r.id) FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' AND r.reproduces IS NULL)
-        AND u.weight < 1 AND u.reason <> 'superseded' AND NOT l.new;
+        AND u.reason NOT IN ('superseded', 'replaced') AND NOT l.new;
 COMMENT ON VIEW @extschema@.mnist_set_aside IS
     'feedback that the newest completed run did not count in full, and why, until somebody says more of the reading';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.prediction_id IS 'the prediction; mnist_correct by another annotator decides';
@@ -352,14 +466,15 @@ COMMENT ON COLUMN @extschema@.mnist_doubted.run_id IS 'the newest run that did';
 COMMENT ON COLUMN @extschema@.mnist_doubted.why IS 'the same in a sentence';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_dataset_conflict AS
-    SELECT sha256(s.pixels) AS pixels_sha256,
+    SELECT s.pixels_sha256,
         array_agg(format('%s, %s %s: %s', d.name, s.split, s.ordinal, s.label)
             ORDER BY s.dataset_id, s.split, s.ordinal) AS images
     FROM @extschema@.mnist_sample s
     JOIN @extschema@.mnist_dataset d ON d.id = s.dataset_id
-    GROUP BY sha256(s.pixels)
-    HAVING count(DISTINCT s.label) > 1;
+    WHERE s.pixels_sha256 = ANY (ARRAY(
+        SELECT c.pixels_sha256 FROM @extschema@.mnist_sample c GROUP BY c.pixels_sha256 HAVING min(c.label) <> max(c.label)))
+    GROUP BY s.pixels_sha256;
 COMMENT ON VIEW @extschema@.mnist_dataset_conflict IS
-    'equal images of the data sets with different labels: runs leave them out; reads every image, so takes its time';
+    'equal images of the data sets with different labels: runs leave them out';
 COMMENT ON COLUMN @extschema@.mnist_dataset_conflict.pixels_sha256 IS 'SHA-256 of the pixels';
 COMMENT ON COLUMN @extschema@.mnist_dataset_conflict.images IS 'where they are, and their labels';

@@ -427,6 +427,23 @@ $$;
 COMMENT ON FUNCTION mnist_internal.drift_update() IS
     'look for drift and store what was found, if there are new readings and the last look is a minute ago; whether it did; internal';
 
+CREATE OR REPLACE VIEW mnist_internal.drift_last AS
+    SELECT c.share, c.features, c.drifted, c.drifted_features, c.window_size, c.threshold, c.breaches, c.checked_at,
+        r.model_version, r.id AS reference_id
+    FROM (SELECT d.* FROM @extschema@.mnist_drift_check d ORDER BY d.id DESC LIMIT 1) c
+    JOIN @extschema@.mnist_drift_reference r ON r.id = c.reference_id;
+COMMENT ON VIEW mnist_internal.drift_last IS 'the last look at drift, of the model that was live then; internal';
+COMMENT ON COLUMN mnist_internal.drift_last.share IS 'as in mnist_drift_share';
+COMMENT ON COLUMN mnist_internal.drift_last.features IS 'as in mnist_drift_share';
+COMMENT ON COLUMN mnist_internal.drift_last.drifted IS 'as in mnist_drift_share';
+COMMENT ON COLUMN mnist_internal.drift_last.drifted_features IS 'as in mnist_drift_share';
+COMMENT ON COLUMN mnist_internal.drift_last.window_size IS 'as in mnist_drift_share';
+COMMENT ON COLUMN mnist_internal.drift_last.threshold IS 'as in mnist_drift_share';
+COMMENT ON COLUMN mnist_internal.drift_last.breaches IS 'as in mnist_drift_share';
+COMMENT ON COLUMN mnist_internal.drift_last.checked_at IS 'as in mnist_drift_share';
+COMMENT ON COLUMN mnist_internal.drift_last.model_version IS 'the model';
+COMMENT ON COLUMN mnist_internal.drift_last.reference_id IS 'as in mnist_drift_share';
+
 CREATE OR REPLACE VIEW @extschema@.mnist_drift_share AS
     SELECT c.share,
         c.features,
@@ -439,15 +456,14 @@ CREATE OR REPLACE VIEW @extschema@.mnist_drift_share AS
         run.started_at + s.cooldown AS cooling_until,
         c.breaches >= s.breaches AND coalesce(run.started_at + s.cooldown <= clock_timestamp(), true) AS alarm,
         c.checked_at,
-        r.model_version,
-        r.id AS reference_id
+        c.model_version,
+        c.reference_id
     FROM mnist_internal.drift_settings() AS s
-    CROSS JOIN (SELECT c.* FROM @extschema@.mnist_drift_check c ORDER BY c.id DESC LIMIT 1) c
-    JOIN @extschema@.mnist_drift_reference r ON r.id = c.reference_id
+    CROSS JOIN mnist_internal.drift_last c
     LEFT JOIN (
         SELECT r.started_at FROM @extschema@.mnist_run r WHERE r.status IN ('running', 'succeeded') ORDER BY r.id DESC LIMIT 1) run
         ON true
-    WHERE r.model_version = (SELECT l.version FROM @extschema@.mnist_live l);
+    WHERE c.model_version = (SELECT l.version FROM @extschema@.mnist_live l);
 COMMENT ON VIEW @extschema@.mnist_drift_share IS
     'what mnist_check knows of drift: its last look at it; one row, or none before the first look at readings by the live model';
 COMMENT ON COLUMN @extschema@.mnist_drift_share.share IS 'share of the features that had drifted, 0 .. 1';

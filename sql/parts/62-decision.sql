@@ -21,7 +21,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_retrain_decision AS
         n.value >= s.min_new_labels AS met,
         format('%s new labels, %s are enough', n.value, s.min_new_labels) AS explanation
     FROM mnist_internal.settings() s
-    CROSS JOIN (SELECT count(*)::float8 AS value FROM @extschema@.mnist_label l WHERE l.new AND l.label IS NOT NULL) n
+    CROSS JOIN (SELECT coalesce(sum(t.labels), 0)::float8 AS value FROM mnist_internal.tally t WHERE t.new) n
 UNION ALL
     SELECT 'failures',
         f.value,
@@ -35,10 +35,11 @@ UNION ALL
         SELECT coalesce(max(d.failures), 0)::float8 AS value,
             string_agg(format('%s of digit %s', d.failures, d.label), ', ' ORDER BY d.failures DESC, d.label) AS digits
         FROM (
-            SELECT l.label, count(*) AS failures
-            FROM @extschema@.mnist_label l
-            WHERE l.new AND l.label <> l.predicted_label
-            GROUP BY l.label) d) f
+            SELECT t.label, sum(t.labels)::bigint AS failures
+            FROM mnist_internal.tally t
+            WHERE t.new AND t.label <> t.predicted_label
+            GROUP BY t.label
+            HAVING sum(t.labels) > 0) d) f
 UNION ALL
     SELECT 'drift',
         d.share,
@@ -87,40 +88,17 @@ COMMENT ON COLUMN @extschema@.mnist_retrain_decision.threshold IS
 COMMENT ON COLUMN @extschema@.mnist_retrain_decision.met IS 'whether the condition holds';
 COMMENT ON COLUMN @extschema@.mnist_retrain_decision.explanation IS 'the same in words';
 
-/*
- * The first two conditions together, without counting further than the thresholds: a check with nothing to do must be
- * cheap however many labels there are.  The indexes are small, or hold what is sought at once; the planner, which may
- * not know that yet, is not asked.
- */
+-- The first two conditions together, for a check with nothing to do, which must be cheap.
 CREATE OR REPLACE FUNCTION mnist_internal.enough_failures(min_new_labels int, fail_threshold int) RETURNS boolean
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET enable_bitmapscan = off
-AS $$
-BEGIN
-    IF (
-        SELECT count(*)
-        FROM (SELECT FROM @extschema@.mnist_label l WHERE l.new AND l.label IS NOT NULL LIMIT min_new_labels) n
-        ) < min_new_labels
-    THEN
-        RETURN false;
-    END IF;
-    FOR digit IN 0 .. 9 LOOP
-        IF (
-            SELECT count(*)
-            FROM (
-                SELECT FROM @extschema@.mnist_label l
-                WHERE l.new AND l.label <> l.predicted_label AND l.label = digit
-                LIMIT fail_threshold) f
-            ) >= fail_threshold
-        THEN
-            RETURN true;
-        END IF;
-    END LOOP;
-    RETURN false;
-END
-$$;
+    LANGUAGE sql STABLE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT coalesce(sum(d.new_labels) >= min_new_labels AND max(d.failures) >= fail_threshold, false)
+    FROM (
+        SELECT sum(t.labels) AS new_labels, sum(t.labels) FILTER (WHERE t.label <> t.predicted_label) AS failures
+        FROM mnist_internal.tally t
+        WHERE t.new
+        GROUP BY t.label) d;
+END;
 COMMENT ON FUNCTION mnist_internal.enough_failures(int, int) IS
     'whether conditions new_labels and failures of mnist_retrain_decision are both met; cheap; internal';
 

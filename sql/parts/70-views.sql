@@ -1,7 +1,7 @@
 /*
  * Views to watch by.  They read as the extension's owner, so that an observer needs no right on the tables.  All must
  * answer within 100 ms over 1,000,000 readings and 100,000 corrections, whatever vacuum has come to: hence readings
- * are counted by their sequence, and what people say of them in mnist_label.
+ * are counted by their sequence, and what people say of them by mnist_internal.tally.
  */
 
 CREATE OR REPLACE VIEW @extschema@.mnist_failure_counts AS
@@ -12,14 +12,13 @@ CREATE OR REPLACE VIEW @extschema@.mnist_failure_counts AS
         coalesce(c.new_labels, 0) AS new_labels
     FROM generate_series(0, 9) AS d (label)
     LEFT JOIN (
-        SELECT l.label,
-            count(*) FILTER (WHERE l.label <> l.predicted_label) AS failures,
-            count(*) FILTER (WHERE l.label <> l.predicted_label AND l.new) AS new_failures,
-            count(*) AS corrected,
-            count(*) FILTER (WHERE l.new) AS new_labels
-        FROM @extschema@.mnist_label l
-        WHERE l.label IS NOT NULL
-        GROUP BY l.label) c ON c.label = d.label
+        SELECT t.label,
+            sum(t.labels) FILTER (WHERE t.label <> t.predicted_label)::bigint AS failures,
+            sum(t.labels) FILTER (WHERE t.label <> t.predicted_label AND t.new)::bigint AS new_failures,
+            sum(t.labels)::bigint AS corrected,
+            sum(t.labels) FILTER (WHERE t.new)::bigint AS new_labels
+        FROM mnist_internal.tally t
+        GROUP BY t.label) c ON c.label = d.label
     ORDER BY d.label;
 COMMENT ON VIEW @extschema@.mnist_failure_counts IS
     'how often each digit was misread, going by the labels of people; ten rows, zeros included';
@@ -34,10 +33,9 @@ CREATE OR REPLACE VIEW @extschema@.mnist_confusion AS
     FROM generate_series(0, 9) AS t (label)
     CROSS JOIN generate_series(0, 9) AS p (label)
     LEFT JOIN (
-        SELECT l.label, l.predicted_label, count(*) AS count
-        FROM @extschema@.mnist_label l
-        WHERE l.label IS NOT NULL
-        GROUP BY l.label, l.predicted_label) c ON c.label = t.label AND c.predicted_label = p.label
+        SELECT t.label, t.predicted_label, sum(t.labels)::bigint AS count
+        FROM mnist_internal.tally t
+        GROUP BY t.label, t.predicted_label) c ON c.label = t.label AND c.predicted_label = p.label
     ORDER BY t.label, p.label;
 COMMENT ON VIEW @extschema@.mnist_confusion IS
     'what labelled readings show and what was read: all 100 pairs, zeros included, to plot or \crosstabview';
@@ -53,12 +51,12 @@ CREATE OR REPLACE VIEW @extschema@.mnist_status AS
         cache.memory_used,
         cache.memory_size,
         (SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END FROM @extschema@.mnist_prediction_id_seq s) AS predictions,
-        (SELECT count(*) FROM @extschema@.mnist_feedback) AS feedback,
-        labels.labels,
-        labels.new_labels,
+        counts.feedback,
+        counts.labels,
+        counts.new_labels,
         (SELECT count(*) FROM @extschema@.mnist_model) AS models,
         (SELECT count(*) FROM @extschema@.mnist_dataset) AS datasets,
-        (SELECT count(*) FROM @extschema@.mnist_sample) AS samples,
+        (SELECT coalesce(sum(d.images), 0) FROM @extschema@.mnist_dataset d) AS samples,
         (SELECT p.run_id FROM @extschema@.mnist_training_progress p) AS running_run,
         last.id AS last_run,
         last.status AS last_run_status,
@@ -92,9 +90,9 @@ CREATE OR REPLACE VIEW @extschema@.mnist_status AS
     LEFT JOIN @extschema@.mnist_live live ON true
     LEFT JOIN @extschema@.mnist_challenge_now challenge ON true
     CROSS JOIN (
-        SELECT count(*) AS labels, count(*) FILTER (WHERE l.new) AS new_labels
-        FROM @extschema@.mnist_label l
-        WHERE l.label IS NOT NULL) labels
+        SELECT coalesce(sum(t.feedback), 0)::bigint AS feedback, coalesce(sum(t.labels), 0)::bigint AS labels,
+            coalesce(sum(t.labels) FILTER (WHERE t.new), 0)::bigint AS new_labels
+        FROM mnist_internal.tally t) counts
     LEFT JOIN LATERAL (
         SELECT r.* FROM @extschema@.mnist_run r WHERE r.status <> 'running' ORDER BY r.id DESC LIMIT 1) last ON true;
 COMMENT ON VIEW @extschema@.mnist_status IS 'the state of things; one row';

@@ -1,6 +1,6 @@
 /*
- * What pg_dump takes along: all rows and all sequences, but for mnist_label, which triggers fill as mnist_feedback is
- * restored.
+ * What pg_dump takes along: all rows and all sequences, but for mnist_label and mnist_internal.tally, which triggers fill
+ * as mnist_feedback is restored, and mnist_internal.metric, which is the same everywhere.
  *
  * A restore runs CREATE EXTENSION, which adds the bundled model, its deployment and its reference for drift, and then
  * brings rows of the same keys.  These may differ: the release that was dumped may have had another bundled model.  So
@@ -91,7 +91,10 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_prediction', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_prediction_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_feedback', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_feedback_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_run_feedback', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_internal.snapshot', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_internal.run_snapshot', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_internal.snapshot_exception', '');
+SELECT pg_catalog.pg_extension_config_dump('mnist_internal.run_excluded', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_dataset', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_dataset_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_sample', '');

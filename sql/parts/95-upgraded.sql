@@ -2,7 +2,7 @@
  * The end of an upgrade.  In a fresh installation there is nothing to do.
  */
 
--- Functions that the upgrade script called mnist_internal.old_x, because views used them: none uses them any more.
+-- Functions that the upgrade script called mnist_internal.replaced_x, because views used them: none uses them any more.
 DO $$
 DECLARE
     old regprocedure;
@@ -12,7 +12,7 @@ BEGIN
         FROM pg_proc p
         JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
         JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
-        WHERE e.extname = 'mnist_hil' AND p.pronamespace = 'mnist_internal'::regnamespace AND p.proname LIKE 'old\_%'
+        WHERE e.extname = 'mnist_hil' AND p.pronamespace = 'mnist_internal'::regnamespace AND p.proname LIKE 'replaced\_%'
     LOOP
         EXECUTE format('DROP ROUTINE %s', old);
     END LOOP;

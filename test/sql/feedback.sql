@@ -69,8 +69,9 @@ SELECT label, votes, annotators FROM mnist_label;
 SELECT count(mnist_correct(id, 5)) FROM mnist_prediction WHERE id BETWEEN 2 AND 6;
 INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at)
 VALUES ('succeeded', 'fine_tune', 'default', 1, '{}', 'nobody', 0, now()) RETURNING id;
-INSERT INTO mnist_run_feedback (run_id, feedback_id, split)
-SELECT 1, unnest(feedback_ids), 'train' FROM mnist_label WHERE prediction_id <= 4;
+INSERT INTO mnist_internal.snapshot (id, newest, added)
+SELECT 1, max(id), range_agg(int8range(id, id, '[]')) FROM mnist_label, unnest(feedback_ids) AS id WHERE prediction_id <= 4;
+INSERT INTO mnist_internal.run_snapshot VALUES (1, 1);
 SELECT array_agg(prediction_id ORDER BY prediction_id) FILTER (WHERE new) AS new,
     array_agg(prediction_id ORDER BY prediction_id) FILTER (WHERE NOT new) AS used FROM mnist_label;
 SELECT mnist_correct(3, 5) IS NOT NULL AS corrected;

@@ -82,7 +82,7 @@ SELECT count(*) FILTER (WHERE line ~ '^# HELP ') = count(*) FILTER (WHERE line ~
     count(*) FILTER (WHERE line !~ '^(# (HELP|TYPE) |mnist_hil_)' AND line <> '') AS others
 FROM regexp_split_to_table(mnist_metrics_text(), E'\n') AS line;
 
--- New labels and failures are counted only so far.
+-- New labels and failures are counted however many there are.
 INSERT INTO mnist_label (prediction_id, label, predicted_label, model_version, votes, annotators, new, pixels_sha256, held_out, feedback_ids)
 SELECT 10000 + i, 9, 8, 1, 1, 1, true, sha256(''), false, '{}' FROM generate_series(1, 6000) AS i;
 SELECT pg_temp.metric('new_labels') AS new_labels, pg_temp.metric('new_failures', '9') AS new_failures;

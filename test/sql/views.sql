@@ -32,8 +32,10 @@ SELECT count(*) AS pairs, sum(count) FROM mnist_confusion;
 INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, verdict)
 VALUES ('succeeded', 'fine_tune', 'default', 1, '{}', 'nobody', 0, now(), 'promoted'),
     ('failed', 'fine_tune', 'default', 1, '{}', 'nobody', 0, now(), NULL);
-INSERT INTO mnist_run_feedback
-SELECT 1, unnest(feedback_ids), 'train' FROM mnist_label WHERE label IN (1, 2) AND label <> predicted_label;
+INSERT INTO mnist_internal.snapshot (id, newest, added)
+SELECT 1, max(id), range_agg(int8range(id, id, '[]'))
+FROM mnist_label, unnest(feedback_ids) AS id WHERE label IN (1, 2) AND label <> predicted_label;
+INSERT INTO mnist_internal.run_snapshot VALUES (1, 1);
 SELECT * FROM mnist_failure_counts WHERE label <= 3;
 
 -- mnist_status counts what there is.
