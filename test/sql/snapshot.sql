@@ -60,9 +60,9 @@ SELECT 'missing' AS what, m.* FROM (TABLE truth EXCEPT SELECT run_id, feedback_i
 UNION ALL
 SELECT 'too much', m.* FROM (SELECT run_id, feedback_id, split, label, weight, reason FROM mnist_run_feedback EXCEPT TABLE truth) m;
 
--- 40 drawings, some of them read twice.
+-- 80 drawings, some of them read twice.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
-SELECT mnist_draw(i % 40 % 10, i % 40), i % 40 % 10, 0.9, array_fill(0.1::real, ARRAY[10]), 1 FROM generate_series(1, 60) AS i;
+SELECT mnist_draw(i % 10, i % 80), i % 10, 0.9, array_fill(0.1::real, ARRAY[10]), 1 FROM generate_series(1, 100) AS i;
 
 SELECT pg_temp.run('succeeded');
 SELECT count(pg_temp.say('ann', i, (i + i / 7) % 10)), count(pg_temp.say('bob', i, i % 10)) FROM generate_series(1, 20) AS i;
@@ -75,11 +75,12 @@ TABLE pg_temp.miscounted;
 -- Some change their minds, somebody decides ties, ann labels many drawings that nobody else does.
 SELECT count(pg_temp.say('ann', i, i % 10)) FROM generate_series(7, 9) AS i;
 SELECT count(pg_temp.say('cat', i, (i + i / 7) % 10)) FROM generate_series(10, 16) AS i;
-SELECT count(pg_temp.say('ann', i, i % 10)) FROM generate_series(21, 39) AS i;
-SELECT count(pg_temp.say('bob', i, (i + 1) % 10)) FROM generate_series(41, 45) AS i;
+SELECT count(pg_temp.say('ann', i, i % 10)) FROM generate_series(21, 70) AS i;
+SELECT pg_temp.say('bob', 71, 1), pg_temp.say('cat', 72, 2);
+SELECT count(pg_temp.say('bob', i, (i + 1) % 10)) FROM generate_series(81, 85) AS i;
 SELECT pg_temp.run('succeeded');
 TABLE pg_temp.miscounted;
-SELECT count(pg_temp.say('bob', i, i % 10)) FROM generate_series(41, 45) AS i;
+SELECT count(pg_temp.say('bob', i, i % 10)) FROM generate_series(81, 85) AS i;
 SELECT pg_temp.run('succeeded');
 SELECT pg_temp.run('cancelled');
 SELECT run_id, count(*) AS words, string_agg(DISTINCT reason, ', ') AS reasons FROM truth GROUP BY 1 ORDER BY 1;
@@ -145,7 +146,7 @@ SELECT count(pg_temp.say('cat', i, 1)) FROM generate_series(1, 9) AS i;
 TABLE pg_temp.miscounted;
 ROLLBACK;
 TABLE pg_temp.miscounted;
-SELECT count(pg_temp.say('cat', 1 + i % 60, i % 10)) FROM generate_series(1, 2100) AS i;
+SELECT count(pg_temp.say('cat', 1 + i % 100, i % 10)) FROM generate_series(1, 2100) AS i;
 TABLE pg_temp.miscounted;
 SELECT count(*) < 3300 AS few FROM mnist_internal.tally;
 SELECT mnist_internal.compact_tally();
