@@ -7,8 +7,8 @@
  * one of its own, so that a check which decides to train never finds it taken by one that only deletes.
  *
  * mnist_housekeep is a procedure because only a procedure can commit between the batches that it deletes.  It is in C
- * because a procedure in SQL that commits can neither run as its owner nor have a search_path of its own: this one runs
- * as the caller, and is the owner during each statement alone, never while it commits.
+ * because a procedure in SQL that commits can neither run as its owner nor have a search_path of its own: this one
+ * runs as the caller, and is the owner during each statement alone, never while it commits.
  */
 #include "postgres.h"
 

@@ -3,8 +3,7 @@
  *
  * Rows of mnist_model, mnist_deployment and mnist_feedback are facts: they are added, never changed.  Triggers say
  * so to everybody, superusers included.  Two exceptions: a model's weights may be set to NULL, which frees their
- * space, and the owner may DELETE feedback, because a person's data must be erasable (first the feedback, then the
- * readings).  TRUNCATE is refused, so that no TRUNCATE ... CASCADE loses corrections.
+ * space, and the owner may DELETE feedback, because a person's data must be erasable (88-erase.sql).  TRUNCATE is refused, so that no TRUNCATE ... CASCADE loses corrections.
  *
  * Everything is dumped by pg_dump (80-dump.sql), but for mnist_label and mnist_internal.tally, which follow from
  * mnist_feedback.  pg_dump restores extension tables with their foreign keys in place and orders them by these; a table
@@ -336,6 +335,8 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_prediction (
     challenge_id   bigint                                           -- of mnist_challenger
 );
 ALTER TABLE @extschema@.mnist_prediction ALTER COLUMN image SET STORAGE EXTERNAL;
+-- No image is to be found among the planner's samples, in pg_stats.
+ALTER TABLE @extschema@.mnist_prediction ALTER COLUMN image SET STATISTICS 0;
 ALTER SEQUENCE @extschema@.mnist_prediction_id_seq OWNED BY @extschema@.mnist_prediction.id;
 
 COMMENT ON TABLE @extschema@.mnist_prediction IS 'every reading that mnist_predict stored';
@@ -384,7 +385,7 @@ COMMENT ON COLUMN @extschema@.mnist_feedback.created_at IS 'when its transaction
 
 CREATE OR REPLACE TRIGGER mnist_feedback_refuse BEFORE UPDATE OR TRUNCATE ON @extschema@.mnist_feedback
     FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.refuse(
-        'To change your mind, call mnist_correct again; to erase a person''s data, the owner may DELETE.');
+        'To change your mind, call mnist_correct again; to erase a person''s data, use mnist_erase.');
 
 /*
  * Which feedback a run had before it, and how it counted: view mnist_run_feedback (45-snapshot.sql) reads it from these

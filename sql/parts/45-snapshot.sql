@@ -221,19 +221,6 @@ COMMENT ON COLUMN @extschema@.mnist_run_feedback.reference_share IS
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.annotator_share IS
     'the share of the annotator''s corrections in this run of which the filter thinks the same, 0 .. 1';
 
--- To be asked before feedback is deleted: that takes its rows out of all records of runs.
-CREATE OR REPLACE FUNCTION mnist_internal.run_feedback_erase(feedback_ids bigint[]) RETURNS int[]
-    LANGUAGE sql STABLE PARALLEL UNSAFE
-BEGIN ATOMIC
-    SELECT coalesce(array_agg(DISTINCT r.model_version ORDER BY r.model_version), '{}')
-    FROM @extschema@.mnist_run_feedback u
-    JOIN @extschema@.mnist_run r ON r.id = u.run_id
-    WHERE u.feedback_id = ANY (feedback_ids) AND u.split = 'train' AND u.weight > 0
-        AND r.status = 'succeeded' AND r.model_version IS NOT NULL;
-END;
-COMMENT ON FUNCTION mnist_internal.run_feedback_erase(bigint[]) IS
-    'the model versions that learnt from this feedback; internal';
-
 -- The drawings of a run: what its processes load, in this order.
 CREATE OR REPLACE FUNCTION mnist_internal.run_drawings(
     run_id bigint,

@@ -1,9 +1,9 @@
 /*
  * Models: which one is live.
  *
- * The newest row of mnist_deployment says it.  Whoever adds one calls mnist_internal.lock_readers first: others who would
- * add one wait, so that ids follow the order of commits, and a transaction that does not see the newest switch is refused.
- * Readers never wait.  Sessions look the live model up anew when such a row commits (20-reading.sql).
+ * The newest row of mnist_deployment says it.  Whoever adds one calls mnist_internal.lock_readers first: others who
+ * would add one wait, so that ids follow the order of commits, and a transaction that does not see the newest switch is
+ * refused.  Readers never wait.  Sessions look the live model up anew when such a row commits (20-reading.sql).
  */
 
 CREATE OR REPLACE VIEW @extschema@.mnist_live AS
@@ -69,7 +69,7 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'serialization_failure',
             MESSAGE = 'could not switch models or change the challenge due to a concurrent switch',
-            DETAIL = 'The transaction''s snapshot is older than the newest switch, or the newest change of the challenge.',
+            DETAIL = 'The transaction''s snapshot is older than the newest switch, or change of the challenge.',
             HINT = 'Retry the transaction.';
     END IF;
 END

@@ -1,14 +1,14 @@
 /*
  * Retention: what nobody needs any more goes, where mnist_hil.retention says so.
  *
- * mnist_check deletes one batch in its transaction; mnist_housekeep, which pg_cron calls, goes on batch by batch, with a
- * commit after each, until nothing is left or its time is up.
+ * mnist_check deletes one batch in its transaction; mnist_housekeep, which pg_cron calls, goes on batch by batch, with
+ * a commit after each, until nothing is left or its time is up.
  *
  * Predictions are walked through in the order of their age, and how far that came is kept, so that those that stay,
  * because people said something of them, are not looked at again each time.  A walk passes over a row that somebody is
  * correcting; it cannot see one that commits late; and one that stays may lose its feedback afterwards.  So when a walk
  * has come to its end another begins at the oldest row, a day after the one before, or sooner where the retention is
- * shorter.  It costs a look at each old prediction that has feedback, and finds whatever was missed, for whatever reason.
+ * shorter.  It costs a look at each old prediction that has feedback, and finds whatever was missed.
  *
  * No row that has feedback is ever locked, and a lock on any other row is tried, not waited for: who corrects waits for
  * a batch only where the prediction is one that is being deleted, and retention waits for nobody.
@@ -43,7 +43,8 @@ CREATE OR REPLACE FUNCTION mnist_internal.old_events(cutoff timestamptz, batch i
 BEGIN ATOMIC
     SELECT e.id
     FROM (SELECT f.id, f.created_at, f.kind FROM @extschema@.mnist_event f ORDER BY f.id LIMIT batch) e
-    WHERE e.created_at < cutoff AND EXISTS (SELECT FROM @extschema@.mnist_event n WHERE n.kind = e.kind AND n.id > e.id);
+    WHERE e.created_at < cutoff
+        AND EXISTS (SELECT FROM @extschema@.mnist_event n WHERE n.kind = e.kind AND n.id > e.id);
 END;
 COMMENT ON FUNCTION mnist_internal.old_events(timestamptz, int) IS
     'old events that may go, among the first of all, so many; internal';
@@ -55,14 +56,16 @@ BEGIN ATOMIC
     FROM @extschema@.mnist_run r
     WHERE r.finished_at < cutoff AND r.id = (SELECT min(t.run_id) FROM @extschema@.mnist_trial t);
 END;
-COMMENT ON FUNCTION mnist_internal.old_trials(timestamptz) IS 'the first run that has trials, if it is old, else NULL; internal';
+COMMENT ON FUNCTION mnist_internal.old_trials(timestamptz) IS
+    'the first run that has trials, if it is old, else NULL; internal';
 
 /*
  * The next old predictions of the walk, in order; where there are none and the next walk is due, its first.  The index
  * serves it at once; the planner, which may not know the table yet, is not asked.
  */
 CREATE OR REPLACE FUNCTION mnist_internal.old_predictions(
-    retention interval, cutoff timestamptz, batch int, OUT ids bigint[], OUT last_created_at timestamptz, OUT anew boolean)
+    retention interval, cutoff timestamptz, batch int,
+    OUT ids bigint[], OUT last_created_at timestamptz, OUT anew boolean)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
@@ -92,7 +95,8 @@ $$;
 COMMENT ON FUNCTION mnist_internal.old_predictions(interval, timestamptz, int) IS
     'the next old predictions to look at, so many; anew: they are the oldest of all, with which another walk begins; internal';
 
-CREATE OR REPLACE FUNCTION mnist_internal.retain_predictions(retention interval, cutoff timestamptz, batch int) RETURNS boolean
+CREATE OR REPLACE FUNCTION mnist_internal.retain_predictions(retention interval, cutoff timestamptz, batch int)
+    RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -108,7 +112,8 @@ BEGIN
     FROM (
         SELECT p.id
         FROM @extschema@.mnist_prediction p
-        WHERE p.id = ANY (old.ids) AND NOT EXISTS (SELECT FROM @extschema@.mnist_feedback f WHERE f.prediction_id = p.id)
+        WHERE p.id = ANY (old.ids)
+            AND NOT EXISTS (SELECT FROM @extschema@.mnist_feedback f WHERE f.prediction_id = p.id)
         FOR UPDATE SKIP LOCKED) l;
     -- What was corrected before it was locked is seen now, because this statement looks anew.
     DELETE FROM @extschema@.mnist_prediction p
@@ -145,7 +150,8 @@ BEGIN
     END IF;
     more := mnist_internal.retain_predictions(retention, cutoff, predictions);
 
-    DELETE FROM @extschema@.mnist_event e WHERE e.id IN (SELECT o.id FROM mnist_internal.old_events(cutoff, events) AS o (id));
+    DELETE FROM @extschema@.mnist_event e
+    WHERE e.id IN (SELECT o.id FROM mnist_internal.old_events(cutoff, events) AS o (id));
     GET DIAGNOSTICS deleted = ROW_COUNT;
     more := more OR deleted > 0;
 

@@ -39,7 +39,8 @@ COMMENT ON FUNCTION mnist_internal.report_head(text) IS 'the head of a report''s
 
 /*
  * The lock on the log comes last, for a moment, and only reports wait for it: so that ten are kept, whoever asks at the
- * same time.  Without JIT, which for the many small statements of a page takes longer than they do.
+ * same time.  A weak one comes first, for which only mnist_erase waits: a page shows nothing that is erased before it is
+ * kept.  A transaction in REPEATABLE READ may have a snapshot from before, so what it makes is not kept.  Without JIT, which for the many small statements of a page takes longer than they do.
  */
 CREATE OR REPLACE FUNCTION @extschema@.mnist_report(kind text DEFAULT 'full') RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -48,6 +49,9 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_report(kind text DEFAULT 'full') RE
 AS $$
 DECLARE
     page text;
+    -- A standby keeps nothing.
+    keeps boolean := NOT current_setting('transaction_read_only')::boolean
+        AND current_setting('transaction_isolation') LIKE 'read%';
 BEGIN
     IF mnist_report.kind IS NULL THEN
         RAISE EXCEPTION USING
@@ -61,6 +65,9 @@ BEGIN
             HINT = 'Kinds are full, drift, quality and performance.';
     END IF;
 
+    IF keeps THEN
+        LOCK TABLE @extschema@.mnist_report_log IN ROW SHARE MODE;
+    END IF;
     page := mnist_internal.page('mnist_hil: ' || mnist_report.kind || ' report', mnist_internal.report_head(mnist_report.kind),
         CASE mnist_report.kind
             WHEN 'drift' THEN mnist_internal.report_drift()
@@ -69,8 +76,7 @@ BEGIN
             ELSE mnist_internal.report_summary() || mnist_internal.report_drift() || mnist_internal.report_quality()
                 || mnist_internal.report_performance() || mnist_internal.report_runs() END);
 
-    -- A standby keeps nothing.
-    IF NOT current_setting('transaction_read_only')::boolean THEN
+    IF keeps THEN
         LOCK TABLE @extschema@.mnist_report_log IN SHARE ROW EXCLUSIVE MODE;
         INSERT INTO @extschema@.mnist_report_log (kind, requested_by, page)
         VALUES (mnist_report.kind, mnist_internal.invoker(), page);

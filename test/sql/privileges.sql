@@ -85,6 +85,7 @@ INSERT INTO public.act (what, statement) VALUES
     ('mnist_training_progress', 'SELECT * FROM mnist_training_progress'),
     ('features', 'SELECT mnist_features(mnist_draw(1))'),
     ('housekeep', 'CALL mnist_housekeep()'),
+    ('erase', 'SELECT mnist_erase(''x'')'),
     ('rebase drift', 'SELECT mnist_drift_rebase(''base data'')'),
     ('mnist_drift', 'SELECT * FROM mnist_drift, mnist_drift_share, mnist_feature'),
     ('mnist_data_quality', 'SELECT * FROM mnist_data_quality, mnist_annotator_agreement'),

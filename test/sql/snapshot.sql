@@ -114,10 +114,10 @@ TABLE pg_temp.wrong;
 INSERT INTO mnist_model (version, architecture, network, parameters, weights, weights_sha256, run_id)
 SELECT v, m.architecture, m.network, m.parameters, m.weights, m.weights_sha256, v FROM mnist_model m, unnest('{3,4,5}'::int[]) AS v WHERE m.version = 1;
 UPDATE mnist_run SET model_version = id WHERE id IN (3, 4, 5);
-SELECT mnist_internal.run_feedback_erase(array_agg(id)) AS cat FROM mnist_feedback WHERE annotator = 'regress_mnist_cat';
-SELECT mnist_internal.run_feedback_erase(array_agg(id)) AS bob FROM mnist_feedback WHERE annotator = 'regress_mnist_bob';
-SELECT mnist_internal.run_feedback_erase(array_agg(id)) AS held_out FROM mnist_feedback WHERE held_out;
-SELECT mnist_internal.run_feedback_erase('{}') AS none;
+SELECT array_agg(run_id ORDER BY run_id) FILTER (WHERE learnt) AS cat FROM mnist_internal.feedback_runs(ARRAY(SELECT id FROM mnist_feedback WHERE annotator = 'regress_mnist_cat'));
+SELECT array_agg(run_id ORDER BY run_id) FILTER (WHERE learnt) AS bob FROM mnist_internal.feedback_runs(ARRAY(SELECT id FROM mnist_feedback WHERE annotator = 'regress_mnist_bob'));
+SELECT array_agg(run_id ORDER BY run_id) FILTER (WHERE learnt) AS held_out FROM mnist_internal.feedback_runs(ARRAY(SELECT id FROM mnist_feedback WHERE held_out));
+SELECT count(*) AS none FROM mnist_internal.feedback_runs('{}');
 DELETE FROM mnist_feedback WHERE annotator = 'regress_mnist_bob';
 TABLE pg_temp.miscounted;
 DELETE FROM truth t WHERE NOT EXISTS (SELECT FROM mnist_feedback f WHERE f.id = t.feedback_id);
