@@ -229,7 +229,8 @@ foreach my $name (sort keys %stopping)
 			SELECT pg_temp.stop()});
 		cmp_ok($ms, '<', $allowed, "$name: $way takes effect within $ms ms");
 		$way eq 'pg_cancel_backend' ? $session->quit : eval { $session->quit };
-		$node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil%')});
+		$node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil%')})
+			or die 'a process is left';
 	}
 }
 
