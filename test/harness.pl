@@ -75,8 +75,9 @@ $harness->callback(after_test => sub {
 		$ended, scalar @names, $passed, $failed;
 	print map { "    skipped: $_\n" } @reasons;
 	return unless $bads;
+	# What failed, and the end of what else was said.
 	my @shown = @{ $output{ $job->[0] } || [] };
-	splice @shown, 0, @shown - 120 if @shown > 120;
+	@shown = ((grep { /^not ok/ } splice @shown, 0, @shown - 120), @shown) if @shown > 120;
 	push @shown, $parser->parse_errors, ('wait status ' . $parser->wait) x !!$parser->wait;
 	print map { "    $_\n" } @shown;
 });
