@@ -505,8 +505,8 @@ result_row(FunctionCallInfo fcinfo, const RetrainRequest *request, bool finished
 }
 
 /*
- * Have a trainer do a run; cause: NULL for one by hand.  Returns a copy of the request as the trainer left it when the
- * run was done or, without wait, on record.  Throws what is in the way, and the run's own errors.
+ * Have a trainer do a run; cause: NULL for one by hand.  Returns a copy of the request as the trainer left it when
+ * the run was done or, without wait, on record.  Throws what is in the way, and the run's own errors.
  */
 static RetrainRequest *
 run_trainer(const TrainingOptions *options, const TrainingStudy *study, const TrainingCause *cause, bool wait)
@@ -589,8 +589,8 @@ mnist_retrain(PG_FUNCTION_ARGS)
 /*
  * mnist_hil_retrain_by_check(reasons text, attempt int, retry_of bigint) RETURNS bigint
  *
- * What mnist_retrain(wait => false) does, whose record says that mnist_check decided it and why.  The call does not go
- * through SQL, where a function of the same name might take its place.  retry_of: 0 if no run failed before.
+ * What mnist_retrain(wait => false) does, whose record says that mnist_check decided it and why.  The call does not
+ * go through SQL, where a function of the same name might take its place.  retry_of: 0 if no run failed before.
  */
 Datum
 mnist_hil_retrain_by_check(PG_FUNCTION_ARGS)
