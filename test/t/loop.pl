@@ -78,8 +78,8 @@ else
 
 # ---- what everybody may hear
 
-$node->safe_psql('app', 'CREATE ROLE listener LOGIN');
-my $heard = $node->background_psql('app', extra_params => [ '-U', 'listener' ]);
+$node->safe_psql('app', 'CREATE ROLE regress_listener LOGIN');
+my $heard = $node->background_psql('app', extra_params => [ '-U', 'regress_listener' ]);
 $heard->query_safe('LISTEN mnist_hil');
 # Whatever its length, the event is noted and the notification sent.
 my $reason = 'a reason for few ears ' . 'x' x 20_000;
