@@ -7,7 +7,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use TestWait qw(wait_for);
+use TestWait qw(wait_for wait_until);
 
 my $pg_cron = -e "$ENV{share_contrib_dir}/extension/pg_cron.control";
 my $node = PostgreSQL::Test::Cluster->new('loop');
@@ -85,12 +85,7 @@ $heard->query_safe('LISTEN mnist_hil');
 my $reason = 'a reason for few ears ' . 'x' x 20_000;
 $node->safe_psql('app', "SELECT mnist_activate(1, '$reason'); SELECT mnist_rollback()");
 my $notifications = '';
-my $deadline = time + 180;
-while ($notifications !~ /model_rolled_back/ && time < $deadline)
-{
-	$notifications .= $heard->query_safe('SELECT 1');
-	sleep 0.05;
-}
+wait_until('both notifications', sub { ($notifications .= $heard->query_safe('SELECT 1')) =~ /model_rolled_back/ });
 $heard->quit;
 my $sent = join "\n", $notifications =~ /payload "(.*)" received/g;
 is( $sent,
