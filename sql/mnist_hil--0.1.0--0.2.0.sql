@@ -78,100 +78,19 @@ UPDATE @extschema@.mnist_retention SET prediction_id = 0;
 
 ---------------------------------------------------------------- which feedback a run used: the table becomes a view
 
-/*
- * mnist_run_feedback had a row for each run and each word of feedback.  What it says goes over to the tables that the
- * install script describes (10-tables.sql, 45-snapshot.sql).
- */
-CREATE SCHEMA IF NOT EXISTS mnist_internal;
-CREATE TABLE mnist_internal.snapshot (
-    id      bigint PRIMARY KEY,
-    newest  bigint NOT NULL,
-    added   int8multirange NOT NULL CHECK (NOT lower_inf(added) AND NOT upper_inf(added))
-);
-CREATE TABLE mnist_internal.run_snapshot (
-    run_id       bigint PRIMARY KEY REFERENCES @extschema@.mnist_run ON DELETE CASCADE,
-    snapshot_id  bigint NOT NULL REFERENCES mnist_internal.snapshot
-);
-CREATE TABLE mnist_internal.snapshot_exception (
-    feedback_id     bigint NOT NULL,
-    first_snapshot  bigint NOT NULL,
-    next_snapshot   bigint CHECK (next_snapshot > first_snapshot),
-    label           smallint CHECK (label BETWEEN 0 AND 9),
-    weight          real NOT NULL CHECK (weight >= 0 AND weight < 1),
-    reason          text NOT NULL CHECK (reason IN ('superseded', 'tie', 'outvoted', 'share', 'replaced')),
-    PRIMARY KEY (feedback_id, first_snapshot)
-);
-CREATE TABLE mnist_internal.run_excluded (
-    run_id       bigint NOT NULL REFERENCES @extschema@.mnist_run ON DELETE CASCADE,
+-- mnist_run_feedback had a row for each run and each label; 95-upgraded.sql brings them into their new form.
+CREATE TABLE mnist_internal.run_feedback_row (
+    run_id       bigint NOT NULL,
     feedback_id  bigint NOT NULL,
-    doubted_as   smallint NOT NULL CHECK (doubted_as BETWEEN 0 AND 9),
-    doubt        real NOT NULL CHECK (doubt BETWEEN 0 AND 1),
-    label_probability real CHECK (label_probability BETWEEN 0 AND 1),
-    reference_share   real CHECK (reference_share BETWEEN 0 AND 1),
-    annotator_share   real CHECK (annotator_share BETWEEN 0 AND 1),
+    label        smallint,
+    weight       real NOT NULL,
+    reason       text,
+    doubted_as   smallint,
+    doubt        real,
     PRIMARY KEY (run_id, feedback_id)
 );
-
--- Runs that reproduce another have its snapshot; all others one of their own.
-CREATE TEMP TABLE mnist_upgrade_run ON COMMIT DROP AS
-SELECT o.id, row_number() OVER (ORDER BY o.id) AS n, lead(o.id) OVER (ORDER BY o.id) AS next
-FROM (
-    SELECT r.id
-    FROM @extschema@.mnist_run r
-    WHERE r.reproduces IS NULL AND EXISTS (SELECT FROM @extschema@.mnist_run_feedback u WHERE u.run_id = r.id)) o;
-
-INSERT INTO mnist_internal.snapshot (id, newest, added)
-SELECT r.id, max(max(f.feedback_id)) OVER (ORDER BY r.id),
-    coalesce(range_agg(int8range(f.feedback_id, f.feedback_id, '[]')) FILTER (WHERE f.first_run = r.id), '{}')
-FROM mnist_upgrade_run r
-JOIN (
-    SELECT u.run_id, u.feedback_id, min(u.run_id) OVER (PARTITION BY u.feedback_id) AS first_run
-    FROM @extschema@.mnist_run_feedback u
-    JOIN mnist_upgrade_run o ON o.id = u.run_id) f ON f.run_id = r.id
-GROUP BY r.id;
-
-INSERT INTO mnist_internal.run_snapshot (run_id, snapshot_id)
-WITH RECURSIVE origin (run_id, snapshot_id) AS (
-    SELECT s.id, s.id FROM mnist_internal.snapshot s
-    UNION ALL
-    SELECT r.id, o.snapshot_id FROM @extschema@.mnist_run r JOIN origin o ON r.reproduces = o.run_id
-)
-SELECT o.run_id, o.snapshot_id
-FROM origin o
-WHERE o.run_id = o.snapshot_id OR EXISTS (SELECT FROM @extschema@.mnist_run_feedback u WHERE u.run_id = o.run_id);
-
--- Runs in a row in which feedback counted the same make one row.
-INSERT INTO mnist_internal.snapshot_exception (feedback_id, first_snapshot, next_snapshot, label, weight, reason)
-SELECT i.feedback_id, a.id, b.next, i.label, i.weight, i.reason
-FROM (
-    SELECT s.feedback_id, s.label, s.weight, s.reason, min(s.n) AS first, max(s.n) AS last
-    FROM (
-        SELECT e.*, e.n - row_number() OVER (PARTITION BY e.feedback_id, e.label, e.weight, e.reason ORDER BY e.n) AS island
-        FROM (
-            SELECT u.feedback_id, r.n, u.label, u.weight, u.reason
-            FROM @extschema@.mnist_run_feedback u
-            JOIN mnist_upgrade_run r ON r.id = u.run_id
-            WHERE u.reason <> 'doubted'
-            UNION ALL
-            SELECT f.feedback_id, r.n, NULL, 0, 'replaced'
-            FROM (
-                SELECT u.feedback_id, min(o.n) AS n
-                FROM @extschema@.mnist_run_feedback u
-                JOIN mnist_upgrade_run o ON o.id = u.run_id
-                GROUP BY u.feedback_id) f
-            JOIN mnist_upgrade_run r ON r.n > f.n
-            WHERE NOT EXISTS (
-                SELECT FROM @extschema@.mnist_run_feedback u WHERE u.run_id = r.id AND u.feedback_id = f.feedback_id)) e) s
-    GROUP BY s.feedback_id, s.label, s.weight, s.reason, s.island) i
-JOIN mnist_upgrade_run a ON a.n = i.first
-JOIN mnist_upgrade_run b ON b.n = i.last;
-
-INSERT INTO mnist_internal.run_excluded (run_id, feedback_id, doubted_as, doubt)
-SELECT u.run_id, u.feedback_id, u.doubted_as, u.doubt
-FROM @extschema@.mnist_run_feedback u
-WHERE u.reason = 'doubted';
-
-DROP TABLE mnist_upgrade_run;
+INSERT INTO mnist_internal.run_feedback_row (run_id, feedback_id, label, weight, reason, doubted_as, doubt)
+SELECT u.run_id, u.feedback_id, u.label, u.weight, u.reason, u.doubted_as, u.doubt FROM @extschema@.mnist_run_feedback u;
 DROP VIEW @extschema@.mnist_set_aside;
 ALTER EXTENSION mnist_hil DROP TABLE @extschema@.mnist_run_feedback;
 DROP TABLE @extschema@.mnist_run_feedback;
@@ -194,7 +113,7 @@ GROUP BY 1, 2, 3;
 INSERT INTO mnist_internal.tally (feedback) SELECT count(*) FROM @extschema@.mnist_feedback f;
 
 DROP INDEX @extschema@.mnist_label_new, @extschema@.mnist_label_new_failures;
-ALTER TABLE @extschema@.mnist_dataset ADD COLUMN images int NOT NULL DEFAULT 0 CHECK (images >= 0);
+ALTER TABLE @extschema@.mnist_dataset ADD COLUMN images int CHECK (images >= 0);
 UPDATE @extschema@.mnist_dataset d
 SET images = (SELECT count(*) FROM @extschema@.mnist_sample s WHERE s.dataset_id = d.id);
 ALTER TABLE @extschema@.mnist_sample ADD COLUMN pixels_sha256 bytea NOT NULL GENERATED ALWAYS AS (sha256(pixels)) STORED;

@@ -456,6 +456,26 @@ COMMENT ON COLUMN mnist_internal.run_excluded.reference_share IS
 COMMENT ON COLUMN mnist_internal.run_excluded.annotator_share IS
     'the share of the annotator''s corrections in this run of which the filter thinks the same, 0 .. 1';
 
+CREATE TABLE IF NOT EXISTS mnist_internal.run_feedback_row (
+    run_id       bigint NOT NULL,
+    feedback_id  bigint NOT NULL,
+    label        smallint,
+    weight       real NOT NULL,
+    reason       text,
+    doubted_as   smallint,
+    doubt        real,
+    PRIMARY KEY (run_id, feedback_id)
+);
+COMMENT ON TABLE mnist_internal.run_feedback_row IS
+    'what 0.1.0 had in mnist_run_feedback, while it is brought into its present form; empty but in an upgrade, or while a dump of 0.1.0 is restored; internal';
+COMMENT ON COLUMN mnist_internal.run_feedback_row.run_id IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_feedback_row.feedback_id IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_feedback_row.label IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_feedback_row.weight IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_feedback_row.reason IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_feedback_row.doubted_as IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_feedback_row.doubt IS 'as in mnist_run_feedback';
+
 CREATE TABLE IF NOT EXISTS @extschema@.mnist_label (
     prediction_id    bigint PRIMARY KEY,
     label            smallint CHECK (label BETWEEN 0 AND 9),
@@ -528,7 +548,7 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_dataset (
     train_sha256       bytea CHECK (octet_length(train_sha256) = 32),
     validation_sha256  bytea CHECK (octet_length(validation_sha256) = 32),
     test_sha256        bytea CHECK (octet_length(test_sha256) = 32),
-    images             int NOT NULL DEFAULT 0 CHECK (images >= 0)
+    images             int CHECK (images >= 0)
 );
 ALTER SEQUENCE @extschema@.mnist_dataset_id_seq OWNED BY @extschema@.mnist_dataset.id;
 
@@ -542,7 +562,7 @@ COMMENT ON COLUMN @extschema@.mnist_dataset.train_sha256 IS
     'hash of the train split as it was imported: SHA-256 over each image''s label (a byte) and SHA-256, in order';
 COMMENT ON COLUMN @extschema@.mnist_dataset.validation_sha256 IS 'the same of the validation split; NULL where there is none';
 COMMENT ON COLUMN @extschema@.mnist_dataset.test_sha256 IS 'the same of the test split; NULL where there is none';
-COMMENT ON COLUMN @extschema@.mnist_dataset.images IS 'how many images were imported, over all splits';
+COMMENT ON COLUMN @extschema@.mnist_dataset.images IS 'how many images were imported, over all splits; NULL: not counted, as in a dump of 0.1.0';
 
 CREATE TABLE IF NOT EXISTS @extschema@.mnist_sample (
     dataset_id     int NOT NULL REFERENCES @extschema@.mnist_dataset ON DELETE CASCADE,

@@ -56,7 +56,10 @@ CREATE OR REPLACE VIEW @extschema@.mnist_status AS
         counts.new_labels,
         (SELECT count(*) FROM @extschema@.mnist_model) AS models,
         (SELECT count(*) FROM @extschema@.mnist_dataset) AS datasets,
-        (SELECT coalesce(sum(d.images), 0) FROM @extschema@.mnist_dataset d) AS samples,
+        (
+            SELECT coalesce(sum(coalesce(d.images,
+                (SELECT count(*) FROM @extschema@.mnist_sample s WHERE s.dataset_id = d.id))), 0)::bigint
+            FROM @extschema@.mnist_dataset d) AS samples,
         (SELECT p.run_id FROM @extschema@.mnist_training_progress p) AS running_run,
         last.id AS last_run,
         last.status AS last_run_status,

@@ -19,6 +19,9 @@ BEGIN
 END
 $$;
 
+-- What 0.1.0 had on record of the feedback that runs used.
+SELECT mnist_internal.take_run_feedback();
+
 /*
  * Privileges are an administrator's to grant and to revoke: an upgrade changes none of them.
  *

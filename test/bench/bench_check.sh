@@ -49,7 +49,7 @@ bench_psql -c 'SELECT mnist_internal.enough_failures(50, 20)' -o /dev/null
 bench_psql -o /dev/null <<-SQL
 	INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, datasets)
 	VALUES ('succeeded', 'fine_tune', 'default', 1, '{}', 'bench', 1, now(), '{mnist}');
-	INSERT INTO mnist_run_feedback (run_id, feedback_id, split) SELECT 1, id, 'train' FROM mnist_feedback;
+	SELECT mnist_internal.open_snapshot(1, 1, 0);
 SQL
 measure "$corrections corrections, all of them used by a run, not vacuumed since"
 bench_psql -c 'VACUUM ANALYZE'

@@ -153,6 +153,16 @@ SELECT mnist_internal.compact_tally();
 SELECT count(*) <= 101 AS one_each, count(*) = count(DISTINCT (label, predicted_label, new)) AS distinct_rows FROM mnist_internal.tally;
 TABLE pg_temp.miscounted;
 
+-- Rows of a dump of 0.1.0 can be restored into the view, but only where no run has a record yet: here nothing is stored.
+INSERT INTO mnist_run_feedback (run_id, feedback_id, split, weight) VALUES (1, 1, 'train', 1);
+SELECT count(*) AS stored FROM mnist_internal.run_feedback_row;
+CREATE TEMP TABLE old AS TABLE mnist_run_feedback;
+TRUNCATE mnist_internal.snapshot, mnist_internal.run_snapshot, mnist_internal.snapshot_exception;
+INSERT INTO mnist_run_feedback (run_id, feedback_id, split, label, weight, reason) SELECT run_id, feedback_id, split, label, weight, reason FROM old;
+TABLE pg_temp.wrong;
+SELECT count(*) AS stored FROM mnist_internal.run_feedback_row;
+SELECT id, newest, added FROM mnist_internal.snapshot ORDER BY id;
+
 -- A data set's images are counted as they are imported.
 SELECT mnist_import_synthetic('a', 600), mnist_import_images('b', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], '{1,2}');
 SELECT mnist_import_images('b', 'test', ARRAY[mnist_draw(3)], '{3}');
