@@ -496,6 +496,8 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_label (
 -- The labels that no run has used: what a run marks as used, and the newest of which tell the accuracy.
 CREATE INDEX IF NOT EXISTS mnist_label_new ON @extschema@.mnist_label (prediction_id) WHERE new;
 CREATE INDEX IF NOT EXISTS mnist_label_shared ON @extschema@.mnist_label (prediction_id) WHERE annotators > 1;
+-- What mnist_label_conflict finds drawings by that are not labelled alike.
+CREATE INDEX IF NOT EXISTS mnist_label_by_pixels ON @extschema@.mnist_label (pixels_sha256) INCLUDE (label, votes, annotators);
 
 COMMENT ON TABLE @extschema@.mnist_label IS
     'the labelled readings: what mnist_feedback comes to, one row a reading, kept up to date by triggers';
