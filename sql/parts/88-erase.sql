@@ -11,9 +11,9 @@
  *
  * Weights cannot forget.  Whatever learnt from the feedback, and whatever was fine-tuned from that, is listed.
  *
- * Locks, in this order: the log of reports against reports that are being made, the runs against one that begins, the
- * predictions against who corrects them.  So a correction comes before, and is erased, or after, and finds no
- * prediction; and no run learns from what has been erased.  The rows are looked at after each lock, hence READ
+ * Locks, in this order: the log of reports against reports that are being made, the snapshots against a run that
+ * begins, the predictions against who corrects them.  So a correction comes before, and is erased, or after, and finds
+ * no prediction; and no run learns from what has been erased.  The rows are looked at after each lock, hence READ
  * COMMITTED.
  */
 
@@ -143,7 +143,8 @@ DECLARE
     feedback_ids bigint[];
 BEGIN
     LOCK TABLE @extschema@.mnist_report_log IN EXCLUSIVE MODE;
-    LOCK TABLE @extschema@.mnist_run IN SHARE MODE;
+    -- A run that is on record as begun takes its snapshot before this, and then stands in the way, or after the commit.
+    LOCK TABLE mnist_internal.run_snapshot IN SHARE ROW EXCLUSIVE MODE;
     PERFORM FROM @extschema@.mnist_prediction p
     WHERE p.id = ANY (predictions)
         OR p.id IN (
@@ -197,7 +198,8 @@ CREATE OR REPLACE FUNCTION mnist_internal.analyze_erased() RETURNS void
 AS $$
 BEGIN
     ANALYZE (SKIP_LOCKED) @extschema@.mnist_prediction, @extschema@.mnist_shadow, @extschema@.mnist_feedback,
-        @extschema@.mnist_label, mnist_internal.snapshot_exception, mnist_internal.run_excluded, @extschema@.mnist_report_log, @extschema@.mnist_event;
+        @extschema@.mnist_label, mnist_internal.snapshot_exception, mnist_internal.run_excluded,
+        @extschema@.mnist_report_log, @extschema@.mnist_event;
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.analyze_erased() IS
@@ -255,8 +257,8 @@ BEGIN
     RETURN QUERY
         SELECT t.what, t.removed, 0::bigint, NULL::int[]
         FROM (VALUES ('mnist_prediction', pictures), ('mnist_shadow', shadows),
-            ('mnist_feedback', cardinality(feedback)), ('mnist_label', labels), ('mnist_run_feedback', used.removed), ('mnist_report_log', reports),
-            ('mnist_event', events)) AS t (what, removed)
+            ('mnist_feedback', cardinality(feedback)), ('mnist_label', labels),
+            ('mnist_run_feedback', used.removed), ('mnist_report_log', reports), ('mnist_event', events)) AS t (what, removed)
         UNION ALL
         SELECT n.what, 0, n.named, NULL FROM mnist_internal.named_in(mnist_erase.annotator) n
         UNION ALL

@@ -123,7 +123,7 @@ my $after = dump_text();
 is(index($after, $trace{$_}), -1, "after: the dump has no trace of $_") foreach sort keys %trace;
 is($node->safe_psql('postgres', $in_samples), '0', 'after: nor have the planner\'s statistics');
 $node->safe_psql('postgres', "VACUUM FULL $_; CHECKPOINT")
-	foreach qw(mnist_prediction mnist_shadow mnist_feedback mnist_label mnist_run_feedback mnist_report_log mnist_event);
+	foreach qw(mnist_prediction mnist_shadow mnist_feedback mnist_label mnist_report_log mnist_event);
 is($node->safe_psql('postgres', $in_files), '', 'after VACUUM FULL: nor have the files');
 
 # ---- what is left
