@@ -419,19 +419,19 @@ CREATE OR REPLACE VIEW @extschema@.mnist_doubted AS
     SELECT f.prediction_id, f.id AS feedback_id, f.annotator, f.label, f.predicted_label, u.doubted_as, u.doubt,
         u.label_probability, u.reference_share, u.annotator_share, f.held_out,
         (SELECT min(r.finished_at)
-            FROM @extschema@.mnist_run_feedback e
+            FROM mnist_internal.run_excluded e
             JOIN @extschema@.mnist_run r ON r.id = e.run_id
-            WHERE e.feedback_id = f.id AND e.reason = 'doubted' AND r.status = 'succeeded') AS since,
+            WHERE e.feedback_id = f.id AND r.status = 'succeeded') AS since,
         u.run_id,
         format('A model that had not seen this label gives %s a probability of %s and %s one of %s; of base images that show a %s, '
             '%s %% are given %s with as much. Of the labels by which %s contradicts the live model, %s %% are like that.',
-            u.doubted_as, round(u.doubt::numeric, 3), u.label, round(u.label_probability::numeric, 3), u.doubted_as,
-            round(100 * u.reference_share::numeric, 1), u.label, f.annotator, round(100 * u.annotator_share::numeric)) AS why
-    FROM @extschema@.mnist_run_feedback u
+            u.doubted_as, round(u.doubt::numeric, 3), f.label, round(u.label_probability::numeric, 3), u.doubted_as,
+            round(100 * u.reference_share::numeric, 1), f.label, f.annotator, round(100 * u.annotator_share::numeric)) AS why
+    FROM mnist_internal.run_excluded u
     JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
     JOIN @extschema@.mnist_label l ON l.prediction_id = f.prediction_id
     WHERE u.run_id = (SELECT max(r.id) FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' AND r.reproduces IS NULL)
-        AND u.weight < 1 AND u.reason = 'doubted' AND NOT l.new;
+        AND NOT l.new;
 COMMENT ON VIEW @extschema@.mnist_doubted IS
     'labels that the label-noise filter excluded from the newest completed run, and that wait: for another annotator''s, or for their own to affirm them';
 COMMENT ON COLUMN @extschema@.mnist_doubted.prediction_id IS
