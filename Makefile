@@ -97,7 +97,7 @@ $(BUILD):
 
 # ---- programs without PostgreSQL: unit tests, fuzz targets, benchmarks
 #
-# src/nn, src/image and their like are compiled here once more, without the server's headers: they know nothing of it.  Variants
+# src/nn, src/image and their like compile without the server's headers, too: they know nothing of it.  Variants
 # (sanitizers, coverage, fuzzing) are this Makefile again with another BUILD and other PROGRAM_FLAGS.
 
 PROGRAM_FLAGS = -O2 -g
@@ -105,7 +105,12 @@ PROGRAM_CFLAGS = $(STANDARD) $(WARNINGS) -D_GNU_SOURCE -Isrc -Isrc/nn -Isrc/imag
 PROGRAM_LIBS = -lpng -lz -lm -ldl
 
 PLAIN_LIBRARY = $(BUILD)/libmnist_hil.a
+# With the server's headers at hand, and unless a variant is wanted, what is tested is what is installed.
+ifeq ($(BUILD)$(if $(wildcard $(PGXS)),,none),build)
+PLAIN_OBJS := $(LIBRARY_SOURCES:%.c=%.o)
+else
 PLAIN_OBJS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
+endif
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/unit/test_*.c))
 UNIT_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard test/unit/test_*.c),$(wildcard test/unit/*.c)))
 FUZZ_TARGETS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
