@@ -9,7 +9,10 @@ CREATE EXTENSION mnist_hil SCHEMA "My Schema";
 CREATE TEMP VIEW member AS
 SELECT d.classid, d.objid
 FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
-WHERE d.deptype = 'e' AND e.extname = 'mnist_hil';
+WHERE d.deptype = 'e' AND e.extname = 'mnist_hil'
+    -- From PostgreSQL 17 on also types of rows and of arrays, which come with their tables.
+    AND NOT EXISTS (
+        SELECT FROM pg_depend i WHERE d.classid = 'pg_type'::regclass AND i.classid = d.classid AND i.objid = d.objid AND i.deptype = 'i');
 CREATE TEMP VIEW routine AS
 SELECT p.* FROM pg_proc p JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid;
 CREATE TEMP VIEW relation AS
