@@ -108,6 +108,7 @@ static struct
 	Challenge challenge;
 	Model *challenger; /* NULL until it is asked for */
 	uint64 stamp;	   /* holds while this is schema_stamp() */
+	bool outdated;	   /* does not hold in any case */
 } live;
 
 /* The statement-end callback's place in MessageContext. */
@@ -321,6 +322,7 @@ load(Model *model, int version, int elevel)
 	if (usable && memcmp(hash, model->hash, MODEL_HASH_SIZE) != 0)
 	{
 		usable = false;
+		live.outdated = true; /* whoever changed the row went past what invalidates */
 		ereport(elevel,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the weights of model version %d have changed", version),
@@ -396,7 +398,7 @@ look_up_live(void)
 	Challenge challenge;
 	Model *model;
 
-	if (live.model != NULL && live.stamp == stamp)
+	if (live.model != NULL && live.stamp == stamp && !live.outdated)
 		return;
 
 	/* A change that arrives from here on leaves the result usable once, and no longer. */
@@ -412,6 +414,7 @@ look_up_live(void)
 	live.challenge = challenge;
 	live.challenger = NULL;
 	live.stamp = stamp;
+	live.outdated = false;
 }
 
 /* ---- what the other files call ---- */
