@@ -29,13 +29,13 @@ $node->safe_psql(
 	-- Run a statement; note how long after its timeout it was stopped, or that it was not and how long it took.
 	CREATE PROCEDURE attempt(call text, timeout int, statement text) LANGUAGE plpgsql AS $$
 	BEGIN
-		EXECUTE statement;
+		BEGIN
+			EXECUTE statement;
+		EXCEPTION WHEN data_exception THEN  -- of what is damaged
+		END;
 		INSERT INTO ended VALUES (call, timeout, false, 1000 * extract(epoch FROM clock_timestamp() - statement_timestamp()));
-	EXCEPTION
-		WHEN query_canceled THEN
-			INSERT INTO ended VALUES (call, timeout, true, 1000 * extract(epoch FROM clock_timestamp() - statement_timestamp()) - timeout);
-		WHEN data_exception THEN  -- of what is damaged
-			INSERT INTO ended VALUES (call, timeout, false, 1000 * extract(epoch FROM clock_timestamp() - statement_timestamp()));
+	EXCEPTION WHEN query_canceled THEN      -- which may be noted as late as in the line before
+		INSERT INTO ended VALUES (call, timeout, true, 1000 * extract(epoch FROM clock_timestamp() - statement_timestamp()) - timeout);
 	END
 	$$;
 	-- Wait until nothing is left of the run that was stopped last.
