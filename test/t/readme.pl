@@ -132,7 +132,7 @@ is(join(' ', sort keys %documented), '', 'the README has no setting that there i
 
 # Every mnist_name that the README puts in code is a function, table, view or data set of its examples.
 my %names = map { $_ => 1 } $readme =~ /`[^`\n]*?\b(mnist_[a-z_]+)\b(?!\.)[^`\n]*`/g;
-delete $names{$_} for qw(mnist_hil);
+delete $names{$_} for qw(mnist_hil mnist_internal);
 for my $name (sort keys %names)
 {
 	is($node->safe_psql('postgres', "SELECT EXISTS (SELECT FROM pg_proc WHERE proname = '$name')
