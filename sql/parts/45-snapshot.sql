@@ -108,9 +108,11 @@ END;
 COMMENT ON FUNCTION mnist_internal.words(float8, int) IS
     'every word of feedback that counts by itself, and how it counts in a run that begins now; internal';
 
--- Ids that are in an earlier snapshot already are not added again: range_agg of all is what this one has.
+-- Ids that are in an earlier snapshot already are not added again: range_agg of all is what this one has.  To compile so
+-- long a statement takes longer than to run it.
 CREATE OR REPLACE FUNCTION mnist_internal.open_snapshot(run_id bigint, annotator_share float8, annotator_labels int) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET jit = off
 BEGIN ATOMIC
     WITH word AS MATERIALIZED (
         SELECT w.feedback_id, w.label, w.weight, w.reason FROM mnist_internal.words(annotator_share, annotator_labels) w

@@ -5,7 +5,7 @@
 
 repetitions=$(smoke 3 21)
 # mnist_check is to find nothing to do.
-bench_psql -c 'ALTER DATABASE bench SET mnist_hil.min_new_labels = 1000000'
+bench_psql -c 'ALTER DATABASE bench SET mnist_hil.fail_threshold = 1000000'
 runs=100
 
 # more N: so many more predictions, one in 24 of them wrong, with a label each.  Their images are not looked at here; one
