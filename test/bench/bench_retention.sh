@@ -60,11 +60,18 @@ echo "$((rate * 60)) old predictions, a minute's worth, while mnist_predict stor
 wait "$pgbench"
 grep -E 'latency average|tps' "$bench_directory/predict.log"
 
-# Without the index, and with it; asynchronous commit, so that it is the processor's time.
+# With the index and without it, by turns, the best of five each; asynchronous commit, so that it is the processor's time.
 predicting()
 {
-	bench_pgbench -c 1 -T "$(smoke 1 10)" -f "$bench_directory/one.sql" 2>/dev/null | sed -n 's/^latency average = //p'
+	bench_pgbench -c 1 -t "$(smoke 20 5000)" -f "$bench_directory/one.sql" 2>/dev/null |
+		sed -n 's/^latency average = \([0-9.]*\) ms/\1/p'
 }
-with=$(predicting)
-bench_psql -c 'ALTER EXTENSION mnist_hil DROP TABLE mnist_prediction' -c 'DROP INDEX mnist_prediction_by_age'
-echo "mnist_predict: $with with the index by age, $(predicting) without"
+bench_psql -c 'ALTER EXTENSION mnist_hil DROP TABLE mnist_prediction'
+for _ in 1 2 3 4 5; do
+	predicting >>"$bench_directory/with"
+	bench_psql -c 'DROP INDEX mnist_prediction_by_age'
+	predicting >>"$bench_directory/without"
+	bench_psql -c 'CREATE INDEX mnist_prediction_by_age ON mnist_prediction (created_at, id)'
+done
+echo "mnist_predict: $(sort -n "$bench_directory/with" | head -n 1) ms with the index by age," \
+	"$(sort -n "$bench_directory/without" | head -n 1) ms without"
