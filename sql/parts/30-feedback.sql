@@ -165,7 +165,10 @@ BEGIN
     IF changes = 0 THEN
         RETURN NULL;
     END IF;
-    PERFORM FROM @extschema@.mnist_prediction p WHERE p.id = ANY (readings) ORDER BY p.id FOR NO KEY UPDATE;
+    PERFORM FROM @extschema@.mnist_prediction p
+    WHERE p.id IN (SELECT c.prediction_id FROM changed c)
+    ORDER BY p.id
+    FOR NO KEY UPDATE;
 
     IF TG_OP = 'DELETE' THEN
         DELETE FROM mnist_internal.snapshot_exception e WHERE e.feedback_id IN (SELECT c.id FROM changed c);

@@ -23,7 +23,8 @@ BEGIN
         FROM before l
         WHERE l.label IS NOT NULL
         GROUP BY 1, 2, 3;
-    ELSE
+    ELSIF EXISTS (SELECT FROM after) THEN
+        -- INSERT ... ON CONFLICT comes here, too, mostly with nothing.
         INSERT INTO mnist_internal.tally (label, predicted_label, new, labels)
         SELECT l.label, l.predicted_label, l.new, sum(l.n)
         FROM (
