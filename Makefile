@@ -13,8 +13,31 @@ BUILD = build
 
 # ---- the library
 
-LIBRARY_SOURCES := $(wildcard src/nn/*.c src/image/*.c src/stat/*.c src/search/*.c)
-SERVER_SOURCES := $(wildcard src/*.c)
+# The rooms of src, each with the rooms that it may use: src/README.md says what is in them, and make lint sees to the
+# arrows.  Those of the library compile without the server's headers.
+LIBRARY_ARROWS = \
+	util: \
+	stat:util \
+	nn:util \
+	nn/kernels:util,nn \
+	nn/formats:util,nn \
+	nn/infer:util,nn,nn/kernels \
+	nn/train:util,nn,nn/kernels \
+	image:util \
+	search:util
+SERVER_ARROWS = \
+	pg:util,nn,image \
+	model:util,nn,nn/formats,nn/infer,pg \
+	serve:util,nn,nn/infer,image,pg,model \
+	data:util,image,pg \
+	watch:util,stat,pg \
+	train:util,stat,nn,nn/kernels,nn/infer,nn/train,search,pg,model
+
+rooms_of = $(foreach arrow,$(1),$(firstword $(subst :, ,$(arrow))))
+LIBRARY_ROOMS = $(call rooms_of,$(LIBRARY_ARROWS))
+SERVER_ROOMS = $(call rooms_of,$(SERVER_ARROWS))
+LIBRARY_SOURCES := $(wildcard $(LIBRARY_ROOMS:%=src/%/*.c))
+SERVER_SOURCES := src/module.c $(wildcard $(SERVER_ROOMS:%=src/%/*.c))
 OBJS := $(patsubst %.c,%.o,$(SERVER_SOURCES) $(LIBRARY_SOURCES))
 
 # The install script is put together from its parts, and can be run over itself.  An upgrade script in sql/ says what is
@@ -48,7 +71,7 @@ endif
 # OpenBLAS is not linked: the trainer alone loads it, by dlopen, because it starts threads when it is loaded.
 SHLIB_LINK = -lpng -lz -lm -ldl -Wl,--version-script=src/exports.map
 
-EXTRA_CLEAN = $(BUILD) $(OBJS:.o=.d) src/*.gcda src/*.gcno
+EXTRA_CLEAN = $(BUILD) $(OBJS:.o=.d) 
 
 # ---- installcheck: pg_regress and isolation against a server that runs and has the library preloaded
 
@@ -76,7 +99,7 @@ endif
 -include $(OBJS:.o=.d)
 
 # The version is compiled in.
-src/schema.o: mnist_hil.control
+src/pg/schema.o: mnist_hil.control
 
 # Loops over pixels want vectors, which -O2 alone does not give them.
 VECTORS = -ftree-vectorize
@@ -101,7 +124,7 @@ $(BUILD):
 # (sanitizers, coverage, fuzzing) are this Makefile again with another BUILD and other PROGRAM_FLAGS.
 
 PROGRAM_FLAGS = -O2 -g
-PROGRAM_CFLAGS = $(STANDARD) $(WARNINGS) -D_GNU_SOURCE -Isrc -Isrc/nn -Isrc/image -MMD -MP $(PROGRAM_FLAGS)
+PROGRAM_CFLAGS = $(STANDARD) $(WARNINGS) -D_GNU_SOURCE -Isrc -MMD -MP $(PROGRAM_FLAGS)
 PROGRAM_LIBS = -lpng -lz -lm -ldl
 
 PLAIN_LIBRARY = $(BUILD)/libmnist_hil.a
@@ -137,7 +160,7 @@ $(BENCH_PROGRAMS): %: %.o $(PLAIN_LIBRARY)
 	$(CC) $(PROGRAM_FLAGS) -o $@ $^ $(PROGRAM_LIBS)
 
 .SECONDARY:
--include $(wildcard $(BUILD)/src/*/*.d $(BUILD)/test/*/*.d)
+-include $(wildcard $(BUILD)/src/*/*.d $(BUILD)/src/*/*/*.d $(BUILD)/test/*/*.d)
 
 .PHONY: unit-programs fuzz-programs bench-programs
 unit-programs: $(UNIT_TESTS)
@@ -203,14 +226,14 @@ debug:			## build without optimisation, with our own assertions
 	$(MAKE) clean
 	$(MAKE) DEBUG=1 all
 
-FORMATTED = $(wildcard src/*.[ch] src/*/*.[ch] test/*/*.[ch])
+FORMATTED = $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] test/*/*.[ch])
 CLANG_FORMAT = clang-format
 CPPCHECK = cppcheck
 
 format:			## put the C sources into shape
 	$(CLANG_FORMAT) -i $(FORMATTED)
 
-lint:			## install what it needs; clang-format, line lengths, cppcheck, names of test roles, META.json's version
+lint: all		## install what it needs; clang-format, line lengths, cppcheck, test roles, versions, the arrows between rooms
 	@test/packages.sh install lint
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 	@for file in $(FORMATTED); do \
@@ -221,6 +244,7 @@ lint:			## install what it needs; clang-format, line lengths, cppcheck, names of
 	@! grep -rnE 'CREATE (ROLE|USER) ' test/sql test/isolation/specs test/t | grep -vE 'CREATE (ROLE|USER) ("?regress|\$$)' || \
 		{ echo 'Test roles are called regress_..., as the user who runs the tests may have any other name.' >&2; exit 1; }
 	test "$$(grep -c '"version": "$(EXTVERSION)"' META.json)" = 2
+	perl test/lint/rooms.pl $(LIBRARY_ARROWS) $(SERVER_ARROWS)
 
 help:			## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -1,5 +1,5 @@
 /*
- * module.c: what happens when the library is loaded.
+ * module.c: what happens when the library is loaded: above all rooms, because it knows several of them.
  */
 #include "postgres.h"
 
@@ -7,7 +7,8 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
-#include "mnist_hil.h"
+#include "model/shared.h"
+#include "pg/settings.h"
 
 PG_MODULE_MAGIC;
 
@@ -20,7 +21,7 @@ startup_shared_memory(void)
 {
 	if (previous_shmem_startup_hook)
 		previous_shmem_startup_hook();
-	model_cache_init_shared_memory();
+	model_shared_init();
 }
 
 static shmem_request_hook_type previous_shmem_request_hook;
@@ -30,7 +31,7 @@ request_shared_memory(void)
 {
 	if (previous_shmem_request_hook)
 		previous_shmem_request_hook();
-	model_cache_request_shared_memory();
+	model_shared_request();
 }
 
 void
@@ -38,7 +39,7 @@ _PG_init(void)
 {
 	settings_define();
 
-	/* Loaded later than at server start there is no shared memory to be had: see model_cache.c. */
+	/* Loaded later than at server start there is no shared memory to be had: see model/cache.c. */
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 

@@ -12,8 +12,8 @@
  * rows and where libpng asks for bytes, may leave by a longjmp of its own: libpng holds nothing but memory from the
  * caller's allocator.
  */
-#include "image.h"
-#include "ink.h"
+#include "image/image.h"
+#include "image/ink.h"
 
 #include <png.h>
 #include <setjmp.h>

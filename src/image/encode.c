@@ -3,7 +3,7 @@
  *
  * As in decode.c, longjmp never leaves this file and what must survive it lives in the Encoder.
  */
-#include "image.h"
+#include "image/image.h"
 
 #include <png.h>
 #include <setjmp.h>

@@ -11,13 +11,13 @@
  * count with their share in both.  Slant is the slope of the line that fits the ink, x over y, as in the deslanting
  * of LeCun, Bottou, Bengio, Haffner (1998).
  */
-#include "image.h"
+#include "image/image.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #define ROW 32								/* a row of pixels with four of background behind it */
 #define PADDED ((IMAGE_SIDE + 2) * ROW)		/* and a row of background above and below */
@@ -194,5 +194,5 @@ image_hash(const uint8_t pixels[IMAGE_PIXELS])
 		hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
 		hash ^= hash >> 29;
 	}
-	return nn_mix(hash);
+	return rng_mix(hash);
 }

@@ -15,7 +15,7 @@
  * that touches it) is cut off, and the level of full ink is stretched to 255.  A picture that uses the range already,
  * as MNIST's do, keeps its levels.
  */
-#include "ink.h"
+#include "image/ink.h"
 
 #include <string.h>
 

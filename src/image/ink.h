@@ -4,7 +4,7 @@
 #ifndef IMAGE_INK_H
 #define IMAGE_INK_H
 
-#include "image.h"
+#include "image/image.h"
 
 /*
  * Turn a picture into ink, in place: gray (height, width) becomes 0 where the background is and 255 where the

@@ -12,7 +12,7 @@
  * Cells with enough ink are joined to components, and components with a negligible share of all ink are ignored:
  * neither do they widen the box nor are they drawn.
  */
-#include "image.h"
+#include "image/image.h"
 
 #include <math.h>
 #include <stdio.h>

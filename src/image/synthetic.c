@@ -12,9 +12,9 @@
  *
  * Coordinates: a form lives in 0..100 x 0..100, y downwards; a digit about its middle, 1 high; the canvas in pixels.
  */
-#include "image.h"
+#include "image/image.h"
 
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #include <string.h>
 
@@ -164,9 +164,9 @@ typedef struct Line
 } Line;
 
 static const Form *
-choose_form(int label, NnRng *rng)
+choose_form(int label, Rng *rng)
 {
-	float chance = nn_rng_uniform(rng);
+	float chance = rng_uniform(rng);
 	const Form *chosen = NULL;
 
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
@@ -182,32 +182,32 @@ choose_form(int label, NnRng *rng)
 }
 
 static Hand
-choose_hand(const Form *form, NnRng *rng)
+choose_hand(const Form *form, Rng *rng)
 {
 	Hand hand;
-	float turn = TURN * nn_rng_normal(rng);
+	float turn = TURN * rng_normal(rng);
 
-	hand.width = form->aspect * expf(ASPECT * nn_rng_normal(rng));
-	hand.balance = BALANCE * nn_rng_normal(rng);
-	hand.flare = FLARE * nn_rng_normal(rng);
-	hand.bow = BOW * nn_rng_normal(rng);
+	hand.width = form->aspect * expf(ASPECT * rng_normal(rng));
+	hand.balance = BALANCE * rng_normal(rng);
+	hand.flare = FLARE * rng_normal(rng);
+	hand.bow = BOW * rng_normal(rng);
 	for (int i = 0; i < 2; i++)
 	{
-		hand.wave[i][0] = nn_rng_range(rng, -5, 5);
-		hand.wave[i][1] = nn_rng_range(rng, -5, 5);
-		hand.wave[i][2] = nn_rng_range(rng, 0, 6.2831853f);
-		hand.wave[i][3] = WAVE * nn_rng_normal(rng);
-		hand.wave[i][4] = WAVE * nn_rng_normal(rng);
+		hand.wave[i][0] = rng_range(rng, -5, 5);
+		hand.wave[i][1] = rng_range(rng, -5, 5);
+		hand.wave[i][2] = rng_range(rng, 0, 6.2831853f);
+		hand.wave[i][3] = WAVE * rng_normal(rng);
+		hand.wave[i][4] = WAVE * rng_normal(rng);
 	}
-	hand.slant = usual_slant[form->label] + SLANT * nn_rng_normal(rng);
+	hand.slant = usual_slant[form->label] + SLANT * rng_normal(rng);
 	hand.cosine = cosf(turn);
 	hand.sine = sinf(turn);
-	hand.radius = PEN_RADIUS * usual_breadth[form->label] * expf(PEN_SPREAD * nn_rng_normal(rng));
+	hand.radius = PEN_RADIUS * usual_breadth[form->label] * expf(PEN_SPREAD * rng_normal(rng));
 	hand.radius = fminf(hand.radius, PEN_RADIUS_MAX);
-	hand.pressure = nn_rng_range(rng, 0, 0.3f);
-	hand.pressure_rate = nn_rng_range(rng, 1, 5);
-	hand.pressure_phase = nn_rng_range(rng, 0, 6.2831853f);
-	hand.taper = nn_rng_range(rng, 0.5f, 1.1f);
+	hand.pressure = rng_range(rng, 0, 0.3f);
+	hand.pressure_rate = rng_range(rng, 1, 5);
+	hand.pressure_phase = rng_range(rng, 0, 6.2831853f);
+	hand.taper = rng_range(rng, 0.5f, 1.1f);
 	return hand;
 }
 
@@ -257,7 +257,7 @@ read_number(const char **text)
 }
 
 static void
-move_points(const Form *form, NnRng *rng, Path *path)
+move_points(const Form *form, Rng *rng, Path *path)
 {
 	bool lifted = true;
 
@@ -270,8 +270,8 @@ move_points(const Form *form, NnRng *rng, Path *path)
 			at++;
 			continue;
 		}
-		path->points[path->n].x = read_number(&at) + POINT_X * nn_rng_normal(rng) / form->aspect;
-		path->points[path->n].y = read_number(&at) + POINT_Y * nn_rng_normal(rng);
+		path->points[path->n].x = read_number(&at) + POINT_X * rng_normal(rng) / form->aspect;
+		path->points[path->n].y = read_number(&at) + POINT_Y * rng_normal(rng);
 		path->lifted[path->n] = lifted;
 		path->corner[path->n++] = *at == '!';
 		at += *at == '!';
@@ -320,7 +320,7 @@ add_pressure(Line *line, const Hand *hand)
 
 /* Lay the whole line of a digit. */
 static void
-lay_line(int label, NnRng *rng, Line *line)
+lay_line(int label, Rng *rng, Line *line)
 {
 	const Form *form = choose_form(label, rng);
 	Hand hand = choose_hand(form, rng);
@@ -392,7 +392,7 @@ ink_capsule(uint8_t *ink, int side, Point a, Point b, float ra, float rb)
 void
 image_draw_digit(int label, uint64_t key, int side, uint8_t *ink)
 {
-	NnRng rng = nn_rng(nn_key(key, (uint64_t) label));
+	Rng rng = rng_start(rng_key(key, (uint64_t) label));
 	Line line;
 	float left = 1e9f;
 	float right = -1e9f;
@@ -412,9 +412,9 @@ image_draw_digit(int label, uint64_t key, int side, uint8_t *ink)
 	}
 
 	/* the longer side of the digit takes 55 to 85 % of the canvas; it stands anywhere within a margin of 5 % */
-	size = nn_rng_range(&rng, 0.55f, 0.85f) * (float) side / fmaxf(right - left, bottom - top);
-	x = nn_rng_range(&rng, 0.05f * (float) side, 0.95f * (float) side - (right - left) * size) - left * size;
-	y = nn_rng_range(&rng, 0.05f * (float) side, 0.95f * (float) side - (bottom - top) * size) - top * size;
+	size = rng_range(&rng, 0.55f, 0.85f) * (float) side / fmaxf(right - left, bottom - top);
+	x = rng_range(&rng, 0.05f * (float) side, 0.95f * (float) side - (right - left) * size) - left * size;
+	y = rng_range(&rng, 0.05f * (float) side, 0.95f * (float) side - (bottom - top) * size) - top * size;
 
 	memset(ink, 0, (size_t) side * side);
 	for (int i = 0; i < line.n; i++)

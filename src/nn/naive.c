@@ -1,7 +1,7 @@
 /*
  * naive.c: what every layer computes, as plainly as it can be said.
  */
-#include "naive.h"
+#include "nn/naive.h"
 
 #include <math.h>
 #include <stdlib.h>

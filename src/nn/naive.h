@@ -7,7 +7,7 @@
 #ifndef NN_NAIVE_H
 #define NN_NAIVE_H
 
-#include "nn.h"
+#include "nn/nn.h"
 
 /* All take one image: in (in_h, in_w, in_c), out (out_h, out_w, out_c) of the layer; values is the net's vector. */
 extern void nn_naive_conv(const NnLayer *layer, const float *values, const float *in, float *out);

@@ -5,13 +5,13 @@
  * from users and from files, so every number is bounded as it is read, every shape is checked as it arises, and
  * products are taken in 64 bits of factors that are already known to be small.  Nothing is allocated.
  */
-#include "nn.h"
+#include "nn/nn.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "rng.h"
+#include "util/rng.h"
 
 #define RATE_DIGITS 4		  /* decimals of a dropout rate */
 #define RATE_UNIT 10000		  /* 10 ^ RATE_DIGITS */
@@ -543,7 +543,7 @@ nn_net_init(const NnNet *net, float *values, uint64_t seed)
 	for (int i = 0; i < net->nlayers; i++)
 	{
 		const NnLayer *layer = &net->layers[i];
-		NnRng rng = nn_rng(nn_key(seed, (uint64_t) i));
+		Rng rng = rng_start(rng_key(seed, (uint64_t) i));
 		float deviation;
 
 		if (layer->nweight == 0)
@@ -563,6 +563,6 @@ nn_net_init(const NnNet *net, float *values, uint64_t seed)
 		/* He, Zhang, Ren, Sun 2015: variance 2 / fan-in */
 		deviation = sqrtf(2.0f * (float) layer->out_c / (float) layer->nweight);
 		for (size_t k = 0; k < layer->nweight; k++)
-			values[layer->weight + k] = deviation * nn_rng_normal(&rng);
+			values[layer->weight + k] = deviation * rng_normal(&rng);
 	}
 }

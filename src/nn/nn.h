@@ -54,6 +54,20 @@ typedef struct NnError
 	char message[256]; /* primary message: lower case, no full stop */
 } NnError;
 
+/* The most probable class of probabilities (NN_CLASSES); of several the lowest. */
+static inline int
+nn_best_class(const float *probabilities)
+{
+	int best = 0;
+
+	for (int c = 1; c < NN_CLASSES; c++)
+	{
+		if (probabilities[c] > probabilities[best])
+			best = c;
+	}
+	return best;
+}
+
 /* ---- description: net.c ---- */
 
 typedef enum NnLayerKind
@@ -282,18 +296,6 @@ extern void nn_average_step(float *average, const float *values, float decay, si
 
 /* Learning rate at step (0-based) of steps as a share of its peak: linear warm-up, then cosine to zero. */
 extern float nn_one_cycle(int64_t step, int64_t steps, float warmup);
-
-/* ---- comparing two networks: mcnemar.c ---- */
-
-/*
- * McNemar's exact test, two-sided: how probable it is that two networks which are as good as each other differ by at
- * least so much.  only_first, only_second: images that only the first, only the second reads correctly; how many
- * both read alike makes no difference.  The binomial distribution of only_first among all that differ (McNemar 1947;
- * Dietterich 1998 recommends it for comparing classifiers).  Returns a p-value, 0 .. 1; 0 is less than 1e-300.  It is
- * exact (relative error under 1e-6) for up to 1e8 images that differ; beyond, it is the normal distribution with a
- * correction for continuity (Edwards 1948), whose relative error there is under 1e-5 where p > 1e-9.
- */
-extern double nn_mcnemar(int64_t only_first, int64_t only_second);
 
 /* ---- augmentation: augment.c ---- */
 

@@ -15,11 +15,11 @@
  * Inside, every number is in "unit" coordinates: 0 .. 1 from low to high on the dimension's scale.  A grid point
  * stands for the cell around it; the outermost cells reach beyond 0 and 1 by half a cell.
  */
-#include "search.h"
+#include "search/search.h"
 
 #include <math.h>
 
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #define STARTUP_TRIALS 6 /* spread evenly */
 #define CANDIDATES 48	 /* drawn from l */
@@ -47,9 +47,9 @@ typedef struct Density
 } Density;
 
 static double
-uniform(NnRng *rng)
+uniform(Rng *rng)
 {
-	return (double) (nn_rng_next(rng) >> 11) * 0x1p-53;
+	return (double) (rng_next(rng) >> 11) * 0x1p-53;
 }
 
 static double
@@ -145,7 +145,7 @@ tried(const SearchSpace *space, const SearchTrial *trials, int n, const double *
 
 /* The first point not tried of a space that is all grid, from a random one on; false if there is none. */
 static bool
-left_over(const SearchSpace *space, const SearchTrial *trials, int n, NnRng *rng, double *x)
+left_over(const SearchSpace *space, const SearchTrial *trials, int n, Rng *rng, double *x)
 {
 	uint64_t size = 1;
 	uint64_t first;
@@ -158,7 +158,7 @@ left_over(const SearchSpace *space, const SearchTrial *trials, int n, NnRng *rng
 		if (size > UINT32_MAX)
 			size = UINT32_MAX; /* far more than can be tried: where it ends does not matter */
 	}
-	first = nn_rng_next(rng) % size;
+	first = rng_next(rng) % size;
 	for (uint64_t i = 0; i < size && i <= (uint64_t) n; i++)
 	{
 		uint64_t rest = (first + i) % size;
@@ -308,7 +308,7 @@ log_density(const Density *density, const double *x)
 
 /* Draw a point from the density. */
 static void
-draw(const Density *density, NnRng *rng, double *x)
+draw(const Density *density, Rng *rng, double *x)
 {
 	const SearchSpace *space = density->space;
 	int i = (int) (uniform(rng) * (density->n + 1));
@@ -344,7 +344,7 @@ draw(const Density *density, NnRng *rng, double *x)
 static void
 spread(const SearchSpace *space, int k, uint64_t seed, double *x)
 {
-	NnRng shift = nn_rng(nn_key(seed, KEY_SHIFT));
+	Rng shift = rng_start(rng_key(seed, KEY_SHIFT));
 	double golden = 2; /* the root of g^(d+1) = g + 1 */
 	double step = 1;
 
@@ -371,7 +371,7 @@ spread(const SearchSpace *space, int k, uint64_t seed, double *x)
 
 /* Of points drawn from the good trials' density the most promising one that was not tried; false: all were. */
 static bool
-estimate(const SearchSpace *space, const SearchTrial *trials, int n, NnRng *rng, double *x)
+estimate(const SearchSpace *space, const SearchTrial *trials, int n, Rng *rng, double *x)
 {
 	short order[SEARCH_MAX_TRIALS];
 	int ngood = (int) ceil(GOOD_SHARE * n);
@@ -405,8 +405,8 @@ estimate(const SearchSpace *space, const SearchTrial *trials, int n, NnRng *rng,
 SearchStatus
 search_propose(const SearchSpace *space, const SearchTrial *trials, int n, uint64_t seed, double *x)
 {
-	NnRng rng = nn_rng(nn_key(nn_key(seed, KEY_CANDIDATE), (uint64_t) n));
-	NnRng rest = nn_rng(nn_key(nn_key(seed, KEY_LEFT_OVER), (uint64_t) n));
+	Rng rng = rng_start(rng_key(rng_key(seed, KEY_CANDIDATE), (uint64_t) n));
+	Rng rest = rng_start(rng_key(rng_key(seed, KEY_LEFT_OVER), (uint64_t) n));
 
 	if (!valid(space, n))
 		return SEARCH_INVALID;

@@ -1,7 +1,7 @@
 /*
  * two_sample.c: tests and distances between two histograms.
  */
-#include "two_sample.h"
+#include "stat/two_sample.h"
 
 #include <math.h>
 #include <stdbool.h>

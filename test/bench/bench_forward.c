@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #define REPETITIONS 15
 #define IMAGES 64
@@ -81,7 +81,7 @@ bench(const char *architecture)
 {
 	static uint8_t pixels[IMAGES * NN_PIXELS];
 	static const int batches[] = {1, IMAGES};
-	NnRng rng = nn_rng(1);
+	Rng rng = rng_start(1);
 	NnNet net;
 	NnError error;
 	float *values;
@@ -94,7 +94,7 @@ bench(const char *architecture)
 	values = allocate(net.nvalues * sizeof(float));
 	nn_net_init(&net, values, 1);
 	for (int i = 0; i < IMAGES * NN_PIXELS; i++)
-		pixels[i] = (uint8_t) nn_rng_below(&rng, 256);
+		pixels[i] = (uint8_t) rng_below(&rng, 256);
 
 	for (int isa = (int) nn_isa_best(); isa >= (int) NN_ISA_PORTABLE; isa--)
 	{

@@ -15,10 +15,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "nn/gemm.h"
+#include "nn/kernels/gemm.h"
 #include "nn/nn.h"
-#include "nn/rng.h"
-#include "nn/trainer.h"
+#include "util/rng.h"
+#include "nn/train/trainer.h"
 
 #define PEAK_SIZE 1024
 #define SECONDS 1.0 /* of measuring, for each figure of a whole step */
@@ -188,14 +188,14 @@ print_phases(Bench *b, double whole)
 static void
 bench_init(Bench *b, int n, float *images, float *targets, float *weights)
 {
-	NnRng rng = nn_rng(1);
+	Rng rng = rng_start(1);
 
 	b->values = take(b->net.nvalues * sizeof(float));
 	b->grads = take(b->net.nvalues * sizeof(float));
 	nn_net_init(&b->net, b->values, 1);
 	b->trainer = nn_trainer_init(take(nn_trainer_size(&b->net, n)), &b->net, n);
 	for (int i = 0; i < n * NN_PIXELS; i++)
-		images[i] = nn_rng_uniform(&rng);
+		images[i] = rng_uniform(&rng);
 	memset(targets, 0, (size_t) n * NN_CLASSES * sizeof(float));
 	for (int i = 0; i < n; i++)
 	{

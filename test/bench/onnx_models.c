@@ -8,7 +8,7 @@
  * (n, 10), of the images in the IDX file IMAGES, plain or gzip.
  */
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +85,7 @@ write_file(const char *directory, const char *name, const char *suffix, const vo
 static void
 randomize(const NnNet *net, float *values)
 {
-	NnRng rng = nn_rng(7);
+	Rng rng = rng_start(7);
 
 	nn_net_init(net, values, 7);
 	for (int i = 0; i < net->nlayers; i++)
@@ -94,12 +94,12 @@ randomize(const NnNet *net, float *values)
 
 		for (int c = 0; layer->nweight > 0 && c < layer->out_c; c++)
 		{
-			values[layer->bias + (size_t) c] = 0.1f * nn_rng_normal(&rng);
+			values[layer->bias + (size_t) c] = 0.1f * rng_normal(&rng);
 			if (layer->kind != NN_BATCHNORM)
 				continue;
-			values[layer->weight + (size_t) c] = 1.0f + 0.2f * nn_rng_normal(&rng);
-			values[layer->mean + (size_t) c] = 0.2f * nn_rng_normal(&rng);
-			values[layer->var + (size_t) c] = 0.5f + (float) nn_rng_below(&rng, 1000) / 1000.0f;
+			values[layer->weight + (size_t) c] = 1.0f + 0.2f * rng_normal(&rng);
+			values[layer->mean + (size_t) c] = 0.2f * rng_normal(&rng);
+			values[layer->var + (size_t) c] = 0.5f + (float) rng_below(&rng, 1000) / 1000.0f;
 		}
 	}
 }

@@ -5,7 +5,7 @@
  * get past it.
  */
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,10 +67,10 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned in
 {
 	static NnNet net;
 	static float values[NN_PIXELS * NN_CLASSES + NN_CLASSES];
-	NnRng rng = nn_rng(seed);
+	Rng rng = rng_start(seed);
 	NnError error;
 
-	if (size < BEHIND_CRC || nn_rng_below(&rng, 4) == 0)
+	if (size < BEHIND_CRC || rng_below(&rng, 4) == 0)
 	{
 		const char *text = "maxpool 7, dense 10";
 
@@ -84,7 +84,7 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned in
 		}
 	}
 	size = LLVMFuzzerMutate(data, size, max_size);
-	if (size >= BEHIND_CRC && nn_rng_below(&rng, 8) != 0)
+	if (size >= BEHIND_CRC && rng_below(&rng, 8) != 0)
 	{
 		uint32_t crc = (uint32_t) crc32(0, data + BEHIND_CRC, (uInt) (size - BEHIND_CRC));
 

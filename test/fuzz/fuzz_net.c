@@ -4,7 +4,7 @@
  * Random bytes rarely make a description, so the mutator mostly puts words of the language together.
  */
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,15 +81,15 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned in
 										"conv",
 										"dense 10",
 										"dense 10"};
-	NnRng rng = nn_rng(seed);
-	uint32_t n = 1 + nn_rng_below(&rng, 8);
+	Rng rng = rng_start(seed);
+	uint32_t n = 1 + rng_below(&rng, 8);
 
-	if (nn_rng_below(&rng, 3) == 0)
+	if (rng_below(&rng, 3) == 0)
 		return LLVMFuzzerMutate(data, size, max_size);
 	size = 0;
 	for (uint32_t i = 0; i < n; i++)
 	{
-		const char *word = words[nn_rng_below(&rng, sizeof(words) / sizeof(words[0]))];
+		const char *word = words[rng_below(&rng, sizeof(words) / sizeof(words[0]))];
 		size_t length = strlen(word);
 
 		if (size + length + 2 > max_size)
@@ -102,5 +102,5 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned in
 		memcpy(data + size, word, length);
 		size += length;
 	}
-	return nn_rng_below(&rng, 3) == 0 ? LLVMFuzzerMutate(data, size, max_size) : size;
+	return rng_below(&rng, 3) == 0 ? LLVMFuzzerMutate(data, size, max_size) : size;
 }

@@ -6,7 +6,7 @@
  * of the time.
  */
 #include "image/image.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,7 +106,7 @@ put_chunk(uint8_t *out, const char *type, const uint8_t *data, size_t size)
 
 /* Make a small PNG of a random kind, whose rows are random too; returns its size. */
 static size_t
-make_png(NnRng *rng, uint8_t *out)
+make_png(Rng *rng, uint8_t *out)
 {
 	static const uint8_t kinds[][2] = {{0, 1}, {0, 2}, {0, 4}, {0, 8}, {0, 16}, {2, 8}, {2, 16}, {3, 1},
 									   {3, 2}, {3, 4}, {3, 8}, {4, 8}, {4, 16}, {6, 8}, {6, 16}};
@@ -115,30 +115,30 @@ make_png(NnRng *rng, uint8_t *out)
 	uint8_t rows[8192];
 	uint8_t deflated[9000];
 	uLongf deflated_size = sizeof(deflated);
-	uint32_t kind = nn_rng_below(rng, sizeof(kinds) / sizeof(kinds[0]));
-	uint32_t nrows = 1 + nn_rng_below(rng, sizeof(rows));
-	uint32_t zeros = nn_rng_below(rng, 10);
+	uint32_t kind = rng_below(rng, sizeof(kinds) / sizeof(kinds[0]));
+	uint32_t nrows = 1 + rng_below(rng, sizeof(rows));
+	uint32_t zeros = rng_below(rng, 10);
 	size_t size = SIGNATURE_SIZE;
 
-	put_uint32(header, 1 + nn_rng_below(rng, 40));
-	put_uint32(header + 4, 1 + nn_rng_below(rng, 40));
+	put_uint32(header, 1 + rng_below(rng, 40));
+	put_uint32(header + 4, 1 + rng_below(rng, 40));
 	header[8] = kinds[kind][1];
 	header[9] = kinds[kind][0];
-	header[12] = nn_rng_below(rng, 3) == 0;
+	header[12] = rng_below(rng, 3) == 0;
 	for (size_t i = 0; i < sizeof(chunk); i++)
-		chunk[i] = (uint8_t) nn_rng_below(rng, 256);
+		chunk[i] = (uint8_t) rng_below(rng, 256);
 	for (uint32_t i = 0; i < nrows; i++)
-		rows[i] = (uint8_t) (nn_rng_below(rng, 10) < zeros ? nn_rng_below(rng, 5) : nn_rng_below(rng, 256));
+		rows[i] = (uint8_t) (rng_below(rng, 10) < zeros ? rng_below(rng, 5) : rng_below(rng, 256));
 	compress(deflated, &deflated_size, rows, nrows);
 
 	memcpy(out, "\211PNG\r\n\032\n", SIGNATURE_SIZE);
 	size += put_chunk(out + size, "IHDR", header, sizeof(header));
-	if (header[9] == 3 || nn_rng_below(rng, 10) == 0)
+	if (header[9] == 3 || rng_below(rng, 10) == 0)
 		size += put_chunk(out + size, "PLTE", chunk, (size_t) (header[8] == 8 ? 256 : 1 << (header[8] & 7)) * 3);
-	if (nn_rng_below(rng, 3) == 0)
-		size += put_chunk(out + size, "tRNS", chunk, header[9] == 2 ? 6 : header[9] == 0 ? 2 : nn_rng_below(rng, 17));
-	if (nn_rng_below(rng, 5) == 0)
-		size += put_chunk(out + size, "zTXt", chunk, nn_rng_below(rng, 200));
+	if (rng_below(rng, 3) == 0)
+		size += put_chunk(out + size, "tRNS", chunk, header[9] == 2 ? 6 : header[9] == 0 ? 2 : rng_below(rng, 17));
+	if (rng_below(rng, 5) == 0)
+		size += put_chunk(out + size, "zTXt", chunk, rng_below(rng, 200));
 	size += put_chunk(out + size, "IDAT", deflated, deflated_size);
 	size += put_chunk(out + size, "IEND", NULL, 0);
 	return size;
@@ -165,9 +165,9 @@ size_t
 LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
 {
 	uint8_t png[16384];
-	NnRng rng = nn_rng(seed);
+	Rng rng = rng_start(seed);
 
-	if (!image_is_png(data, size) || nn_rng_below(&rng, 4) == 0)
+	if (!image_is_png(data, size) || rng_below(&rng, 4) == 0)
 	{
 		size_t made = make_png(&rng, png);
 
@@ -176,11 +176,11 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned in
 			memcpy(data, png, made);
 			size = made;
 		}
-		if (nn_rng_below(&rng, 2) == 0)
+		if (rng_below(&rng, 2) == 0)
 			return size;
 	}
 	size = LLVMFuzzerMutate(data, size, max_size);
-	if (nn_rng_below(&rng, 8) != 0)
+	if (rng_below(&rng, 8) != 0)
 		repair(data, size);
 	return size;
 }

@@ -4,9 +4,9 @@
  * The mutator begins with a file of a small network and, most of the time, changes its header only and sets the
  * header's length right, so that changes reach what stands behind the first checks.
  */
-#include "nn/bytes.h"
+#include "util/bytes.h"
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -80,11 +80,11 @@ size_t
 LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
 {
 	const NnNet *net = network();
-	NnRng rng = nn_rng(seed);
+	Rng rng = rng_start(seed);
 	uint8_t tail[DATA_SIZE];
 	size_t len;
 
-	if (size < AT_HEADER + DATA_SIZE || nn_rng_below(&rng, 4) == 0)
+	if (size < AT_HEADER + DATA_SIZE || rng_below(&rng, 4) == 0)
 	{
 		float values[NVALUES];
 
@@ -94,13 +94,13 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned in
 		size = nn_safetensors_size(net);
 		nn_safetensors_write(net, values, data);
 	}
-	if (nn_rng_below(&rng, 8) == 0)
+	if (rng_below(&rng, 8) == 0)
 		return LLVMFuzzerMutate(data, size, max_size);
 
 	memcpy(tail, data + size - DATA_SIZE, DATA_SIZE);
 	len = LLVMFuzzerMutate(data + AT_HEADER, size - DATA_SIZE - AT_HEADER, max_size - DATA_SIZE - AT_HEADER);
-	nn_put_u32(data, (uint32_t) len);
-	nn_put_u32(data + 4, 0);
+	put_u32(data, (uint32_t) len);
+	put_u32(data + 4, 0);
 	memcpy(data + AT_HEADER + len, tail, DATA_SIZE);
 	return AT_HEADER + len + DATA_SIZE;
 }

@@ -30,8 +30,8 @@ my $explanation = 'SELECT md5(string_agg(mnist_explain(image, 3)::text, \';\')) 
 is($standby->safe_psql('postgres', $explanation), $primary->safe_psql('postgres', $explanation), 'and explains as it does');
 
 my ($result, $out, $err) = $standby->psql('postgres', 'SELECT * FROM mnist_predict(mnist_draw(1))', extra_params => ['-v', 'VERBOSITY=verbose']);
-isnt($result, 0, 'it cannot store a reading');
-like($err, qr/25006: cannot store a reading during recovery/, 'and says so');
+isnt($result, 0, 'it cannot store a prediction');
+like($err, qr/25006: cannot store a prediction during recovery/, 'and says so');
 like($err, qr/HINT:  Use mnist_classify/, 'with what to do instead');
 is($standby->safe_psql('postgres', 'SET mnist_hil.log_predictions = off; SELECT id IS NULL, label IS NOT NULL FROM mnist_predict(mnist_draw(1))'),
 	't|t', 'unless readings are not stored at all');

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/rng.h"
+#include "util/rng.h"
 
 typedef struct Pass
 {
@@ -215,14 +215,14 @@ static double
 dropout_factor(const Pass *pass, const NnLayer *layer, size_t i)
 {
 	size_t size = in_size(layer);
-	uint64_t key = nn_key(pass->batch->seed, (uint64_t) (layer - pass->net->layers));
-	NnRng rng = nn_rng(nn_key(key, i / size));
+	uint64_t key = rng_key(pass->batch->seed, (uint64_t) (layer - pass->net->layers));
+	Rng rng = rng_start(rng_key(key, i / size));
 	size_t pixel = i % size / layer->in_c;
 	size_t c = i % layer->in_c;
 	uint64_t draw = 0;
 
 	for (size_t skip = 0; skip <= pixel * ((layer->in_c + 3) / 4) + c / 4; skip++)
-		draw = nn_rng_next(&rng);
+		draw = rng_next(&rng);
 	draw = (draw >> (16 * (c % 4))) & 0xffff;
 	return draw >= (uint64_t) (layer->rate * 65536.0f) ? 1.0 / (1.0 - (double) layer->rate) : 0.0;
 }

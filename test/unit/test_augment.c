@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #define KEYS 400
 

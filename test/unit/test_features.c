@@ -3,7 +3,7 @@
  */
 #include "image_fixture.h"
 
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -116,17 +116,17 @@ digits_agree_with_plain_loops(void **state)
 static void
 any_pixels_agree_with_plain_loops(void **state)
 {
-	NnRng rng = nn_rng(7);
+	Rng rng = rng_start(7);
 	uint8_t pixels[IMAGE_PIXELS];
 
 	(void) state;
 	for (int i = 0; i < 200; i++)
 	{
-		uint32_t sparse = 1 + nn_rng_below(&rng, 300);
-		ImageSource from = {(int) nn_rng_below(&rng, 5000) + 1, (int) nn_rng_below(&rng, 5000) + 1, i % 2 == 0, 1};
+		uint32_t sparse = 1 + rng_below(&rng, 300);
+		ImageSource from = {(int) rng_below(&rng, 5000) + 1, (int) rng_below(&rng, 5000) + 1, i % 2 == 0, 1};
 
 		for (int k = 0; k < IMAGE_PIXELS; k++)
-			pixels[k] = nn_rng_below(&rng, sparse) == 0 ? (uint8_t) nn_rng_below(&rng, 256) : 0;
+			pixels[k] = rng_below(&rng, sparse) == 0 ? (uint8_t) rng_below(&rng, 256) : 0;
 		check(pixels, &from);
 	}
 	for (int i = 0; i < 28; i++)

@@ -18,7 +18,7 @@
 
 #include "nn/naive.h"
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #define MAX_IMAGES 64
 #define TOLERANCE 2e-4 /* of a log probability; float sums of up to 10,000 terms of order one */
@@ -38,11 +38,11 @@ allocate(size_t size)
 static int
 make_images(void **state)
 {
-	NnRng rng = nn_rng(11);
+	Rng rng = rng_start(11);
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(images); i++)
-		images[i] = nn_rng_below(&rng, 3) == 0 ? (uint8_t) nn_rng_below(&rng, 256) : 0;
+		images[i] = rng_below(&rng, 3) == 0 ? (uint8_t) rng_below(&rng, 256) : 0;
 	return 0;
 }
 
@@ -51,7 +51,7 @@ static float *
 make_values(const NnNet *net)
 {
 	float *values = allocate(net->nvalues * sizeof(float));
-	NnRng rng = nn_rng(5);
+	Rng rng = rng_start(5);
 
 	nn_net_init(net, values, 5);
 	for (int i = 0; i < net->nlayers; i++)
@@ -62,12 +62,12 @@ make_values(const NnNet *net)
 			continue;
 		for (size_t c = 0; c < (size_t) layer->out_c; c++)
 		{
-			values[layer->bias + c] = nn_rng_range(&rng, -0.5f, 0.5f);
+			values[layer->bias + c] = rng_range(&rng, -0.5f, 0.5f);
 			if (layer->kind != NN_BATCHNORM)
 				continue;
-			values[layer->weight + c] = nn_rng_range(&rng, -1.5f, 1.5f);
-			values[layer->mean + c] = nn_rng_range(&rng, -0.5f, 0.5f);
-			values[layer->var + c] = nn_rng_range(&rng, 0.3f, 2.0f);
+			values[layer->weight + c] = rng_range(&rng, -1.5f, 1.5f);
+			values[layer->mean + c] = rng_range(&rng, -0.5f, 0.5f);
+			values[layer->var + c] = rng_range(&rng, 0.3f, 2.0f);
 		}
 	}
 	return values;

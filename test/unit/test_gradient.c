@@ -20,7 +20,7 @@
 
 #include "naive_train.h"
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #define MAX_BATCH 9
 #define STEP 1e-5 /* of the finite differences */
@@ -83,7 +83,7 @@ static void
 case_init(Case *c, const char *description, int n, bool frozen)
 {
 	NnError error;
-	NnRng rng = nn_rng(nn_key(7, strlen(description)));
+	Rng rng = rng_start(rng_key(7, strlen(description)));
 
 	assert_int_equal(nn_net_parse(&c->net, description, strlen(description), &error), NN_OK);
 	c->values = allocate(c->net.nvalues * sizeof(float));
@@ -94,27 +94,27 @@ case_init(Case *c, const char *description, int n, bool frozen)
 	/* Biases, gammas and betas away from their initial 0 and 1; some gammas negative. */
 	nn_net_init(&c->net, c->values, 3);
 	for (size_t i = 0; i < c->net.nparams; i++)
-		c->values[i] += 0.3f * nn_rng_normal(&rng) * (fabsf(c->values[i]) + 0.1f);
+		c->values[i] += 0.3f * rng_normal(&rng) * (fabsf(c->values[i]) + 0.1f);
 	for (int i = 0; i < c->net.nlayers; i++)
 	{
 		if (c->net.layers[i].kind == NN_BATCHNORM)
 			c->values[c->net.layers[i].weight] *= -1.0f;
 	}
 	for (size_t i = c->net.nparams; i < c->net.nvalues; i++)
-		c->values[i] += nn_rng_range(&rng, -0.4f, 0.4f);
+		c->values[i] += rng_range(&rng, -0.4f, 0.4f);
 	for (size_t i = 0; i < c->net.nvalues; i++)
 		c->exact_values[i] = c->values[i];
 	for (int i = 0; i < n * NN_PIXELS; i++)
-		c->images[i] = nn_rng_uniform(&rng) < 0.3f ? 0.0f : nn_rng_uniform(&rng);
+		c->images[i] = rng_uniform(&rng) < 0.3f ? 0.0f : rng_uniform(&rng);
 	for (int i = 0; i < n; i++)
 	{
 		float sum = 0.0f;
 
 		for (int k = 0; k < NN_CLASSES; k++)
-			sum += c->targets[i * NN_CLASSES + k] = nn_rng_uniform(&rng);
+			sum += c->targets[i * NN_CLASSES + k] = rng_uniform(&rng);
 		for (int k = 0; k < NN_CLASSES; k++)
 			c->targets[i * NN_CLASSES + k] /= sum;
-		c->weights[i] = nn_rng_range(&rng, 0.2f, 1.5f) / (float) n;
+		c->weights[i] = rng_range(&rng, 0.2f, 1.5f) / (float) n;
 	}
 	c->batch = (NnBatch){
 		.n = n, .images = c->images, .targets = c->targets, .weights = c->weights, .seed = 11, .frozen = frozen};

@@ -15,7 +15,7 @@
 
 #include "nn/naive.h"
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #define N 17 /* more than a group */
 #define TOLERANCE 1e-4
@@ -34,11 +34,11 @@ allocate(size_t size)
 static int
 make_images(void **state)
 {
-	NnRng rng = nn_rng(17);
+	Rng rng = rng_start(17);
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(images); i++)
-		images[i] = nn_rng_below(&rng, 3) == 0 ? (uint8_t) nn_rng_below(&rng, 256) : 0;
+		images[i] = rng_below(&rng, 3) == 0 ? (uint8_t) rng_below(&rng, 256) : 0;
 	return 0;
 }
 

@@ -3,7 +3,7 @@
  */
 #include "image_fixture.h"
 
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #include <png.h>
 #include <stdio.h>
@@ -131,14 +131,14 @@ noise_is_not_ink(void **state)
 	static uint8_t canvas[280 * 280];
 	uint8_t digit[IMAGE_PIXELS];
 	uint8_t out[IMAGE_PIXELS];
-	NnRng rng = nn_rng(3);
+	Rng rng = rng_start(3);
 
 	(void) state;
 	draw(3, 12, digit);
 	paint(canvas, 280, 280, 205, 60, digit, 8, 20, 30);
 	for (int i = 0; i < 280 * 280; i++)
 	{
-		float level = canvas[i] + 5 * nn_rng_normal(&rng) + 10.0f * (float) (i % 280) / 280;
+		float level = canvas[i] + 5 * rng_normal(&rng) + 10.0f * (float) (i % 280) / 280;
 
 		canvas[i] = (uint8_t) fminf(fmaxf(level, 0), 255);
 	}
@@ -158,14 +158,14 @@ transparent_canvas_reads_as_ink(void **state)
 	uint8_t digit[IMAGE_PIXELS];
 	uint8_t gray[IMAGE_PIXELS];
 	uint8_t out[IMAGE_PIXELS];
-	NnRng rng = nn_rng(8);
+	Rng rng = rng_start(8);
 
 	(void) state;
 	draw(8, 4, digit);
 	for (size_t p = 0; p < sizeof(pens) / sizeof(pens[0]); p++)
 	{
 		for (int i = 0; i < IMAGE_PIXELS; i++)
-			gray[i] = (uint8_t) (digit[i] > 0 ? pens[p] : (int) nn_rng_below(&rng, 256));
+			gray[i] = (uint8_t) (digit[i] > 0 ? pens[p] : (int) rng_below(&rng, 256));
 		read_and_free(make_rgba(gray, digit, 28, 28), out);
 		assert_memory_equal(out, digit, IMAGE_PIXELS);
 	}

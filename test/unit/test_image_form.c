@@ -3,7 +3,7 @@
  */
 #include "image_fixture.h"
 
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #include <png.h>
 #include <stdio.h>
@@ -198,7 +198,7 @@ blank_has_no_ink(void **state)
 	static uint8_t canvas[64 * 64];
 	static uint8_t alpha[64 * 64];
 	uint8_t out[IMAGE_PIXELS];
-	NnRng rng = nn_rng(2);
+	Rng rng = rng_start(2);
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
@@ -212,13 +212,13 @@ blank_has_no_ink(void **state)
 			assert_int_equal(ink_of(out), 0);
 		}
 	for (int i = 0; i < 64 * 64; i++)
-		canvas[i] = (uint8_t) nn_rng_below(&rng, 256);
+		canvas[i] = (uint8_t) rng_below(&rng, 256);
 	memset(alpha, 0, sizeof(alpha));
 	read_and_free(make_rgba(canvas, alpha, 64, 64), out);
 	assert_int_equal(ink_of(out), 0);
 	/* a blank sheet, photographed */
 	for (int i = 0; i < 64 * 64; i++)
-		canvas[i] = (uint8_t) (200 + 4 * nn_rng_normal(&rng));
+		canvas[i] = (uint8_t) (200 + 4 * rng_normal(&rng));
 	read_and_free(make_gray(canvas, 64, 64), out);
 	assert_int_equal(ink_of(out), 0);
 }

@@ -18,15 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/gemm.h"
-#include "nn/layers.h"
+#include "nn/kernels/gemm.h"
+#include "nn/train/layers.h"
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #define IMAGES 3
 #define TOLERANCE 3e-5
 
-static NnRng rng = {1};
+static Rng rng = {1};
 
 static void *
 allocate(size_t bytes)
@@ -45,7 +45,7 @@ allocate_random(size_t n)
 	float *x = allocate(n * sizeof(float));
 
 	for (size_t i = 0; i < n; i++)
-		x[i] = nn_rng_normal(&rng);
+		x[i] = rng_normal(&rng);
 	return x;
 }
 
@@ -62,7 +62,7 @@ allocate_batch(const NnMap *map, bool random)
 		int y = pixel / map->w % map->h;
 
 		batch[map->origin + image * map->image + y * map->row + (size_t) (pixel % map->w) * map->stride +
-			  i % map->c] = nn_rng_normal(&rng);
+			  i % map->c] = rng_normal(&rng);
 	}
 	return batch;
 }
@@ -412,10 +412,10 @@ check_activation(int pool, bool relu)
 	nn_activation_init(&op, &arena);
 	for (int c = 0; c < op.in.c; c++)
 	{
-		op.scale[c] = nn_rng_normal(&rng);
-		op.shift[c] = nn_rng_normal(&rng);
-		op.slope[c] = nn_rng_normal(&rng);
-		op.offset[c] = nn_rng_normal(&rng);
+		op.scale[c] = rng_normal(&rng);
+		op.shift[c] = rng_normal(&rng);
+		op.slope[c] = rng_normal(&rng);
+		op.offset[c] = rng_normal(&rng);
 	}
 	in = allocate_batch(&op.in, true);
 	out = allocate_batch(&op.out, false);

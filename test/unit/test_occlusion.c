@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #define TOLERANCE 1e-3 /* of log odds that are sums of some hundred differences of floats */
 
@@ -130,11 +130,11 @@ expected_of(const Reader *reader, const uint8_t *pixels, int label, int x, int y
 static void
 make_image(uint8_t *pixels)
 {
-	NnRng rng = nn_rng(8);
+	Rng rng = rng_start(8);
 
 	memset(pixels, 0, NN_PIXELS);
 	for (int i = 0; i < 60; i++)
-		pixels[nn_rng_below(&rng, NN_PIXELS)] = (uint8_t) (1 + nn_rng_below(&rng, 255));
+		pixels[rng_below(&rng, NN_PIXELS)] = (uint8_t) (1 + rng_below(&rng, 255));
 	pixels[0] = pixels[NN_SIDE - 1] = 200;
 	pixels[NN_PIXELS - NN_SIDE] = pixels[NN_PIXELS - 1] = 100;
 }

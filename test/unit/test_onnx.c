@@ -17,7 +17,7 @@
 
 #include "nn/naive.h"
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #define MAX_NODES 80
 #define MAX_TENSORS 256
@@ -555,7 +555,7 @@ static float *
 random_values(const NnNet *net)
 {
 	float *values = malloc(net->nvalues * sizeof(float));
-	NnRng rng = nn_rng(5);
+	Rng rng = rng_start(5);
 
 	assert_non_null(values);
 	nn_net_init(net, values, 5);
@@ -565,12 +565,12 @@ random_values(const NnNet *net)
 
 		for (int c = 0; layer->nweight > 0 && c < layer->out_c; c++)
 		{
-			values[layer->bias + (size_t) c] = 0.2f * nn_rng_normal(&rng);
+			values[layer->bias + (size_t) c] = 0.2f * rng_normal(&rng);
 			if (layer->kind != NN_BATCHNORM)
 				continue;
-			values[layer->weight + (size_t) c] = 1.0f + 0.2f * nn_rng_normal(&rng);
-			values[layer->mean + (size_t) c] = 0.2f * nn_rng_normal(&rng);
-			values[layer->var + (size_t) c] = 0.25f + (float) nn_rng_below(&rng, 1000) / 1000.0f;
+			values[layer->weight + (size_t) c] = 1.0f + 0.2f * rng_normal(&rng);
+			values[layer->mean + (size_t) c] = 0.2f * rng_normal(&rng);
+			values[layer->var + (size_t) c] = 0.25f + (float) rng_below(&rng, 1000) / 1000.0f;
 		}
 	}
 	return values;
@@ -604,7 +604,7 @@ test_same_reading(void **state)
 		static const int dims[4] = {1, 1, NN_SIDE, NN_SIDE};
 		uint8_t pixels[NN_PIXELS];
 		float probabilities[NN_CLASSES];
-		NnRng rng = nn_rng(t);
+		Rng rng = rng_start(t);
 		NnNet net;
 		NnError error;
 		float *values;
@@ -619,7 +619,7 @@ test_same_reading(void **state)
 		image = add_tensor(&model->graph, model->graph.input, 4, dims);
 		for (int i = 0; i < NN_PIXELS; i++)
 		{
-			pixels[i] = (uint8_t) nn_rng_below(&rng, 256);
+			pixels[i] = (uint8_t) rng_below(&rng, 256);
 			image->data[i] = (float) pixels[i] / 255.0f;
 		}
 		for (int i = 0; i < model->graph.nnodes; i++)

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 #define DESCRIPTION "conv 3 3x3, bn, relu, maxpool 4, dense 7, bn, relu, dense 10"
 #define MAX_VALUES 4096
@@ -42,13 +42,13 @@ static int
 make_inputs(void **state)
 {
 	NnError error;
-	NnRng rng = nn_rng(5);
+	Rng rng = rng_start(5);
 
 	(void) state;
 	assert_int_equal(nn_net_parse(&net, DESCRIPTION, strlen(DESCRIPTION), &error), NN_OK);
 	assert_true(net.nvalues < MAX_VALUES);
 	for (size_t i = 0; i < STEPS * NGRADS * MAX_VALUES; i++)
-		(&grads[0][0][0])[i] = nn_rng_normal(&rng);
+		(&grads[0][0][0])[i] = rng_normal(&rng);
 	return 0;
 }
 

@@ -15,7 +15,7 @@
 #include <zlib.h>
 
 #include "nn/nn.h"
-#include "nn/rng.h"
+#include "util/rng.h"
 
 /* A small network with every kind of layer; a header of its file, in pieces. */
 #define SMALL "maxpool 7, conv 2 1x2, bn, relu, dropout 0.1, dense 10"
@@ -51,7 +51,7 @@ put_length(uint8_t *out, uint64_t value)
 static void
 fill(const NnNet *net, float *values)
 {
-	NnRng rng = nn_rng(9);
+	Rng rng = rng_start(9);
 
 	nn_net_init(net, values, 9);
 	for (size_t i = 0; i < net->nparams; i++)
@@ -60,12 +60,12 @@ fill(const NnNet *net, float *values)
 
 		do
 		{
-			bits = (uint32_t) nn_rng_below(&rng, UINT32_MAX);
+			bits = (uint32_t) rng_below(&rng, UINT32_MAX);
 			memcpy(&values[i], &bits, sizeof(bits));
 		} while (!isfinite(values[i]));
 	}
 	for (size_t i = net->nparams; i < net->nvalues; i++)
-		values[i] = (float) nn_rng_below(&rng, 1000) / 7.0f;
+		values[i] = (float) rng_below(&rng, 1000) / 7.0f;
 }
 
 static File

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/rng.h"
+#include "util/rng.h"
 #include "search/search.h"
 
 #define SEEDS 200
@@ -71,12 +71,12 @@ families(const double *x)
 /* ---- against random search ---- */
 
 static void
-random_point(const SearchSpace *space, NnRng *rng, double *x)
+random_point(const SearchSpace *space, Rng *rng, double *x)
 {
 	for (int d = 0; d < space->ndimensions; d++)
 	{
 		const SearchDimension *dimension = &space->dimensions[d];
-		float u = nn_rng_uniform(rng);
+		float u = rng_uniform(rng);
 
 		if (dimension->points > 0)
 			x[d] = search_grid_point(dimension, (int) (u * (float) dimension->points));
@@ -102,7 +102,7 @@ best_of_search(const SearchSpace *space, double (*function)(const double *), int
 static double
 best_of_random(const SearchSpace *space, double (*function)(const double *), int ntrials, uint64_t seed)
 {
-	NnRng rng = nn_rng(nn_key(seed, 99));
+	Rng rng = rng_start(rng_key(seed, 99));
 	double best = -INFINITY;
 
 	for (int i = 0; i < ntrials; i++)
@@ -304,9 +304,9 @@ test_invalid(void **state)
 
 /* A trial's reports approach its value, with noise that wears off. */
 static void
-make_report(SearchTrial *trial, int report, double value, NnRng *rng)
+make_report(SearchTrial *trial, int report, double value, Rng *rng)
 {
-	trial->reports[report] = value * (1 - pow(0.4, report + 1)) + 0.02 * nn_rng_normal(rng) / (report + 1);
+	trial->reports[report] = value * (1 - pow(0.4, report + 1)) + 0.02 * rng_normal(rng) / (report + 1);
 	trial->nreports = report + 1;
 }
 
@@ -322,13 +322,13 @@ test_prunes(void **state)
 	(void) state;
 	for (uint64_t seed = 0; seed < SEEDS; seed++)
 	{
-		NnRng rng = nn_rng(nn_key(seed, 5));
+		Rng rng = rng_start(rng_key(seed, 5));
 		double best = -1;
 		double best_kept = -1;
 
 		for (int i = 0; i < 20; i++)
 		{
-			double value = nn_rng_uniform(&rng);
+			double value = rng_uniform(&rng);
 			bool pruned = false;
 
 			memset(&trials[i], 0, sizeof(trials[i]));

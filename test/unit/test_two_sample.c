@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/rng.h"
+#include "util/rng.h"
 #include "stat/two_sample.h"
 
 #define MAX_N 3000
@@ -38,13 +38,13 @@ compare_floats(const void *a, const void *b)
 
 /* A sample, sorted: normal, of few values, or both. */
 static void
-make_sample(NnRng *rng, int kind, float *values, int n)
+make_sample(Rng *rng, int kind, float *values, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
 		bool few = kind == 1 || (kind == 2 && i % 2 == 0);
 
-		values[i] = few ? (float) nn_rng_below(rng, 5) : nn_rng_normal(rng);
+		values[i] = few ? (float) rng_below(rng, 5) : rng_normal(rng);
 	}
 	qsort(values, (size_t) n, sizeof(float), compare_floats);
 }
@@ -63,13 +63,13 @@ static void
 edges_cut_into_even_bins(void **state)
 {
 	static float values[MAX_N];
-	NnRng rng = nn_rng(1);
+	Rng rng = rng_start(1);
 
 	(void) state;
 	for (int round = 0; round < 300; round++)
 	{
-		int n = 1 + (int) nn_rng_below(&rng, MAX_N);
-		int bins = 2 + (int) nn_rng_below(&rng, 100);
+		int n = 1 + (int) rng_below(&rng, MAX_N);
+		int bins = 2 + (int) rng_below(&rng, 100);
 		int share = n / bins > 1 ? (n + bins - 1) / bins : 2;
 		float edges[MAX_EDGES];
 		int64_t counts[MAX_EDGES + 1];
@@ -134,13 +134,13 @@ ks_is_the_largest_difference(void **state)
 {
 	static float a[MAX_N];
 	static float b[MAX_N];
-	NnRng rng = nn_rng(2);
+	Rng rng = rng_start(2);
 
 	(void) state;
 	for (int round = 0; round < 30; round++)
 	{
-		int n = 200 + (int) nn_rng_below(&rng, 800);
-		int m = 50 + (int) nn_rng_below(&rng, 400);
+		int n = 200 + (int) rng_below(&rng, 800);
+		int m = 50 + (int) rng_below(&rng, 400);
 		float edges[MAX_EDGES];
 		int64_t counts_a[MAX_EDGES + 1];
 		int64_t counts_b[MAX_EDGES + 1];
@@ -193,7 +193,7 @@ ks_gives_no_false_alarms(void **state)
 {
 	static float a[1000];
 	static float b[100];
-	NnRng rng = nn_rng(3);
+	Rng rng = rng_start(3);
 	int under_five = 0;
 	int under_one = 0;
 

@@ -1,0 +1,65 @@
+/*
+ * cpu.c: which kernels this CPU can run.
+ */
+#include "nn/nn.h"
+
+#include <stdio.h>
+
+#define ISA_UNKNOWN (-1)
+
+/* What nn_isa() answers; found out at its first call.  Processes that use nn have one thread. */
+static int isa_in_use = ISA_UNKNOWN;
+
+NnIsa
+nn_isa_best(void)
+{
+#if defined(__x86_64__)
+	/* These also ask the operating system whether it saves the wide registers. */
+	__builtin_cpu_init();
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+		__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx2") &&
+		__builtin_cpu_supports("fma"))
+		return NN_ISA_AVX512;
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+		return NN_ISA_AVX2;
+#endif
+	return NN_ISA_PORTABLE;
+}
+
+NnIsa
+nn_isa(void)
+{
+	if (isa_in_use == ISA_UNKNOWN)
+		isa_in_use = (int) nn_isa_best();
+	return (NnIsa) isa_in_use;
+}
+
+NnStatus
+nn_isa_force(NnIsa isa, NnError *error)
+{
+	if (isa > nn_isa_best())
+	{
+		error->status = NN_ERR_UNAVAILABLE;
+		snprintf(error->message, sizeof(error->message), "this CPU has no %s", nn_isa_name(isa));
+		return error->status;
+	}
+	error->status = NN_OK;
+	error->message[0] = '\0';
+	isa_in_use = (int) isa;
+	return NN_OK;
+}
+
+const char *
+nn_isa_name(NnIsa isa)
+{
+	switch (isa)
+	{
+		case NN_ISA_AVX512:
+			return "AVX-512";
+		case NN_ISA_AVX2:
+			return "AVX2";
+		case NN_ISA_PORTABLE:
+			break;
+	}
+	return "portable";
+}

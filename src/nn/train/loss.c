@@ -1,0 +1,47 @@
+/*
+ * loss.c: softmax and cross-entropy, with soft targets and a weight for each image.
+ */
+#include "nn/train/layers.h"
+
+#include <math.h>
+
+/*
+ * The weighted loss of a batch and dlogits (n, stride), its gradient: weight * (softmax(logits) - target).
+ * loss = -sum_i weight_i sum_c target_ic log softmax(logits_i)_c.
+ */
+NnLoss
+nn_softmax_loss(float *dlogits, const float *logits, size_t stride, const NnBatch *batch)
+{
+	NnLoss result = {0.0, 0};
+
+	for (int i = 0; i < batch->n; i++, logits += stride, dlogits += stride)
+	{
+		const float *target = batch->targets + (size_t) i * NN_CLASSES;
+		float weight = batch->weights[i];
+		int best = 0;
+		int wanted = 0;
+		float sum = 0.0f;
+		double loss = 0.0;
+		float log_sum;
+
+		for (int c = 1; c < NN_CLASSES; c++)
+		{
+			best = logits[c] > logits[best] ? c : best;
+			wanted = target[c] > target[wanted] ? c : wanted;
+		}
+		for (int c = 0; c < NN_CLASSES; c++)
+		{
+			dlogits[c] = expf(logits[c] - logits[best]);
+			sum += dlogits[c];
+		}
+		log_sum = logits[best] + logf(sum);
+		for (int c = 0; c < NN_CLASSES; c++)
+		{
+			loss -= (double) target[c] * (logits[c] - log_sum);
+			dlogits[c] = weight * (dlogits[c] / sum - target[c]);
+		}
+		result.loss += weight * loss;
+		result.correct += best == wanted;
+	}
+	return result;
+}

@@ -1,0 +1,53 @@
+/*
+ * trainer.h: the inside of a trainer, for train.c and for what measures it.
+ */
+#ifndef NN_TRAINER_H
+#define NN_TRAINER_H
+
+#include "nn/train/layers.h"
+
+#define NN_MAX_OPS (NN_MAX_LAYERS + 2) /* the layers, and a copy before the first and before the dense ones */
+
+/* What lies between two operations. */
+typedef struct NnBoundary
+{
+	NnMap map;		/* of the activations */
+	NnMap grad_map; /* of their gradient */
+	float *data;	/* (max_batch images) */
+	float *grad;	/* (max_batch images) or (one group) */
+	bool whole;		/* grad is kept for the whole batch */
+} NnBoundary;
+
+struct NnTrainer
+{
+	NnNet net;
+	int max_batch;
+	int nops;
+	NnTrainOp ops[NN_MAX_OPS];
+	int groups[NN_MAX_OPS]; /* images that operation k handles at once: the same for a whole stage */
+	NnBoundary boundaries[NN_MAX_OPS + 1];
+};
+
+/* Image i of a boundary's activations. */
+static inline float *
+nn_data_at(const NnBoundary *b, int i)
+{
+	return b->data + i * b->map.image;
+}
+
+/* Its gradient, for the group of images that begins at "first". */
+static inline float *
+nn_grad_at(const NnBoundary *b, int first)
+{
+	return b->whole ? b->grad + first * b->grad_map.image : b->grad;
+}
+
+/*
+ * Operation k on the n images of the batch from "first"; backward adds to the gradients of weights and writes
+ * that of its input, which the images themselves do not have.
+ */
+extern void nn_op_forward(NnTrainer *t, int k, const float *values, const NnBatch *batch, int first, int n);
+extern void nn_op_backward(NnTrainer *t, int k, const float *values, float *grads, const NnBatch *batch, int first,
+						   int n);
+
+#endif /* NN_TRAINER_H */

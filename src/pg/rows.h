@@ -1,0 +1,28 @@
+/*
+ * rows.h: rows as results of functions.
+ */
+#ifndef PG_ROWS_H
+#define PG_ROWS_H
+
+#include "postgres.h"
+
+#include "access/tupdesc.h"
+#include "fmgr.h"
+#include "utils/tuplestore.h"
+
+/*
+ * Make a function that returns a set return a tuplestore of rows of so many columns; *desc is their type.
+ * ERRCODE_FEATURE_NOT_SUPPORTED where no set can be returned.
+ */
+extern Tuplestorestate *begin_rows(FunctionCallInfo fcinfo, int ncolumns, TupleDesc *desc);
+
+/* The row type of a function's result, which has at most so many columns, in the current memory context. */
+extern TupleDesc row_type(FunctionCallInfo fcinfo, int ncolumns);
+
+/* A row of that type as the function's result. */
+extern Datum make_row(TupleDesc desc, Datum *values, bool *nulls);
+
+/* A real[] of n values, palloc'd. */
+extern Datum make_reals(const float *values, int n);
+
+#endif /* PG_ROWS_H */

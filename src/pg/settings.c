@@ -1,0 +1,376 @@
+/*
+ * settings.c: the GUCs mnist_hil.*
+ *
+ * What an application must not decide for itself, because it takes the server's resources or what is on record, is
+ * for superusers (PGC_SUSET: ALTER ROLE ... SET and ALTER DATABASE ... SET by a superuser, or GRANT SET ON
+ * PARAMETER); what only shapes the caller's own work is for everyone.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "nn/nn.h"
+#include "pg/rows.h"
+#include "pg/settings.h"
+
+/* Ten models of the default architecture, which take 2.2 MB each when they are unpacked. */
+#define SHARED_MEMORY_DEFAULT (24 * 1024) /* kB */
+#define SHARED_MEMORY_MIN 1024
+#define SHARED_MEMORY_MAX (4 * 1024 * 1024)
+
+/* A pixel costs up to two bytes while a picture is decoded, its ink and its transparency: 34 MB for the default. */
+#define MAX_IMAGE_PIXELS_DEFAULT (16 * 1024 * 1024)
+#define MAX_IMAGE_PIXELS_MIN NN_PIXELS
+#define MAX_IMAGE_PIXELS_MAX MAX_MAX_IMAGE_PIXELS
+
+#define MAX_IMAGE_BYTES_DEFAULT (1024 * 1024)
+#define MAX_IMAGE_BYTES_MIN NN_PIXELS			 /* an image of raw pixels is always allowed */
+#define MAX_IMAGE_BYTES_MAX (1024 * 1024 * 1024) /* of any value */
+
+#define LOG_PREDICTIONS_DEFAULT true
+
+#define FAIL_THRESHOLD_DEFAULT 20 /* readings of one digit */
+#define FAIL_THRESHOLD_MIN 1
+#define FAIL_THRESHOLD_MAX 1000000
+
+#define MIN_NEW_LABELS_DEFAULT 50 /* readings */
+#define MIN_NEW_LABELS_MIN 1
+#define MIN_NEW_LABELS_MAX 1000000
+
+#define ACCURACY_FLOOR_DEFAULT 0.0 /* off */
+#define ACCURACY_FLOOR_MIN 0.0
+#define ACCURACY_FLOOR_MAX 1.0
+
+#define DRIFT_THRESHOLD_DEFAULT 0.3 /* of the features */
+#define DRIFT_THRESHOLD_MIN 0.0
+#define DRIFT_THRESHOLD_MAX 1.0
+
+#define RETRY_DELAY_DEFAULT 300 /* s */
+#define RETRY_DELAY_MIN 1
+#define RETRY_DELAY_MAX (7 * 24 * 60 * 60)
+
+#define RETRIES 3 /* of a run that fails */
+
+#define KEEP_MODELS_DEFAULT 3
+#define KEEP_MODELS_MIN 0
+#define KEEP_MODELS_MAX 10000
+
+#define RETENTION_DEFAULT 0 /* min; off */
+#define RETENTION_MIN 0
+#define RETENTION_MAX (100 * 366 * 24 * 60)
+
+#define RETENTION_BUDGET_DEFAULT (10 * 1000) /* ms */
+#define RETENTION_BUDGET_MIN 0
+#define RETENTION_BUDGET_MAX (60 * 60 * 1000)
+
+#define NOTIFY_DEFAULT true
+
+#define TRAINING_WORKERS_DEFAULT 2
+#define TRAINING_WORKERS_MIN 1
+#define TRAINING_WORKERS_MAX 64
+
+#define TRAINING_MEMORY_DEFAULT (512 * 1024) /* kB */
+#define TRAINING_MEMORY_MIN (32 * 1024)
+#define TRAINING_MEMORY_MAX MAX_KILOBYTES
+
+#define EPOCHS_DEFAULT 0 /* the strategy's own */
+#define EPOCHS_MIN 0
+#define EPOCHS_MAX MAX_EPOCHS
+
+#define TRIALS_DEFAULT 20 /* of the stack that this replaces */
+#define TRIALS_MIN 1
+#define TRIALS_MAX 1000
+
+#define ANNOTATOR_SHARE_DEFAULT 0.5
+#define ANNOTATOR_SHARE_MIN 0.0
+#define ANNOTATOR_SHARE_MAX 1.0
+
+#define ANNOTATOR_LABELS_DEFAULT 500
+#define ANNOTATOR_LABELS_MIN 0
+#define ANNOTATOR_LABELS_MAX INT_MAX
+
+#define REQUIRE_APPROVAL_DEFAULT false
+#define DRIFT_WINDOW_DEFAULT 2000
+#define DRIFT_WINDOW_MIN 10
+#define DRIFT_WINDOW_MAX 100000
+
+#define DRIFT_WINDOW_AGE_DEFAULT 0 /* any */
+#define DRIFT_WINDOW_AGE_MIN 0
+#define DRIFT_WINDOW_AGE_MAX (10 * 366 * SECS_PER_DAY)
+
+#define DRIFT_MIN_WINDOW_DEFAULT 100
+#define DRIFT_MIN_WINDOW_MIN 10
+#define DRIFT_MIN_WINDOW_MAX 100000
+
+#define DRIFT_EFFECT_DEFAULT 0.1 /* of the population stability index: below, by convention, little has changed */
+#define DRIFT_EFFECT_MIN 0.0
+#define DRIFT_EFFECT_MAX 10.0
+
+#define DRIFT_SIGNIFICANCE_DEFAULT 0.005
+#define DRIFT_SIGNIFICANCE_MIN 1e-12
+#define DRIFT_SIGNIFICANCE_MAX 0.5
+
+#define DRIFT_BREACHES_DEFAULT 3
+#define DRIFT_BREACHES_MIN 1
+#define DRIFT_BREACHES_MAX 1000
+
+#define DRIFT_COOLDOWN_DEFAULT (60 * 60) /* s */
+#define DRIFT_COOLDOWN_MIN 0
+#define DRIFT_COOLDOWN_MAX (366 * SECS_PER_DAY)
+
+int mnist_hil_shared_memory = SHARED_MEMORY_DEFAULT;
+int mnist_hil_max_image_pixels = MAX_IMAGE_PIXELS_DEFAULT;
+int mnist_hil_max_image_bytes = MAX_IMAGE_BYTES_DEFAULT;
+bool mnist_hil_log_predictions = LOG_PREDICTIONS_DEFAULT;
+int mnist_hil_training_workers = TRAINING_WORKERS_DEFAULT;
+int mnist_hil_training_memory = TRAINING_MEMORY_DEFAULT;
+int mnist_hil_epochs = EPOCHS_DEFAULT;
+int mnist_hil_trials = TRIALS_DEFAULT;
+double mnist_hil_annotator_share = ANNOTATOR_SHARE_DEFAULT;
+int mnist_hil_annotator_labels = ANNOTATOR_LABELS_DEFAULT;
+bool mnist_hil_require_approval = REQUIRE_APPROVAL_DEFAULT;
+int mnist_hil_retention_budget = RETENTION_BUDGET_DEFAULT;
+
+/* of the loop; what goes by them reads them through mnist_hil_settings() */
+static int mnist_hil_fail_threshold = FAIL_THRESHOLD_DEFAULT;
+static int mnist_hil_min_new_labels = MIN_NEW_LABELS_DEFAULT;
+static double mnist_hil_accuracy_floor = ACCURACY_FLOOR_DEFAULT;
+static double mnist_hil_drift_threshold = DRIFT_THRESHOLD_DEFAULT;
+static int mnist_hil_retry_delay = RETRY_DELAY_DEFAULT;
+static int mnist_hil_keep_models = KEEP_MODELS_DEFAULT;
+static int mnist_hil_retention = RETENTION_DEFAULT;
+static bool mnist_hil_notify = NOTIFY_DEFAULT;
+
+PG_FUNCTION_INFO_V1(mnist_hil_settings);
+int mnist_hil_drift_window = DRIFT_WINDOW_DEFAULT;
+int mnist_hil_drift_window_age = DRIFT_WINDOW_AGE_DEFAULT;
+int mnist_hil_drift_min_window = DRIFT_MIN_WINDOW_DEFAULT;
+double mnist_hil_drift_effect = DRIFT_EFFECT_DEFAULT;
+double mnist_hil_drift_significance = DRIFT_SIGNIFICANCE_DEFAULT;
+int mnist_hil_drift_breaches = DRIFT_BREACHES_DEFAULT;
+int mnist_hil_drift_cooldown = DRIFT_COOLDOWN_DEFAULT;
+
+static void
+define_serving(void)
+{
+	/*
+	 * A setting that is fixed at server start cannot be made later, which is the case where the library is not
+	 * preloaded.  There the setting does nothing, and is made only so that a line in postgresql.conf does not look
+	 * like a mistake.
+	 */
+	DefineCustomIntVariable(
+		"mnist_hil.shared_memory", "Shared memory for models ready to use.",
+		"Models are kept there once for all sessions of all databases; the one unused for longest makes room. One "
+		"that finds no room is kept by each session for itself. It takes effect where mnist_hil is in "
+		"shared_preload_libraries.",
+		&mnist_hil_shared_memory, SHARED_MEMORY_DEFAULT, SHARED_MEMORY_MIN, SHARED_MEMORY_MAX,
+		process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mnist_hil.max_image_pixels", "Largest picture that is read, in pixels (width times height).",
+		"A larger one is refused before it is decoded. Prediction one takes up to two bytes of memory a pixel.",
+		&mnist_hil_max_image_pixels, MAX_IMAGE_PIXELS_DEFAULT, MAX_IMAGE_PIXELS_MIN, MAX_IMAGE_PIXELS_MAX, PGC_SUSET,
+		0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.max_image_bytes", "Largest picture that is read, in bytes as it comes in.",
+							"A larger one is refused before any of it is read.", &mnist_hil_max_image_bytes,
+							MAX_IMAGE_BYTES_DEFAULT, MAX_IMAGE_BYTES_MIN, MAX_IMAGE_BYTES_MAX, PGC_SUSET,
+							GUC_UNIT_BYTE, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("mnist_hil.log_predictions", "Store what mnist_predict and mnist_predict_batch read.",
+							 "When off, they store nothing and return a null id; such readings cannot be corrected.",
+							 &mnist_hil_log_predictions, LOG_PREDICTIONS_DEFAULT, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+static void
+define_training(void)
+{
+	DefineCustomIntVariable(
+		"mnist_hil.training_workers", "Processes that a training run uses, the trainer included.",
+		"They are background workers; a run makes do with as many as max_worker_processes leaves free.",
+		&mnist_hil_training_workers, TRAINING_WORKERS_DEFAULT, TRAINING_WORKERS_MIN, TRAINING_WORKERS_MAX, PGC_SUSET,
+		0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mnist_hil.training_memory", "Memory that a training run may use, over all its processes.",
+		"A run that would need more is refused before it begins.", &mnist_hil_training_memory,
+		TRAINING_MEMORY_DEFAULT, TRAINING_MEMORY_MIN, TRAINING_MEMORY_MAX, PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.epochs", "Passes over the training images that a training run makes.",
+							"Zero stands for the default of the strategy.", &mnist_hil_epochs, EPOCHS_DEFAULT,
+							EPOCHS_MIN, EPOCHS_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mnist_hil.trials", "Trials of a hyperparameter search.",
+		"It is what mnist_retrain(search => true) makes where its argument \"trials\" is left out.",
+		&mnist_hil_trials, TRIALS_DEFAULT, TRIALS_MIN, TRIALS_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+static void
+define_decision(void)
+{
+	DefineCustomIntVariable("mnist_hil.fail_threshold", "Misread readings of one digit that call for retraining.",
+							"Those count that were labelled and that no completed run has used, and only together"
+							" with mnist_hil.min_new_labels.",
+							&mnist_hil_fail_threshold, FAIL_THRESHOLD_DEFAULT, FAIL_THRESHOLD_MIN, FAIL_THRESHOLD_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.min_new_labels", "Labelled readings that retraining waits for.",
+							"Those count that no completed run has used. It is also how many of them the accuracy"
+							" must rest on to be held against mnist_hil.accuracy_floor.",
+							&mnist_hil_min_new_labels, MIN_NEW_LABELS_DEFAULT, MIN_NEW_LABELS_MIN, MIN_NEW_LABELS_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomRealVariable("mnist_hil.accuracy_floor", "Share of recent labelled readings that must be right.",
+							 "Less calls for retraining. Zero switches this off.", &mnist_hil_accuracy_floor,
+							 ACCURACY_FLOOR_DEFAULT, ACCURACY_FLOOR_MIN, ACCURACY_FLOOR_MAX, PGC_SUSET, 0, NULL, NULL,
+							 NULL);
+
+	DefineCustomRealVariable("mnist_hil.drift_threshold", "Share of drifted features that calls for retraining.",
+							 "More than this does. One switches this off.", &mnist_hil_drift_threshold,
+							 DRIFT_THRESHOLD_DEFAULT, DRIFT_THRESHOLD_MIN, DRIFT_THRESHOLD_MAX, PGC_SUSET, 0, NULL,
+							 NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.retry_delay", "Time before mnist_check repeats a run that failed.",
+							"Each further repetition waits four times as long.", &mnist_hil_retry_delay,
+							RETRY_DELAY_DEFAULT, RETRY_DELAY_MIN, RETRY_DELAY_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL,
+							NULL);
+}
+
+static void
+define_keeping(void)
+{
+	DefineCustomIntVariable("mnist_hil.keep_models", "Newest model versions whose weights mnist_prune keeps.",
+							"It keeps those that it must besides: the live one, the one before, and others in use.",
+							&mnist_hil_keep_models, KEEP_MODELS_DEFAULT, KEEP_MODELS_MIN, KEEP_MODELS_MAX, PGC_SUSET,
+							0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.retention",
+							"Time that unlabelled readings, events and the trials of runs are kept.",
+							"mnist_check deletes older ones in small batches. Zero keeps everything. Feedback, and"
+							" readings that have any, stay in any case.",
+							&mnist_hil_retention, RETENTION_DEFAULT, RETENTION_MIN, RETENTION_MAX, PGC_SUSET,
+							GUC_UNIT_MIN, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mnist_hil.retention_budget", "Time after which mnist_housekeep begins no further batch of deletions.",
+		"It commits after each batch. With zero it deletes no more than mnist_check does, which is"
+		" one batch.",
+		&mnist_hil_retention_budget, RETENTION_BUDGET_DEFAULT, RETENTION_BUDGET_MIN, RETENTION_BUDGET_MAX, PGC_SUSET,
+		GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("mnist_hil.notify", "Send a notification on channel mnist_hil with each event.",
+							 "Every event is a row of mnist_event in any case. A transaction that has sent a"
+							 " notification cannot be prepared for two-phase commit.",
+							 &mnist_hil_notify, NOTIFY_DEFAULT, PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+static void
+define_judgement(void)
+{
+	DefineCustomRealVariable(
+		"mnist_hil.annotator_share", "Share of a training run's feedback that one annotator alone may have labelled.",
+		"At most; with few annotators each has an equal share. What several annotators agree on is not limited.",
+		&mnist_hil_annotator_share, ANNOTATOR_SHARE_DEFAULT, ANNOTATOR_SHARE_MIN, ANNOTATOR_SHARE_MAX, PGC_SUSET, 0,
+		NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mnist_hil.annotator_labels",
+		"Drawings that each annotator may have labelled alone, whatever mnist_hil.annotator_share says.",
+		"It keeps the work of who does most of it from being cut down to that of who has hardly begun.",
+		&mnist_hil_annotator_labels, ANNOTATOR_LABELS_DEFAULT, ANNOTATOR_LABELS_MIN, ANNOTATOR_LABELS_MAX, PGC_SUSET,
+		0, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("mnist_hil.require_approval", "A new model waits for a person before it goes live.",
+							 "When on, one that passes the gate goes live by mnist_approve, else by itself.",
+							 &mnist_hil_require_approval, REQUIRE_APPROVAL_DEFAULT, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+/*
+ * mnist_hil_settings(OUT fail_threshold int, OUT min_new_labels int, OUT accuracy_floor float8,
+ *					  OUT drift_threshold float8, OUT retry_delay interval, OUT retries int, OUT keep_models int,
+ *					  OUT retention interval)
+ *
+ * The loop's settings as of now, for SQL: that this is in C loads the library, without which they do not exist.
+ * retention: null where it is off.
+ */
+Datum
+mnist_hil_settings(PG_FUNCTION_ARGS)
+{
+	TupleDesc desc = row_type(fcinfo, 8);
+	Datum values[8];
+	bool nulls[8] = {false};
+	Interval *retry_delay = palloc0(sizeof(Interval));
+	Interval *retention = palloc0(sizeof(Interval));
+
+	retry_delay->time = mnist_hil_retry_delay * USECS_PER_SEC;
+	retention->time = mnist_hil_retention * USECS_PER_MINUTE;
+	values[0] = Int32GetDatum(mnist_hil_fail_threshold);
+	values[1] = Int32GetDatum(mnist_hil_min_new_labels);
+	values[2] = Float8GetDatum(mnist_hil_accuracy_floor);
+	values[3] = Float8GetDatum(mnist_hil_drift_threshold);
+	values[4] = IntervalPGetDatum(retry_delay);
+	values[5] = Int32GetDatum(RETRIES);
+	values[6] = Int32GetDatum(mnist_hil_keep_models);
+	values[7] = IntervalPGetDatum(retention);
+	nulls[7] = mnist_hil_retention == 0;
+	PG_RETURN_DATUM(make_row(desc, values, nulls));
+}
+
+static void
+define_drift(void)
+{
+	DefineCustomIntVariable("mnist_hil.drift_window",
+							"Readings that are compared with the reference, the newest ones.",
+							"Those by other models than the live one are left out.", &mnist_hil_drift_window,
+							DRIFT_WINDOW_DEFAULT, DRIFT_WINDOW_MIN, DRIFT_WINDOW_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.drift_window_age", "Age beyond which a reading is not among them.",
+							"Zero stands for any age.", &mnist_hil_drift_window_age, DRIFT_WINDOW_AGE_DEFAULT,
+							DRIFT_WINDOW_AGE_MIN, DRIFT_WINDOW_AGE_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.drift_min_window", "Readings without which nothing is said about drift.",
+							"With fewer in the window no feature counts as drifted, or as not drifted.",
+							&mnist_hil_drift_min_window, DRIFT_MIN_WINDOW_DEFAULT, DRIFT_MIN_WINDOW_MIN,
+							DRIFT_MIN_WINDOW_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomRealVariable(
+		"mnist_hil.drift_effect", "Population stability index from which on a feature may have drifted.",
+		"By convention little has changed under 0.1, and much over 0.25. A feature has drifted where the test of"
+		" mnist_hil.drift_significance says so, too.",
+		&mnist_hil_drift_effect, DRIFT_EFFECT_DEFAULT, DRIFT_EFFECT_MIN, DRIFT_EFFECT_MAX, PGC_SUSET, 0, NULL, NULL,
+		NULL);
+
+	DefineCustomRealVariable("mnist_hil.drift_significance",
+							 "Probability that readings from the reference's distribution pass for drifted.",
+							 "It is divided by the number of features (Bonferroni).", &mnist_hil_drift_significance,
+							 DRIFT_SIGNIFICANCE_DEFAULT, DRIFT_SIGNIFICANCE_MIN, DRIFT_SIGNIFICANCE_MAX, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mnist_hil.drift_breaches", "Checks in a row that must find mnist_hil.drift_threshold exceeded.",
+		"Only then is drift a reason to train. A check counts if there are new readings.", &mnist_hil_drift_breaches,
+		DRIFT_BREACHES_DEFAULT, DRIFT_BREACHES_MIN, DRIFT_BREACHES_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mnist_hil.drift_cooldown", "Time after the start of a training run in which drift is no reason for another.",
+		"Runs that failed or were cancelled do not count.", &mnist_hil_drift_cooldown, DRIFT_COOLDOWN_DEFAULT,
+		DRIFT_COOLDOWN_MIN, DRIFT_COOLDOWN_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+void
+settings_define(void)
+{
+	define_serving();
+	define_training();
+	define_judgement();
+	define_decision();
+	define_keeping();
+	define_drift();
+	MarkGUCPrefixReserved("mnist_hil");
+}

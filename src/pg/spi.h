@@ -1,0 +1,78 @@
+/*
+ * spi.h: statements through SPI: qualified by schema, with parameters by name of type, as the caller or the owner.
+ *
+ * In every statement %s stands for the extension's schema.  Everything here wants SPI connected, but for
+ * spi_execute_as_owner.
+ */
+#ifndef PG_SPI_H
+#define PG_SPI_H
+
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+
+/* ---- statements that are planned each time ---- */
+
+#define SPI_MAX_PARAMETERS 24
+
+/* Parameters of a statement, collected one by one: $1, $2, ... */
+typedef struct SpiParameters
+{
+	int n;
+	Oid types[SPI_MAX_PARAMETERS];
+	Datum values[SPI_MAX_PARAMETERS];
+	char nulls[SPI_MAX_PARAMETERS];
+} SpiParameters;
+
+extern void spi_add(SpiParameters *parameters, Oid type, Datum value);
+extern void spi_add_null(SpiParameters *parameters, Oid type);
+extern void spi_add_int8(SpiParameters *parameters, int64 value);
+extern void spi_add_int4(SpiParameters *parameters, int32 value);
+extern void spi_add_bool(SpiParameters *parameters, bool value);
+
+/* NULL stands for a null text. */
+extern void spi_add_text(SpiParameters *parameters, const char *value);
+
+/* An int4[] of n values. */
+extern void spi_add_int4_array(SpiParameters *parameters, const int *values, int n);
+
+/* NaN, which stands for a figure that there is none of, becomes a null real. */
+extern void spi_add_float(SpiParameters *parameters, double value);
+
+/* Run a statement; parameters: NULL for none.  Returns the number of rows. */
+extern uint64 spi_execute(const char *statement, const SpiParameters *parameters);
+
+/* A column, from 1, of the last statement's first row, by value; fails on null. */
+extern Datum spi_result(int column);
+
+/* A column of a row, from 0, of the last statement; fails on null. */
+extern Datum spi_result_at(uint64 row, int column);
+
+/* The same as text, palloc'd, or NULL. */
+extern char *spi_text_at(uint64 row, int column);
+
+/* Change a setting until the transaction ends. */
+extern void spi_set_local(const char *name, const char *value);
+
+/* ---- statements that are planned once ---- */
+
+#define SPI_MAX_PREPARED 16
+
+/* One of these, static, with its text and types. */
+typedef struct SpiStatement
+{
+	const char *text;
+	int nargs;
+	Oid types[SPI_MAX_PREPARED];
+	SPIPlanPtr plan;
+	char schema[2 * NAMEDATALEN + 3]; /* that the plan was made with */
+} SpiStatement;
+
+/*
+ * Run a statement as the extension's owner; "expected" is what SPI is to return.  Connects to SPI, and leaves it
+ * connected for the result.  nulls: as of SPI_execute_plan.
+ */
+extern void spi_execute_as_owner(SpiStatement *statement, Datum *values, const char *nulls, int expected);
+
+#endif /* PG_SPI_H */

@@ -1,0 +1,149 @@
+/*
+ * features.c: what is kept of a prediction to watch for drift, and the names of it.
+ *
+ * The numbers lie in mnist_prediction.features in the order of ImageFeature and PredictionFeature; what they are
+ * called and how two samples of one are compared (see drift.c) is said here and nowhere else.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "model/cache.h"
+#include "pg/image_input.h"
+#include "pg/rows.h"
+#include "serve/features.h"
+#include "serve/network.h"
+
+PG_FUNCTION_INFO_V1(mnist_hil_features);
+PG_FUNCTION_INFO_V1(mnist_hil_feature_catalog);
+PG_FUNCTION_INFO_V1(mnist_features);
+
+static const struct
+{
+	const char *name;
+	const char *kind; /* continuous, category or flag */
+	const char *description;
+} catalog[FEATURES] = {
+	[IMAGE_INK_SHARE] = {"ink_share", "continuous", "share of the 784 pixels that have any ink"},
+	[IMAGE_INTENSITY_MEAN] = {"intensity_mean", "continuous", "mean intensity of these, full ink being 1"},
+	[IMAGE_INTENSITY_SPREAD] = {"intensity_spread", "continuous", "standard deviation of their intensity"},
+	[IMAGE_BOX_WIDTH] = {"box_width", "continuous", "width of the smallest box around all ink, in pixels of 28"},
+	[IMAGE_BOX_HEIGHT] = {"box_height", "continuous", "height of that box"},
+	[IMAGE_ASPECT] = {"aspect", "continuous", "width of that box over its height"},
+	[IMAGE_OFFSET_X] = {"offset_x", "continuous", "centre of mass, in pixels of 28 to the right of the centre"},
+	[IMAGE_OFFSET_Y] = {"offset_y", "continuous", "the same, downwards"},
+	[IMAGE_STROKE_WIDTH] = {"stroke_width", "continuous", "twice the inked area over the length of its outline"},
+	[IMAGE_SLANT] = {"slant", "continuous", "degrees from upright, to the right, by second moments"},
+	[IMAGE_ORIGINAL_SIDE] = {"original_side", "continuous", "longer side of the picture as it came in, in pixels"},
+	[IMAGE_LIGHT] = {"light_background", "flag", "1 if its background was light, else 0"},
+	[IMAGE_BLANK] = {"blank", "flag", "1 if it has no ink, else 0"},
+	[FEATURE_CONFIDENCE] = {"confidence", "continuous", "probability of the digit read"},
+	[FEATURE_ENTROPY] = {"entropy", "continuous", "entropy of the probabilities, in nats"},
+	[FEATURE_LABEL] = {"label", "category", "the digit read"},
+	[FEATURE_HIDDEN + 0] = {"hidden_1", "continuous", "first random projection of the network's last hidden layer"},
+	[FEATURE_HIDDEN + 1] = {"hidden_2", "continuous", "second such projection"},
+	[FEATURE_HIDDEN + 2] = {"hidden_3", "continuous", "third such projection"},
+	[FEATURE_HIDDEN + 3] = {"hidden_4", "continuous", "fourth such projection"},
+};
+
+StaticAssertDecl(NN_HIDDEN == 4, "every projection has a name");
+
+void
+features_measure(const uint8 *pixels, const ImageSource *source, int label, const float *probabilities,
+				 const float *hidden, float features[FEATURES])
+{
+	float entropy = 0;
+
+	image_features(pixels, source, features);
+	for (int digit = 0; digit < NN_CLASSES; digit++)
+	{
+		if (probabilities[digit] > 0)
+			entropy -= probabilities[digit] * logf(probabilities[digit]);
+	}
+	features[FEATURE_CONFIDENCE] = probabilities[label];
+	features[FEATURE_ENTROPY] = entropy;
+	features[FEATURE_LABEL] = (float) label;
+	memcpy(features + FEATURE_HIDDEN, hidden, NN_HIDDEN * sizeof(float));
+}
+
+/* Read an image, which is there as pixels and as what it was, with a model and measure it. */
+static void
+measure_image(const uint8 *pixels, const ImageSource *source, const NnPlan *plan, float features[FEATURES])
+{
+	float probabilities[NN_CLASSES];
+	float hidden[NN_HIDDEN];
+
+	network_predict(plan, pixels, 1, probabilities, hidden);
+	features_measure(pixels, source, nn_best_class(probabilities), probabilities, hidden, features);
+}
+
+/* What a place in a statement that measures keeps from call to call. */
+static ModelUse *
+use_of(FunctionCallInfo fcinfo)
+{
+	if (fcinfo->flinfo->fn_extra == NULL)
+		fcinfo->flinfo->fn_extra = model_use_create(fcinfo->flinfo->fn_mcxt);
+	return fcinfo->flinfo->fn_extra;
+}
+
+/* mnist_hil_features(image bytea, version int): the features that a model's prediction of a stored image has. */
+Datum
+mnist_hil_features(PG_FUNCTION_ARGS)
+{
+	uint8 pixels[NN_PIXELS];
+	ImageSource source;
+	float features[FEATURES];
+
+	image_stored_source(PG_GETARG_DATUM(0), pixels, &source);
+	measure_image(pixels, &source, model_use_version(use_of(fcinfo), PG_GETARG_INT32(1)), features);
+	PG_RETURN_DATUM(make_reals(features, FEATURES));
+}
+
+/* mnist_hil_feature_catalog(): place, name, kind and description of every feature. */
+Datum
+mnist_hil_feature_catalog(PG_FUNCTION_ARGS)
+{
+	TupleDesc desc;
+	Tuplestorestate *rows = begin_rows(fcinfo, 4, &desc);
+
+	for (int i = 0; i < FEATURES; i++)
+	{
+		Datum values[4];
+		bool nulls[4] = {false, false, false, false};
+
+		values[0] = Int32GetDatum(i + 1);
+		values[1] = CStringGetTextDatum(catalog[i].name);
+		values[2] = CStringGetTextDatum(catalog[i].kind);
+		values[3] = CStringGetTextDatum(catalog[i].description);
+		tuplestore_putvalues(rows, desc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* mnist_features(image bytea): the features of the live model's prediction, by name. */
+Datum
+mnist_features(PG_FUNCTION_ARGS)
+{
+	TupleDesc desc;
+	Tuplestorestate *rows = begin_rows(fcinfo, 2, &desc);
+	uint8 pixels[NN_PIXELS];
+	ImageSource source;
+	float features[FEATURES];
+	int version;
+
+	(void) image_input_source(PG_GETARG_DATUM(0), pixels, &source);
+	measure_image(pixels, &source, model_use_plan(use_of(fcinfo), &version), features);
+	for (int i = 0; i < FEATURES; i++)
+	{
+		Datum values[2];
+		bool nulls[2] = {false, false};
+
+		values[0] = CStringGetTextDatum(catalog[i].name);
+		values[1] = Float4GetDatum(features[i]);
+		tuplestore_putvalues(rows, desc, values, nulls);
+	}
+	return (Datum) 0;
+}

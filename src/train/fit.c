@@ -1,0 +1,206 @@
+/*
+ * fit.c: one training of a network, from its first values to its last.
+ *
+ * A run makes one of these; where it has trials, one for each of them, and one more for the best.  The steps are done
+ * in as many stretches as there are reports: after each the moving average of the weights reads the validation
+ * images, the figures are recorded, and whoever asked for the fit says whether it is to go on.  Within a stretch
+ * progress is recorded once in a while.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "storage/ipc.h"
+#include "storage/pmsignal.h"
+
+#include "pg/clock.h"
+#include "train/commands.h"
+#include "train/fit.h"
+#include "train/gate.h"
+#include "train/steps.h"
+
+#define REPORT_SECONDS 1.0 /* between two records of progress */
+
+/* What goes by while steps are done. */
+typedef struct Stretch
+{
+	TrainingFit *fit;
+	int64 steps_per_epoch;
+	int64 all_steps;
+	TrainingScore recent; /* since progress was recorded last */
+	instr_time started;
+	instr_time recorded;
+} Stretch;
+
+static void
+add_score(TrainingScore *sum, const TrainingScore *score)
+{
+	sum->images += score->images;
+	sum->correct += score->correct;
+	sum->loss += score->loss;
+}
+
+void
+training_diverged(double loss)
+{
+	ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("training diverged"),
+					errdetail("The loss reached %g.", loss), errhint("Use a lower learning_rate.")));
+}
+
+/*
+ * How long an epoch is, in steps, and how much of it is feedback.
+ *
+ * Feedback has the share of each batch that the options give it, unless it would take more repeats than they
+ * allow, and at least the share that it has of all images.  An epoch has the images that they ask for, or as
+ * many as there are, and shows all feedback at least once.
+ */
+static int64
+plan_steps(const TrainingFit *fit, double *feedback_share)
+{
+	const Hyperparameters *hyper = fit->hyper;
+	const Workers *workers = fit->run->workers;
+	int64 totals[TRAINING_NSETS];
+	double base;
+	double feedback;
+	double images;
+
+	workers_totals(workers, totals);
+	base = (double) totals[TRAINING_SET_TRAIN];
+	feedback = (double) totals[TRAINING_SET_FEEDBACK];
+	for (int rank = 0; fit->is_trial && rank < workers->shared->nprocesses; rank++)
+		feedback -= steps_trial_feedback(workers, workers->shared->slots[rank].totals[TRAINING_SET_FEEDBACK]);
+	images = hyper->epoch_images == 0 ? base + feedback
+									  : Max((double) hyper->epoch_images, feedback / hyper->feedback_share);
+	if (fit->max_images > 0)
+		images = Min(images, (double) fit->max_images);
+	*feedback_share =
+		Max(feedback / (base + feedback), Min(hyper->feedback_share, hyper->feedback_repeats * feedback / images));
+	return Max(1, (int64) (images / hyper->batch_size));
+}
+
+double
+training_fit_images(const TrainingFit *fit)
+{
+	double share;
+
+	return (double) plan_steps(fit, &share) * fit->hyper->epochs * fit->hyper->batch_size;
+}
+
+/* Where training starts. */
+static void
+init_values(const TrainingFit *fit)
+{
+	Workers *workers = fit->run->workers;
+	float *values = workers_vector(workers, TRAINING_VALUES);
+	Size bytes = workers->net.nvalues * sizeof(float);
+
+	if (fit->hyper->strategy == TRAINING_FINE_TUNE)
+		memcpy(values, workers_vector(workers, TRAINING_LIVE), bytes);
+	else
+		nn_net_init(&workers->net, values, (uint64) fit->hyper->seed);
+	memcpy(workers_vector(workers, TRAINING_AVERAGE), values, bytes);
+	memset(workers_vector(workers, TRAINING_MOMENT1), 0, bytes);
+	memset(workers_vector(workers, TRAINING_MOMENT2), 0, bytes);
+}
+
+/* Record how far the fit is after so many steps. */
+static void
+record_steps(const Stretch *stretch, int64 steps, const TrainingScore *score, double seconds)
+{
+	const TrainingRun *run = stretch->fit->run;
+	double images = (double) steps * stretch->fit->hyper->batch_size;
+
+	record_progress(run->id, (int) ((steps - 1) / stretch->steps_per_epoch) + 1,
+					Min(1.0, (run->work_done + images) / run->work), score->loss / (double) score->images,
+					(double) score->images / seconds);
+}
+
+/* After each step. */
+static void
+after_step(void *context, int64 step, const TrainingScore *score)
+{
+	Stretch *stretch = context;
+	double seconds = seconds_since(stretch->recorded);
+
+	add_score(&stretch->fit->report.train, score);
+	add_score(&stretch->recent, score);
+	if (seconds < REPORT_SECONDS)
+		return;
+	if (!PostmasterIsAlive())
+		proc_exit(1);
+	record_steps(stretch, step + 1, &stretch->recent, seconds);
+	memset(&stretch->recent, 0, sizeof(stretch->recent));
+	INSTR_TIME_SET_CURRENT(stretch->recorded);
+}
+
+/* Evaluate, and write the report. */
+static void
+report(Stretch *stretch, int64 steps)
+{
+	TrainingFit *fit = stretch->fit;
+	TrainingReport *r = &fit->report;
+	double seconds = seconds_since(stretch->started);
+	uint32 sets = TRAINING_SET_BIT(TRAINING_SET_VALIDATION);
+	TrainingScores scores;
+
+	if (fit->is_trial)
+		sets |= TRAINING_SET_BIT(TRAINING_SET_FEEDBACK);
+	scores = gate_evaluate(fit->run->workers, TRAINING_AVERAGE, sets);
+	r->validation = scores.sets[TRAINING_SET_VALIDATION];
+	r->trial_feedback = scores.sets[TRAINING_SET_FEEDBACK];
+	r->value = NAN;
+	if (fit->trial > 0)
+	{
+		/* feedback has the weight here that it has in training */
+		double share = r->trial_feedback.images > 0 ? fit->run->workers->shared->feedback_share : 0;
+
+		r->value = (1 - share) * training_accuracy(&r->validation);
+		if (share > 0)
+			r->value += share * training_accuracy(&r->trial_feedback);
+		r->value = (float) r->value; /* as it will be read back from the record */
+	}
+	r->images = steps * fit->hyper->batch_size;
+	r->learning_rate = steps_learning_rate(fit->hyper, steps - 1, stretch->all_steps);
+	r->images_per_second = (double) r->train.images / seconds;
+	fit->epochs = (double) steps / (double) stretch->steps_per_epoch;
+	record_report(fit->run->id, r);
+	record_steps(stretch, steps, &r->train, seconds);
+}
+
+TrainingFitEnd
+training_fit(TrainingFit *fit)
+{
+	Workers *workers = fit->run->workers;
+	TrainingShared *shared = workers->shared;
+	Stretch stretch = {.fit = fit};
+	int nreports = fit->hyper->epochs * fit->parts;
+
+	workers_setup(workers, fit->hyper, fit->is_trial);
+	stretch.steps_per_epoch = plan_steps(fit, &shared->feedback_share);
+	stretch.all_steps = shared->all_steps = stretch.steps_per_epoch * fit->hyper->epochs;
+	nreports = (int) Min(nreports, stretch.all_steps);
+	init_values(fit);
+	workers->hook = after_step;
+	workers->hook_context = &stretch;
+	fit->report.trial = fit->trial;
+
+	for (int i = 0; i < nreports; i++)
+	{
+		int64 end = stretch.all_steps * (i + 1) / nreports;
+
+		fit->report.number = i + 1;
+		memset(&fit->report.train, 0, sizeof(fit->report.train));
+		memset(&stretch.recent, 0, sizeof(stretch.recent));
+		INSTR_TIME_SET_CURRENT(stretch.started);
+		stretch.recorded = stretch.started;
+		shared->first_step = stretch.all_steps * i / nreports;
+		shared->nsteps = end - shared->first_step;
+		workers_command(workers, TRAINING_STEPS);
+		if (shared->diverged)
+			return TRAINING_FIT_DIVERGED;
+		report(&stretch, end);
+		if (fit->go_on != NULL && !fit->go_on(fit, fit->context))
+			return TRAINING_FIT_STOPPED;
+	}
+	return TRAINING_FIT_DONE;
+}

@@ -1,0 +1,64 @@
+/*
+ * fit.h: one training of a network.
+ */
+#ifndef TRAIN_FIT_H
+#define TRAIN_FIT_H
+
+#include "postgres.h"
+
+#include "pg/clock.h"
+#include "train/request.h"
+#include "train/workers.h"
+
+/* A run, as its trainer sees it. */
+typedef struct TrainingRun
+{
+	RetrainRequest *request;
+	int64 id;			   /* 0: no row yet */
+	Hyperparameters hyper; /* of the model to be made */
+	TrainingOrders orders;
+	TrainingStudy *study;
+	TrainingParent parent;
+	Workers *workers;
+	char *data; /* what it trains on, as JSON */
+	instr_time started;
+
+	/* progress, in images to train on */
+	double work;	  /* of the whole run, repeats included */
+	double work_done; /* before the fit at hand */
+} TrainingRun;
+
+typedef enum TrainingFitEnd
+{
+	TRAINING_FIT_DONE,
+	TRAINING_FIT_STOPPED, /* by go_on */
+	TRAINING_FIT_DIVERGED
+} TrainingFitEnd;
+
+/* One training of a network. */
+typedef struct TrainingFit
+{
+	TrainingRun *run;
+	const Hyperparameters *hyper;
+	int trial;											   /* 0: none */
+	bool is_trial;										   /* part of the feedback validates it */
+	int max_images;										   /* of an epoch; 0: no limit */
+	int parts;											   /* of an epoch: how often it is reported on */
+	bool (*go_on)(struct TrainingFit *fit, void *context); /* after each report; NULL: always */
+	void *context;
+
+	/* what came of it so far */
+	TrainingReport report;
+	double epochs;
+} TrainingFit;
+
+/* Train.  The average of the weights is left in TRAINING_AVERAGE. */
+extern TrainingFitEnd training_fit(TrainingFit *fit);
+
+/* Images that a fit will train on, repeats included; the data is loaded. */
+extern double training_fit_images(const TrainingFit *fit);
+
+/* ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE: training diverged. */
+extern void training_diverged(double loss) pg_attribute_noreturn();
+
+#endif /* TRAIN_FIT_H */

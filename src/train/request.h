@@ -1,0 +1,64 @@
+/*
+ * request.h: what the caller of a run and its trainer tell each other.
+ */
+#ifndef TRAIN_REQUEST_H
+#define TRAIN_REQUEST_H
+
+#include "postgres.h"
+
+#include "pg/worker.h"
+#include "train/options.h"
+#include "train/sets.h"
+
+#define TRAINING_MAX_REASONS 4096
+
+/* What becomes of a run's model. */
+typedef enum TrainingDecision
+{
+	TRAINING_REJECTED,
+	TRAINING_NOT_PROMOTED, /* nobody wants it live */
+	TRAINING_AWAITING_APPROVAL,
+	TRAINING_PROMOTION_PENDING, /* it passed; the switch could not be made yet */
+	TRAINING_PROMOTED
+} TrainingDecision;
+
+/* What a run came to; NaN stands for a figure that there is none of. */
+typedef struct TrainingOutcome
+{
+	int model_version;
+	TrainingDecision decision;
+	char verdict[WORKER_MAX_MESSAGE];
+	TrainingScores candidate;
+	TrainingScores live;
+	float seconds;
+} TrainingOutcome;
+
+/* Why there is a run, beside who asked for it: for its record alone. */
+typedef struct TrainingCause
+{
+	bool by_check;						/* mnist_check decided it; else a person, and the rest is unset */
+	int attempt;						/* 1, 2, ... of the same decision */
+	int64 retry_of;						/* the run that failed before; 0: none */
+	char reasons[TRAINING_MAX_REASONS]; /* a text[] in its text form */
+} TrainingCause;
+
+/* See pg/worker.h: the caller writes what is above run_id, the trainer what is below. */
+typedef struct RetrainRequest
+{
+	WorkerRequest worker;
+	WorkerHome home;
+	NameData requested_by;
+	TrainingCause cause;
+	Hyperparameters hyper;
+	TrainingOrders orders;
+	TrainingStudy study;
+
+	int64 run_id;			 /* from WORKER_BEGUN on */
+	TrainingOutcome outcome; /* from WORKER_DONE on */
+} RetrainRequest;
+
+/* A decision as in mnist_run.decision, and back; parsing fails on one that no trainer makes. */
+extern const char *training_decision_name(TrainingDecision decision);
+extern TrainingDecision training_decision_parse(const char *name);
+
+#endif /* TRAIN_REQUEST_H */
