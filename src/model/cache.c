@@ -1,8 +1,8 @@
 /*
- * model_cache.c: models ready to use.
+ * cache.c: models ready to use.
  *
- * A model's weights are needed by every session that reads a digit.  They are unpacked for the kernels
- * (nn_plan_build) once, into shared memory, where all sessions of all databases use the same copy (model_shared.c).
+ * A model's weights are needed by every session that predicts.  They are unpacked for the kernels
+ * (nn_plan_build) once, into shared memory, where all sessions of all databases use the same copy (shared.c).
  *
  * Which model is live
  *
@@ -20,7 +20,7 @@
  * The rows are read as of now (a catalog snapshot), not as of the transaction's snapshot: a session in a REPEATABLE
  * READ transaction turns to a new model like any other, and parallel workers read the same row as their leader.
  *
- * Invalidations arrive when a session locks a relation, which reading a digit does not.  So they are accepted here,
+ * Invalidations arrive when a session locks a relation, which a prediction does not.  So they are accepted here,
  * at the start of each statement, and a statement then keeps to its model (ModelUse), even if a switch commits
  * while it runs.
  *
@@ -83,7 +83,7 @@ typedef struct Model
 	bool pinned;		   /* in shared memory */
 	SharedPlace place;	   /* there */
 	MemoryContext private; /* the backend's own copy, if there is one */
-	bool counted;		   /* among the copies of which model_shared.c keeps count */
+	bool counted;		   /* among the copies that shared.c counts */
 	Size size;			   /* of the private copy's plan */
 	ShareFailure why;	   /* it is not shared */
 	int references;		   /* to this struct */

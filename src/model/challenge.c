@@ -1,14 +1,13 @@
 /*
  * challenge.c: a second model tried out beside the live one.
  *
- * A challenge gives a second model, the challenger, a share of the readings that mnist_predict and
- * mnist_predict_batch store: it answers them (A/B), or it reads them along with the live model (shadow).  Which
- * challenge is under way is looked up with the live model (see model_cache.c); what people make of the readings is
- * compared in SQL (sql/parts/52-challenge.sql).
+ * A challenge gives a second model, the challenger, a fraction of the predictions that mnist_predict and
+ * mnist_predict_batch store.  The challenger answers them (A/B), or it predicts along with the live model (shadow).
+ * Which challenge is under way is looked up with the live model (see cache.c).  How the labels compare is for SQL.
  *
- * Which readings the challenger gets follows from their ids alone: each id has a point between 0 and 1, and the
- * challenger gets those below the share.  So a reading always falls on the same side, whatever the image shows and
- * whoever asks, and with a larger share the challenger keeps what it had.
+ * Which predictions the challenger gets follows from their ids alone: each id has a point between 0 and 1, and the
+ * challenger gets those below the fraction.  So a prediction is always on the same side, whatever the image shows and
+ * whoever asks, and with a larger fraction the challenger keeps what it had.
  */
 #include "postgres.h"
 
@@ -37,7 +36,7 @@ challenge_takes_part(const Challenge *challenge, int64 id)
 	return challenge_point(id) < (double) challenge->share;
 }
 
-/* mnist_hil_challenge_point(id): where a reading falls. */
+/* mnist_hil_challenge_point(id): the point of a prediction, 0 .. 1. */
 Datum
 mnist_hil_challenge_point(PG_FUNCTION_ARGS)
 {

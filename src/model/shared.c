@@ -19,7 +19,7 @@
  * Use
  *
  * "clock" counts turns: a backend that pins an entry which was not the last one used advances the clock and writes
- * the new reading to the entry.  So last_use orders the entries by their last use, and as long as everybody uses one
+ * the new value to the entry.  So last_use orders the entries by their last use, and as long as everybody uses one
  * model nobody writes.  Eviction takes the entry that was not used for longest.
  *
  * What protects what
@@ -63,7 +63,7 @@ typedef struct CacheEntry
 	Size size;					 /* of the plan */
 	int next;					 /* entry of the same bucket, or free entry, or NONE */
 	pg_atomic_uint64 state;		 /* generation and pins */
-	pg_atomic_uint64 last_use;	 /* reading of the clock; 0: not in the hash table */
+	pg_atomic_uint64 last_use;	 /* value of the clock; 0: not in the hash table */
 } CacheEntry;
 
 typedef struct CacheControl

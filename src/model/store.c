@@ -34,7 +34,7 @@
 PG_FUNCTION_INFO_V1(mnist_hil_default_weights);
 PG_FUNCTION_INFO_V1(mnist_hil_describe);
 
-/* ---- reading rows ---- */
+/* ---- rows ---- */
 
 static Relation
 open_table(const char *name)

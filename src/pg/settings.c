@@ -23,7 +23,7 @@
 #define SHARED_MEMORY_MIN 1024
 #define SHARED_MEMORY_MAX (4 * 1024 * 1024)
 
-/* A pixel costs up to two bytes while a picture is decoded, its ink and its transparency: 34 MB for the default. */
+/* A pixel costs up to two bytes while an image is decoded, its ink and its transparency: 34 MB for the default. */
 #define MAX_IMAGE_PIXELS_DEFAULT (16 * 1024 * 1024)
 #define MAX_IMAGE_PIXELS_MIN NN_PIXELS
 #define MAX_IMAGE_PIXELS_MAX MAX_MAX_IMAGE_PIXELS
@@ -34,11 +34,11 @@
 
 #define LOG_PREDICTIONS_DEFAULT true
 
-#define FAIL_THRESHOLD_DEFAULT 20 /* readings of one digit */
+#define FAIL_THRESHOLD_DEFAULT 20 /* wrong predictions of one digit */
 #define FAIL_THRESHOLD_MIN 1
 #define FAIL_THRESHOLD_MAX 1000000
 
-#define MIN_NEW_LABELS_DEFAULT 50 /* readings */
+#define MIN_NEW_LABELS_DEFAULT 50 /* labelled predictions */
 #define MIN_NEW_LABELS_MIN 1
 #define MIN_NEW_LABELS_MAX 1000000
 
@@ -136,7 +136,7 @@ int mnist_hil_annotator_labels = ANNOTATOR_LABELS_DEFAULT;
 bool mnist_hil_require_approval = REQUIRE_APPROVAL_DEFAULT;
 int mnist_hil_retention_budget = RETENTION_BUDGET_DEFAULT;
 
-/* of the loop; what goes by them reads them through mnist_hil_settings() */
+/* of the loop; SQL gets them from mnist_hil_settings() */
 static int mnist_hil_fail_threshold = FAIL_THRESHOLD_DEFAULT;
 static int mnist_hil_min_new_labels = MIN_NEW_LABELS_DEFAULT;
 static double mnist_hil_accuracy_floor = ACCURACY_FLOOR_DEFAULT;
@@ -172,19 +172,20 @@ define_serving(void)
 		process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
-		"mnist_hil.max_image_pixels", "Largest picture that is read, in pixels (width times height).",
-		"A larger one is refused before it is decoded. Prediction one takes up to two bytes of memory a pixel.",
+		"mnist_hil.max_image_pixels", "Largest image that is accepted, in pixels (width times height).",
+		"A larger one is refused before it is decoded. Decoding takes up to two bytes of memory a pixel.",
 		&mnist_hil_max_image_pixels, MAX_IMAGE_PIXELS_DEFAULT, MAX_IMAGE_PIXELS_MIN, MAX_IMAGE_PIXELS_MAX, PGC_SUSET,
 		0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mnist_hil.max_image_bytes", "Largest picture that is read, in bytes as it comes in.",
+	DefineCustomIntVariable("mnist_hil.max_image_bytes", "Largest image that is accepted, in bytes as it comes in.",
 							"A larger one is refused before any of it is read.", &mnist_hil_max_image_bytes,
 							MAX_IMAGE_BYTES_DEFAULT, MAX_IMAGE_BYTES_MIN, MAX_IMAGE_BYTES_MAX, PGC_SUSET,
 							GUC_UNIT_BYTE, NULL, NULL, NULL);
 
-	DefineCustomBoolVariable("mnist_hil.log_predictions", "Store what mnist_predict and mnist_predict_batch read.",
-							 "When off, they store nothing and return a null id; such readings cannot be corrected.",
-							 &mnist_hil_log_predictions, LOG_PREDICTIONS_DEFAULT, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"mnist_hil.log_predictions", "Store the predictions of mnist_predict and mnist_predict_batch.",
+		"When off, they store nothing and return a null id; such predictions cannot be corrected.",
+		&mnist_hil_log_predictions, LOG_PREDICTIONS_DEFAULT, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 static void
@@ -214,27 +215,28 @@ define_training(void)
 static void
 define_decision(void)
 {
-	DefineCustomIntVariable("mnist_hil.fail_threshold", "Misread readings of one digit that call for retraining.",
+	DefineCustomIntVariable("mnist_hil.fail_threshold", "Wrong predictions of one digit that call for retraining.",
 							"Those count that were labelled and that no completed run has used, and only together"
 							" with mnist_hil.min_new_labels.",
 							&mnist_hil_fail_threshold, FAIL_THRESHOLD_DEFAULT, FAIL_THRESHOLD_MIN, FAIL_THRESHOLD_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mnist_hil.min_new_labels", "Labelled readings that retraining waits for.",
+	DefineCustomIntVariable("mnist_hil.min_new_labels", "Labelled predictions that retraining waits for.",
 							"Those count that no completed run has used. It is also how many of them the accuracy"
 							" must rest on to be held against mnist_hil.accuracy_floor.",
 							&mnist_hil_min_new_labels, MIN_NEW_LABELS_DEFAULT, MIN_NEW_LABELS_MIN, MIN_NEW_LABELS_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 
-	DefineCustomRealVariable("mnist_hil.accuracy_floor", "Share of recent labelled readings that must be right.",
-							 "Less calls for retraining. Zero switches this off.", &mnist_hil_accuracy_floor,
+	DefineCustomRealVariable("mnist_hil.accuracy_floor",
+							 "Accuracy over recent labelled predictions, below which retraining is called for.",
+							 "It is between 0 and 1. Zero switches this off.", &mnist_hil_accuracy_floor,
 							 ACCURACY_FLOOR_DEFAULT, ACCURACY_FLOOR_MIN, ACCURACY_FLOOR_MAX, PGC_SUSET, 0, NULL, NULL,
 							 NULL);
 
-	DefineCustomRealVariable("mnist_hil.drift_threshold", "Share of drifted features that calls for retraining.",
-							 "More than this does. One switches this off.", &mnist_hil_drift_threshold,
-							 DRIFT_THRESHOLD_DEFAULT, DRIFT_THRESHOLD_MIN, DRIFT_THRESHOLD_MAX, PGC_SUSET, 0, NULL,
-							 NULL, NULL);
+	DefineCustomRealVariable(
+		"mnist_hil.drift_threshold", "Fraction of drifted features above which retraining is called for.",
+		"It is between 0 and 1. One switches this off.", &mnist_hil_drift_threshold, DRIFT_THRESHOLD_DEFAULT,
+		DRIFT_THRESHOLD_MIN, DRIFT_THRESHOLD_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mnist_hil.retry_delay", "Time before mnist_check repeats a run that failed.",
 							"Each further repetition waits four times as long.", &mnist_hil_retry_delay,
@@ -251,9 +253,9 @@ define_keeping(void)
 							0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mnist_hil.retention",
-							"Time that unlabelled readings, events and the trials of runs are kept.",
+							"Time that unlabelled predictions, events and the trials of runs are kept.",
 							"mnist_check deletes older ones in small batches. Zero keeps everything. Feedback, and"
-							" readings that have any, stay in any case.",
+							" predictions that have any, always stay.",
 							&mnist_hil_retention, RETENTION_DEFAULT, RETENTION_MIN, RETENTION_MAX, PGC_SUSET,
 							GUC_UNIT_MIN, NULL, NULL, NULL);
 
@@ -271,24 +273,26 @@ define_keeping(void)
 }
 
 static void
-define_judgement(void)
+define_gate(void)
 {
 	DefineCustomRealVariable(
-		"mnist_hil.annotator_share", "Share of a training run's feedback that one annotator alone may have labelled.",
-		"At most; with few annotators each has an equal share. What several annotators agree on is not limited.",
+		"mnist_hil.annotator_share",
+		"Fraction of a training run's feedback that one annotator alone may have labelled.",
+		"With few annotators each has an equal part. What several annotators agree on is not limited.",
 		&mnist_hil_annotator_share, ANNOTATOR_SHARE_DEFAULT, ANNOTATOR_SHARE_MIN, ANNOTATOR_SHARE_MAX, PGC_SUSET, 0,
 		NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mnist_hil.annotator_labels",
-		"Drawings that each annotator may have labelled alone, whatever mnist_hil.annotator_share says.",
-		"It keeps the work of who does most of it from being cut down to that of who has hardly begun.",
+		"Images that each annotator may have labelled alone, whatever mnist_hil.annotator_share says.",
+		"Without it, the labels of the busiest annotator would be cut down to the number of the newest one.",
 		&mnist_hil_annotator_labels, ANNOTATOR_LABELS_DEFAULT, ANNOTATOR_LABELS_MIN, ANNOTATOR_LABELS_MAX, PGC_SUSET,
 		0, NULL, NULL, NULL);
 
-	DefineCustomBoolVariable("mnist_hil.require_approval", "A new model waits for a person before it goes live.",
-							 "When on, one that passes the gate goes live by mnist_approve, else by itself.",
-							 &mnist_hil_require_approval, REQUIRE_APPROVAL_DEFAULT, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"mnist_hil.require_approval", "A new model waits for a person before it goes live.",
+		"When on, a model that passes the gate goes live by mnist_approve; when off, at the end of its run.",
+		&mnist_hil_require_approval, REQUIRE_APPROVAL_DEFAULT, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 /*
@@ -326,16 +330,16 @@ static void
 define_drift(void)
 {
 	DefineCustomIntVariable("mnist_hil.drift_window",
-							"Readings that are compared with the reference, the newest ones.",
+							"Predictions that are compared with the reference, the newest ones.",
 							"Those by other models than the live one are left out.", &mnist_hil_drift_window,
 							DRIFT_WINDOW_DEFAULT, DRIFT_WINDOW_MIN, DRIFT_WINDOW_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mnist_hil.drift_window_age", "Age beyond which a reading is not among them.",
+	DefineCustomIntVariable("mnist_hil.drift_window_age", "Age beyond which a prediction is not among them.",
 							"Zero stands for any age.", &mnist_hil_drift_window_age, DRIFT_WINDOW_AGE_DEFAULT,
 							DRIFT_WINDOW_AGE_MIN, DRIFT_WINDOW_AGE_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mnist_hil.drift_min_window", "Readings without which nothing is said about drift.",
-							"With fewer in the window no feature counts as drifted, or as not drifted.",
+	DefineCustomIntVariable("mnist_hil.drift_min_window", "Predictions that the window needs before drift is tested.",
+							"With fewer, it is unknown of every feature whether it has drifted.",
 							&mnist_hil_drift_min_window, DRIFT_MIN_WINDOW_DEFAULT, DRIFT_MIN_WINDOW_MIN,
 							DRIFT_MIN_WINDOW_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 
@@ -347,15 +351,16 @@ define_drift(void)
 		NULL);
 
 	DefineCustomRealVariable("mnist_hil.drift_significance",
-							 "Probability that readings from the reference's distribution pass for drifted.",
+							 "Probability that predictions from the reference's distribution count as drifted.",
 							 "It is divided by the number of features (Bonferroni).", &mnist_hil_drift_significance,
 							 DRIFT_SIGNIFICANCE_DEFAULT, DRIFT_SIGNIFICANCE_MIN, DRIFT_SIGNIFICANCE_MAX, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 
-	DefineCustomIntVariable(
-		"mnist_hil.drift_breaches", "Checks in a row that must find mnist_hil.drift_threshold exceeded.",
-		"Only then is drift a reason to train. A check counts if there are new readings.", &mnist_hil_drift_breaches,
-		DRIFT_BREACHES_DEFAULT, DRIFT_BREACHES_MIN, DRIFT_BREACHES_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mnist_hil.drift_breaches",
+							"Consecutive checks that must find mnist_hil.drift_threshold exceeded.",
+							"Only then is drift a reason to train. A check counts if there are new predictions.",
+							&mnist_hil_drift_breaches, DRIFT_BREACHES_DEFAULT, DRIFT_BREACHES_MIN, DRIFT_BREACHES_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mnist_hil.drift_cooldown", "Time after the start of a training run in which drift is no reason for another.",
@@ -368,7 +373,7 @@ settings_define(void)
 {
 	define_serving();
 	define_training();
-	define_judgement();
+	define_gate();
 	define_decision();
 	define_keeping();
 	define_drift();

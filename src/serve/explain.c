@@ -1,7 +1,7 @@
 /*
- * explain.c: what SQL calls to see why a digit was read: which pixels speak for a label, and which against it.
+ * explain.c: what SQL calls to see why a digit was predicted: which pixels support a label, and which contradict it.
  *
- * nn/occlusion.c finds out, with the live model, in some 500 predictions of the picture with parts of it erased;
+ * nn/occlusion.c finds out, with the live model, in some 500 predictions of the image with parts of it erased;
  * here it becomes an array, or a picture.
  */
 #include "postgres.h"

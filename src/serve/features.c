@@ -37,12 +37,12 @@ static const struct
 	[IMAGE_OFFSET_Y] = {"offset_y", "continuous", "the same, downwards"},
 	[IMAGE_STROKE_WIDTH] = {"stroke_width", "continuous", "twice the inked area over the length of its outline"},
 	[IMAGE_SLANT] = {"slant", "continuous", "degrees from upright, to the right, by second moments"},
-	[IMAGE_ORIGINAL_SIDE] = {"original_side", "continuous", "longer side of the picture as it came in, in pixels"},
+	[IMAGE_ORIGINAL_SIDE] = {"original_side", "continuous", "longer side of the image as it came in, in pixels"},
 	[IMAGE_LIGHT] = {"light_background", "flag", "1 if its background was light, else 0"},
 	[IMAGE_BLANK] = {"blank", "flag", "1 if it has no ink, else 0"},
-	[FEATURE_CONFIDENCE] = {"confidence", "continuous", "probability of the digit read"},
+	[FEATURE_CONFIDENCE] = {"confidence", "continuous", "probability of the predicted digit"},
 	[FEATURE_ENTROPY] = {"entropy", "continuous", "entropy of the probabilities, in nats"},
-	[FEATURE_LABEL] = {"label", "category", "the digit read"},
+	[FEATURE_LABEL] = {"label", "category", "the predicted digit"},
 	[FEATURE_HIDDEN + 0] = {"hidden_1", "continuous", "first random projection of the network's last hidden layer"},
 	[FEATURE_HIDDEN + 1] = {"hidden_2", "continuous", "second such projection"},
 	[FEATURE_HIDDEN + 2] = {"hidden_3", "continuous", "third such projection"},
@@ -69,7 +69,7 @@ features_measure(const uint8 *pixels, const ImageSource *source, int label, cons
 	memcpy(features + FEATURE_HIDDEN, hidden, NN_HIDDEN * sizeof(float));
 }
 
-/* Read an image, which is there as pixels and as what it was, with a model and measure it. */
+/* Predict an image, which is there as pixels and as what it was, with a model and measure the prediction. */
 static void
 measure_image(const uint8 *pixels, const ImageSource *source, const NnPlan *plan, float features[FEATURES])
 {

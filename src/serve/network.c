@@ -40,7 +40,7 @@ is_blank(const uint8 *pixels)
 	return pixels[0] == 0 && memcmp(pixels, pixels + 1, NN_PIXELS - 1) == 0;
 }
 
-/* How many images to put through the network at once, between two looks for interrupts. */
+/* How many images to put through the network at once, between two checks for interrupts. */
 static int
 batch_size(const NnPlan *plan)
 {

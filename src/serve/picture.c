@@ -1,5 +1,5 @@
 /*
- * picture.c: what SQL calls to prepare, look at and draw pictures.
+ * picture.c: what SQL calls to preprocess, look at and draw images.
  */
 #include "postgres.h"
 
@@ -16,7 +16,7 @@
 
 #define SCALE_MAX 64 /* of mnist_png */
 
-/* What a canvas of mnist_draw looks like. */
+/* The canvas of mnist_draw. */
 #define DRAW_SIDE_MIN 28
 #define DRAW_SIDE_MAX 2048
 static const uint8 paper[3] = {250, 249, 245};

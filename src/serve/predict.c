@@ -1,21 +1,16 @@
 /*
- * prediction.c: what SQL calls to read digits.
+ * predict.c: what SQL calls to predict digits.
  *
- * An image goes through image_input.c, the live model's network and read_pixels below, whoever asks: one at a
- * time, in batches, from a parallel worker.
+ * An image goes through pg/image_input.c and then through the live model's network (network.c): one at a time, in
+ * batches, from a parallel worker.
  *
- * mnist_predict and mnist_predict_batch alone take part in a challenge (challenge.c): who reads follows from the id
- * that the prediction is stored under, and their result says which model it was.  The other functions store nothing;
- * they are STABLE, and give the same for the same image within a statement.  So what is not stored, by
- * mnist_hil.log_predictions too, is read by the live model.
+ * mnist_predict and mnist_predict_batch alone take part in a challenge (model/challenge.c): which model predicts
+ * follows from the id that the prediction is stored under, and their result says which model it was.  The other
+ * functions store nothing.  They are STABLE: within a statement they give the same for the same image.  So what is
+ * not stored, by mnist_hil.log_predictions too, is predicted by the live model.
  *
- * mnist_predict and mnist_predict_batch store what they read.  Callers need no right on the table: the insert runs
- * as the extension's owner, by a switch of the user around it as referential integrity triggers do it, not by
- * SECURITY DEFINER: that would put the whole function under the owner's rights and set search_path on every call,
- * at a cost of several microseconds, whereas here only one statement runs that is planned once and names everything
- * with its schema.  Every abort, of a savepoint too, restores the user.
- *
- * What a backend keeps beyond a statement is the scratch memory of the network and the plans of inserts.
+ * Callers need no privilege on the table: the insert runs as the extension's owner (pg/spi.c).  What a backend
+ * keeps beyond a statement is the plans of inserts.
  */
 #include "postgres.h"
 
@@ -55,7 +50,7 @@ typedef struct Prediction
 	float hidden[NN_HIDDEN];
 } Prediction;
 
-/* The models that read for a statement. */
+/* The models that predict for a statement. */
 typedef struct ServingModels
 {
 	const NnPlan *live;
@@ -69,7 +64,7 @@ PG_FUNCTION_INFO_V1(mnist_predict_batch);
 PG_FUNCTION_INFO_V1(mnist_classify);
 PG_FUNCTION_INFO_V1(mnist_probabilities);
 
-/* ---- through the network ---- */
+/* ---- predicting ---- */
 
 static PredictCall *
 predict_call(FunctionCallInfo fcinfo)
@@ -100,9 +95,9 @@ result_type(FunctionCallInfo fcinfo, PredictCall *call)
 	return call->desc;
 }
 
-/* Read n images and set all but the ids. */
+/* Predict n images and set all but the ids. */
 static void
-read_pixels(const NnPlan *plan, int version, const uint8 *pixels, int n, Prediction *predictions)
+predict_pixels(const NnPlan *plan, int version, const uint8 *pixels, int n, Prediction *predictions)
 {
 	float probabilities[PREDICT_BATCH * NN_CLASSES];
 	float hidden[PREDICT_BATCH * NN_HIDDEN];
@@ -119,10 +114,10 @@ read_pixels(const NnPlan *plan, int version, const uint8 *pixels, int n, Predict
 	}
 }
 
-/* Read those of n images for which "chosen" says "which"; the other predictions stay as they are. */
+/* Predict those of n images for which "chosen" says "which"; the other predictions stay as they are. */
 static void
-read_chosen(const NnPlan *plan, int version, const uint8 *pixels, int n, const bool *chosen, bool which,
-			Prediction *predictions)
+predict_chosen(const NnPlan *plan, int version, const uint8 *pixels, int n, const bool *chosen, bool which,
+			   Prediction *predictions)
 {
 	uint8 *some_pixels = palloc((Size) n * NN_PIXELS);
 	Prediction *some = palloc(n * sizeof(Prediction));
@@ -134,7 +129,7 @@ read_chosen(const NnPlan *plan, int version, const uint8 *pixels, int n, const b
 			memcpy(some_pixels + (Size) nsome++ * NN_PIXELS, pixels + (Size) i * NN_PIXELS, NN_PIXELS);
 	}
 	if (nsome > 0)
-		read_pixels(plan, version, some_pixels, nsome, some);
+		predict_pixels(plan, version, some_pixels, nsome, some);
 	nsome = 0;
 	for (int i = 0; i < n; i++)
 	{
@@ -149,11 +144,12 @@ read_chosen(const NnPlan *plan, int version, const uint8 *pixels, int n, const b
 }
 
 /*
- * Read n images that have their ids, by whom these say.  Of what the challenger read in the shadow, shadows[] gets
+ * Predict n images, by the models that their ids say.  Of what the challenger predicts in the shadow, shadows[] gets
  * the prediction of the same place; the version of the others is 0.
  */
 static void
-read_challenged(const ServingModels *models, const uint8 *pixels, int n, Prediction *predictions, Prediction *shadows)
+predict_challenged(const ServingModels *models, const uint8 *pixels, int n, Prediction *predictions,
+				   Prediction *shadows)
 {
 	const Challenge *challenge = &models->challenge;
 	bool chosen[PREDICT_BATCH];
@@ -164,11 +160,11 @@ read_challenged(const ServingModels *models, const uint8 *pixels, int n, Predict
 		shadows[i].version = 0;
 	}
 	if (challenge->shadow)
-		read_pixels(models->live, models->version, pixels, n, predictions);
+		predict_pixels(models->live, models->version, pixels, n, predictions);
 	else
-		read_chosen(models->live, models->version, pixels, n, chosen, false, predictions);
-	read_chosen(models->challenger, challenge->version, pixels, n, chosen, true,
-				challenge->shadow ? shadows : predictions);
+		predict_chosen(models->live, models->version, pixels, n, chosen, false, predictions);
+	predict_chosen(models->challenger, challenge->version, pixels, n, chosen, true,
+				   challenge->shadow ? shadows : predictions);
 }
 
 static Datum
@@ -225,8 +221,8 @@ returned_id(uint64 row)
 }
 
 /*
- * Draw the ids of n predictions.  They are drawn here, not by the column's default, because who reads follows from
- * them, and to know which row got which, should a trigger on the table leave rows out.
+ * Draw the ids of n predictions.  They are drawn here, not by the column's default, because which model predicts
+ * follows from them, and to know which row got which, should a trigger on the table leave rows out.
  */
 static void
 draw_ids(Prediction *predictions, int n)
@@ -353,7 +349,7 @@ store_many(Datum *images, const Measures *measures, Prediction *predictions, int
 	SPI_finish();
 }
 
-/* Store what the challenger read of n predictions, where it did and the prediction is stored. */
+/* Store what the challenger predicted along with n predictions, where it did and the prediction is stored. */
 static void
 store_shadows(const Prediction *predictions, const Prediction *shadows, int n, const Challenge *challenge)
 {
@@ -391,7 +387,7 @@ store_shadows(const Prediction *predictions, const Prediction *shadows, int n, c
 	SPI_finish();
 }
 
-/* Measure n predictions and store them, and what the challenger read along with them unless shadows is NULL. */
+/* Measure n predictions and store them, and what the challenger predicted along with them unless shadows is NULL. */
 static void
 store(const ServingModels *models, Datum *images, const uint8 *pixels, const ImageSource *sources, int n,
 	  Prediction *predictions, const Prediction *shadows)
@@ -409,7 +405,7 @@ store(const ServingModels *models, Datum *images, const uint8 *pixels, const Ima
 	pfree(measures);
 }
 
-/* Read up to PREDICT_BATCH images and store them with what was read, where predictions are stored. */
+/* Predict up to PREDICT_BATCH images and store them, where predictions are stored. */
 static void
 predict(const ServingModels *models, Datum *images, const uint8 *pixels, const ImageSource *sources, int n,
 		Prediction *predictions)
@@ -419,11 +415,11 @@ predict(const ServingModels *models, Datum *images, const uint8 *pixels, const I
 	if (mnist_hil_log_predictions)
 		draw_ids(predictions, n);
 	if (models->challenger == NULL)
-		read_pixels(models->live, models->version, pixels, n, predictions);
+		predict_pixels(models->live, models->version, pixels, n, predictions);
 	else
 	{
 		shadows = palloc(n * sizeof(Prediction));
-		read_challenged(models, pixels, n, predictions, shadows);
+		predict_challenged(models, pixels, n, predictions, shadows);
 	}
 	if (mnist_hil_log_predictions)
 		store(models, images, pixels, sources, n, predictions, shadows);
@@ -445,7 +441,7 @@ fill_row(const Prediction *prediction, Datum *values, bool *nulls)
 	values[4] = Int32GetDatum(prediction->version);
 }
 
-/* The models that are to read for a call that stores. */
+/* The models that predict for a call that stores. */
 static ServingModels
 serving_models(PredictCall *call)
 {
@@ -457,7 +453,7 @@ serving_models(PredictCall *call)
 	return models;
 }
 
-/* mnist_predict(image): read a digit and store the image and the prediction. */
+/* mnist_predict(image): predict a digit and store the image and the prediction. */
 Datum
 mnist_predict(PG_FUNCTION_ARGS)
 {
@@ -479,16 +475,16 @@ mnist_predict(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(make_row(desc, values, nulls));
 }
 
-/* Read the image that is the function's first argument, with the live model. */
+/* Predict the image that is the function's first argument, with the live model. */
 static void
-read_argument(Datum image, PredictCall *call, Prediction *prediction)
+predict_argument(Datum image, PredictCall *call, Prediction *prediction)
 {
 	int version;
 	const NnPlan *plan = model_use_plan(call->use, &version);
 	uint8 pixels[NN_PIXELS];
 
 	image_input_pixels(image, pixels);
-	read_pixels(plan, version, pixels, 1, prediction);
+	predict_pixels(plan, version, pixels, 1, prediction);
 }
 
 /* mnist_classify(image): the digit. */
@@ -497,7 +493,7 @@ mnist_classify(PG_FUNCTION_ARGS)
 {
 	Prediction prediction;
 
-	read_argument(PG_GETARG_DATUM(0), predict_call(fcinfo), &prediction);
+	predict_argument(PG_GETARG_DATUM(0), predict_call(fcinfo), &prediction);
 	PG_RETURN_INT16(prediction.label);
 }
 
@@ -507,7 +503,7 @@ mnist_probabilities(PG_FUNCTION_ARGS)
 {
 	Prediction prediction;
 
-	read_argument(PG_GETARG_DATUM(0), predict_call(fcinfo), &prediction);
+	predict_argument(PG_GETARG_DATUM(0), predict_call(fcinfo), &prediction);
 	PG_RETURN_DATUM(probabilities_datum(&prediction));
 }
 
@@ -521,8 +517,8 @@ batch_error_context(void *argument)
 }
 
 /*
- * Read, store and return up to PREDICT_BATCH elements of an array of which *place have been already; nulls give rows
- * of nulls.  False when there are no more.
+ * Predict, store and return up to PREDICT_BATCH elements of an array of which *place have been already; nulls give
+ * rows of nulls.  False when there are no more.
  */
 static bool
 predict_some(const ServingModels *models, ArrayIterator elements, int *place, Tuplestorestate *result, TupleDesc desc)

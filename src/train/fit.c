@@ -1,10 +1,10 @@
 /*
  * fit.c: one training of a network, from its first values to its last.
  *
- * A run makes one of these; where it has trials, one for each of them, and one more for the best.  The steps are done
- * in as many stretches as there are reports: after each the moving average of the weights reads the validation
- * images, the figures are recorded, and whoever asked for the fit says whether it is to go on.  Within a stretch
- * progress is recorded once in a while.
+ * A run makes one fit.  Where it has trials it makes one for each of them, and one more for the best.  The steps
+ * are done in as many stretches as there are reports.  After each stretch the moving average of the weights
+ * predicts the validation images, the figures are recorded, and the fit's go_on says whether to continue.  Within a
+ * stretch progress is recorded about once a second.
  */
 #include "postgres.h"
 
@@ -21,7 +21,7 @@
 
 #define REPORT_SECONDS 1.0 /* between two records of progress */
 
-/* What goes by while steps are done. */
+/* The steps between two reports. */
 typedef struct Stretch
 {
 	TrainingFit *fit;

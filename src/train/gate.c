@@ -1,21 +1,22 @@
 /*
- * training_gate.c: choosing the candidate, and is it to go live?
+ * gate.c: choosing the candidate, and whether it goes live.
  *
- * Candidate and live model read the same images, and what is judged by is on which of them they differ.  The
+ * Candidate and live model predict the same images and are compared on those where only one of them is correct.  The
  * candidate passes if all of this holds:
  *
- *	- on base validation it does not read fewer images than the live model by more than a margin;
- *	- no digit is lost there: that is, none is read worse by more than a floor, in a way that chance does not explain
- *	  (McNemar's exact test on that digit's images; it takes at least six of them that only the live model reads);
- *	- it reads no fewer images of held-out feedback; and where there are enough of these, and enough of them that the
- *	  live model misreads, it reads more, unless it is significantly better on base validation.
+ *	- On base validation its accuracy is not lower than the live model's by more than a margin.
+ *	- No digit is lost there: the accuracy on a digit is not lower by more than a floor, unless chance explains
+ *	  the difference (McNemar's exact test on that digit's images; it takes at least six images that only the live
+ *	  model predicts correctly).
+ *	- On held-out feedback it predicts no fewer images correctly.  Where there are enough images, and the live model
+ *	  is wrong on enough of them, it predicts more correctly, unless it is significantly better on base validation.
  *
- * Test images are read by both and reported; nothing here looks at the result.  Held-out feedback takes no part in
- * choosing the candidate either.
+ * Both models predict the test images, too.  The result is reported and decides nothing.  Held-out feedback takes no
+ * part in choosing the candidate either.
  *
- * Fine-tuning ends with a look back: weights on the straight line between the live model's and the tuned ones
- * read about as well as either end, and somewhere on it most of what was learnt is there and least is lost
- * (Wortsman et al. 2022, WiSE-FT). The point is chosen on validation images and on feedback that was trained
+ * After fine-tuning the candidate is chosen on the straight line between the live model's weights and the tuned ones.
+ * The weights there are about as accurate as either end, and at some point most of what was learnt is kept and least
+ * is lost (Wortsman et al. 2022, WiSE-FT).  The point is chosen on validation images and on feedback that was trained
  * on.
  */
 #include "postgres.h"
@@ -30,17 +31,17 @@
 
 PG_FUNCTION_INFO_V1(mnist_mcnemar);
 
-/* The candidate may lose this share of the base validation images, for noise, or so few that they say nothing. */
+/* The candidate may lose this fraction of the base validation images, or so few that they may be noise, */
 #define VALIDATION_MARGIN 0.001
 #define VALIDATION_MARGIN_IMAGES 3
 
-/* ... and this share of those of each digit, */
+/* ... and this fraction of those of each digit, */
 #define DIGIT_FLOOR 0.005
 
 /* or more where the difference may be chance: p-value of McNemar's test. */
 #define SIGNIFICANT 0.05
 
-/* Images of held-out feedback, and misread ones among them, from which on it must be read better. */
+/* Images of held-out feedback, and wrong predictions among them, from which on the candidate must be better. */
 #define MIN_HELD_OUT 20
 #define MIN_TO_GAIN 5
 
@@ -76,7 +77,7 @@ gate_evaluate(Workers *workers, TrainingVector vector, uint32 sets)
 	return sum;
 }
 
-/* A share of a number of images, but at least so many. */
+/* A fraction of a number of images, but at least so many. */
 static int64
 margin_of(int64 images, double share, int64 least)
 {
@@ -97,7 +98,8 @@ blend(Workers *workers, float share)
 
 /*
  * Is a blend, by its scores, to be preferred to the best one so far, which goes further?  While that one loses more
- * validation images than allowed, whichever loses fewer is; after that only one that reads more feedback.
+ * validation images than allowed, whichever loses fewer is; after that only one that predicts more feedback
+ * correctly.
  */
 static bool
 better_blend(const TrainingScores *blend, const TrainingScores *best, int64 allowed)
@@ -237,7 +239,7 @@ digit_lost(const Figures *digit)
 	return (double) (digit->live - digit->candidate) > DIGIT_FLOOR * (double) digit->images && digit->p < SIGNIFICANT;
 }
 
-/* Is a candidate that reads as much of the held-out feedback right as the live model good enough? */
+/* Is a candidate good enough that predicts as much of the held-out feedback correctly as the live model? */
 static bool
 equal_will_do(const Figures *held_out, const Figures *validation)
 {
@@ -246,7 +248,7 @@ equal_will_do(const Figures *held_out, const Figures *validation)
 	return validation->candidate > validation->live && validation->p < SIGNIFICANT;
 }
 
-/* Write the figures of each digit's validation images, and add the digits that are lost to what speaks against. */
+/* Write the figures of each digit's validation images, and add the digits that are lost to the reasons against. */
 static void
 weigh_digits(const TrainingComparison *validation, StringInfo against, Json *json)
 {
@@ -267,7 +269,7 @@ weigh_digits(const TrainingComparison *validation, StringInfo against, Json *jso
 	json_close_array(json);
 }
 
-/* What speaks against the candidate, in words, and all figures as JSON. */
+/* The reasons against the candidate, as text, and all figures as JSON. */
 static char *
 weigh(const TrainingComparison comparison[TRAINING_NSETS], Json *json)
 {

@@ -1,5 +1,5 @@
 /*
- * housekeep.c: what mnist_check and mnist_housekeep need that SQL has no word for.
+ * housekeep.c: what mnist_check and mnist_housekeep need that SQL cannot express.
  *
  * The locks of who acts on the loop's behalf are locks on the extension, as an object, under sub-ids that nobody else
  * uses: they do not collide with an application's advisory locks, nor with DROP EXTENSION.  They belong to the

@@ -8,7 +8,7 @@
  * extension with another run of the same id may come.  So each transaction begins with record_begin_run, which finds
  * the row that this process wrote, by its pid and the time that it started at, and locks it: what follows in the
  * transaction concerns the run at hand.  If it is not there the error is ERRCODE_UNDEFINED_OBJECT, on which the
- * trainer ends without another word, for there is nowhere left to write one.
+ * trainer exits without reporting a result, for there is nowhere left to write one.
  *
  * Locks of others delay a write, and never fail the run: record_write tries again until it is done or cancelled.
  * Between two attempts it holds no lock and no snapshot.

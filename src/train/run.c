@@ -1,18 +1,17 @@
 /*
  * run.c: the trainer, a background worker that makes one retraining run.
  *
- * It writes the run's row, reads the live model, starts helpers, has all processes load their shares of the
- * samples, train, and read the sets, and records the outcome with the switch to the new model, if it passes
- * and nobody holds the lock for that, in one transaction.  While it trains no transaction is open; progress is
- * written at most once a second in transactions of its own.
+ * It writes the run's row, reads the live model and starts helpers.  All processes load their shares of the
+ * samples, train, and predict the sets.  Then the trainer records the outcome together with the switch to the new
+ * model, if the model passes the gate and nobody holds the lock for the switch, in one transaction.  While it
+ * trains no transaction is open.  Progress is written at most once a second, in transactions of its own.
  *
- * Loading happens under one snapshot, which the trainer exports and the helpers import, so that all processes
- * see the same rows.
+ * Loading happens under one snapshot, which the trainer exports and the helpers import, so that all processes see
+ * the same rows.
  *
- * An error anywhere -- its own, a helper's, a cancel, a termination -- unwinds to mnist_hil_trainer_main, once
- * around the whole run: there the helpers are ended, the row is closed as failed or cancelled in a new
- * transaction, and the caller is told. Where the extension has been dropped meanwhile there is nothing to
- * close.
+ * An error anywhere (its own, a helper's, a cancel, a termination) unwinds to mnist_hil_trainer_main.  There the
+ * helpers are ended, the row is closed as failed or cancelled in a new transaction, and the caller is told.  Where
+ * the extension has been dropped meanwhile there is nothing to close.
  */
 #include "postgres.h"
 

@@ -14,9 +14,9 @@ typedef enum TrainingSetKind
 {
 	TRAINING_SET_TRAIN,		 /* base images to train on */
 	TRAINING_SET_FEEDBACK,	 /* feedback to train on */
-	TRAINING_SET_VALIDATION, /* base images that choose and judge */
-	TRAINING_SET_HELD_OUT,	 /* feedback that judges */
-	TRAINING_SET_TEST,		 /* base images that are reported, and choose nothing */
+	TRAINING_SET_VALIDATION, /* base images that choose the candidate and that the gate compares on */
+	TRAINING_SET_HELD_OUT,	 /* feedback that the gate alone sees */
+	TRAINING_SET_TEST,		 /* base images for the report: they decide nothing */
 	TRAINING_NSETS
 } TrainingSetKind;
 
@@ -39,13 +39,13 @@ typedef struct TrainingScores
 typedef struct TrainingComparison
 {
 	int64 images[NN_CLASSES];
-	int64 candidate[NN_CLASSES];	  /* that the candidate reads correctly */
+	int64 candidate[NN_CLASSES];	  /* that the candidate predicts correctly */
 	int64 live[NN_CLASSES];			  /* that the live model does */
 	int64 candidate_only[NN_CLASSES]; /* that only the candidate does */
 	int64 live_only[NN_CLASSES];	  /* that only the live model does */
 } TrainingComparison;
 
-/* Share of images read correctly; NaN if there are none. */
+/* Fraction of images that were predicted correctly; NaN if there are none. */
 static inline float
 training_accuracy(const TrainingScore *score)
 {

@@ -90,7 +90,7 @@ try_promote(const TrainingResult *stored, TrainingOutcome *outcome)
 	return done;
 }
 
-/* The switch is put off: what the gate said stands, but for its first word. */
+/* The switch is put off: the gate's outcome stands, and the verdict begins with the new decision. */
 static void
 put_off(TrainingOutcome *outcome)
 {

@@ -17,7 +17,7 @@
  * Ranks follow the order in which they were started.
  *
  * The end.  A process that leaves -- the trainer when the run is over, any of them on an error or a signal -- sets
- * "stopped" and wakes those who wait; every process looks at "stopped" when it wakes and after each barrier, and
+ * "stopped" and wakes those who wait; every process checks "stopped" when it wakes and after each barrier, and
  * leaves in turn.  A callback on the segment does the same at exit, whatever its reason.  So nobody waits for
  * somebody who has gone.  A process killed outright takes the whole server through crash recovery, as any other
  * would.

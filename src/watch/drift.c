@@ -1,10 +1,9 @@
 /*
  * drift.c: histograms of features, and how two of them are compared.
  *
- * The features of a window of readings are counted by an aggregate into the bins of the reference, all features in
- * one pass: a look at drift must not take longer than a blink, and what takes SQL a row for every value of every
- * reading is here a search in an array.  Which readings, which reference and what follows from it, SQL says
- * (61-drift.sql).
+ * An aggregate counts the features of a window of predictions into the bins of the reference, all features in one
+ * pass.  SQL would need a row for every value of every prediction; here it is a search in an array.  Which
+ * predictions and which reference are compared, and what follows, is decided in SQL.
  */
 #include "postgres.h"
 
@@ -194,7 +193,7 @@ histogram_argument(FunctionCallInfo fcinfo, MemoryContext *context)
 	return histogram;
 }
 
-/* The transition: count the features of one reading. */
+/* The transition: count the features of one prediction. */
 Datum
 mnist_hil_histogram_add(PG_FUNCTION_ARGS)
 {
@@ -227,7 +226,7 @@ mnist_hil_histogram_add(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(histogram);
 }
 
-/* The result: counts bigint[][], a row a feature; NULL without any reading. */
+/* The result: counts bigint[][], a row a feature; NULL without any prediction. */
 Datum
 mnist_hil_histogram_counts(PG_FUNCTION_ARGS)
 {
