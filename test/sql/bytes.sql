@@ -1,23 +1,9 @@
 -- also: not preloaded
 -- The bytes of an image: a limit on how many there are, and what of them is stored.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 LOAD 'mnist_hil';
 
-CREATE FUNCTION pg_temp.outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(E'\n', SQLSTATE || ': ' || SQLERRM, nullif(detail, ''), nullif(hint, ''));
-END
-$$;
 -- A PNG, and the same with bytes behind its end, so that it has as many as wanted.
 CREATE FUNCTION pg_temp.sized(png bytea, size int) RETURNS bytea LANGUAGE sql AS $$
     SELECT png || decode(repeat('2a', size - length(png)), 'hex')
@@ -45,25 +31,25 @@ SELECT length(image) FROM mnist_prediction ORDER BY id DESC LIMIT 1;
 SHOW mnist_hil.max_image_bytes;
 -- By default a megabyte: so many, and one more, in every function that takes an image.
 CREATE TEMP TABLE at_limit AS SELECT pg_temp.sized(image, 1048576) AS allowed, pg_temp.sized(image, 1048577) AS refused FROM png;
-SELECT function, pg_temp.outcome(format('SELECT * FROM at_limit, %s(allowed)', function)) AS allowed,
-    pg_temp.outcome(format('SELECT * FROM at_limit, %s(refused)', function)) AS refused
+SELECT function, public.outcome(format('SELECT * FROM at_limit, %s(allowed)', function)) AS allowed,
+    public.outcome(format('SELECT * FROM at_limit, %s(refused)', function)) AS refused
 FROM unnest('{mnist_predict,mnist_classify,mnist_probabilities,mnist_preprocess,mnist_ascii,mnist_features,mnist_explain,mnist_explanation}'::text[]) AS function;
-SELECT pg_temp.outcome('SELECT * FROM at_limit, mnist_predict_batch(ARRAY[allowed, refused])');
-SELECT pg_temp.outcome('SELECT mnist_import_images(''large'', ''train'', ARRAY[refused], ARRAY[7]) FROM at_limit');
+SELECT public.outcome('SELECT * FROM at_limit, mnist_predict_batch(ARRAY[allowed, refused])');
+SELECT public.outcome('SELECT mnist_import_images(''large'', ''train'', ARRAY[refused], ARRAY[7]) FROM at_limit');
 
 SET mnist_hil.max_image_bytes = '2kB';
-SELECT pg_temp.outcome('SELECT mnist_classify(pg_temp.sized(image, 2048)) FROM png') AS allowed,
-    pg_temp.outcome('SELECT mnist_classify(pg_temp.sized(image, 2049)) FROM png') AS refused;
+SELECT public.outcome('SELECT mnist_classify(pg_temp.sized(image, 2048)) FROM png') AS allowed,
+    public.outcome('SELECT mnist_classify(pg_temp.sized(image, 2049)) FROM png') AS refused;
 SET mnist_hil.max_image_bytes = 784;
-SELECT pg_temp.outcome('SELECT mnist_classify(mnist_internal.synthetic(3, 1))') AS raw_pixels;
-SELECT left(pg_temp.outcome('SET mnist_hil.max_image_bytes = 783'), 5) AS too_low, pg_temp.outcome('SET mnist_hil.max_image_bytes = ''1GB''') AS highest;
+SELECT public.outcome('SELECT mnist_classify(mnist_internal.synthetic(3, 1))') AS raw_pixels;
+SELECT left(public.outcome('SET mnist_hil.max_image_bytes = 783'), 5) AS too_low, public.outcome('SET mnist_hil.max_image_bytes = ''1GB''') AS highest;
 SET mnist_hil.max_image_bytes = 784;
 
 -- What is stored was allowed when it came: it can be corrected, and read again, whatever the limits are by now.
 SET mnist_hil.max_image_pixels = 784;
 SELECT mnist_correct(min(id), 7) IS NOT NULL AS corrected FROM mnist_prediction;
 SELECT count(mnist_internal.features(image, 1)) FROM mnist_prediction;
-SELECT pg_temp.outcome('SELECT mnist_classify(image) FROM png') AS but_not_anew;
+SELECT public.outcome('SELECT mnist_classify(image) FROM png') AS but_not_anew;
 RESET mnist_hil.max_image_pixels;
 RESET mnist_hil.max_image_bytes;
 

@@ -1,21 +1,7 @@
 -- also: not preloaded
 -- A second model on a share of the readings, or in the shadow; what people say of the readings compares the two.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
-
-CREATE FUNCTION outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(' / ', SQLSTATE || ': ' || SQLERRM, nullif(hint, ''));
-END
-$$;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
 -- Version 2: softmax, trained for one epoch of a few images, so that it reads otherwise than version 1.  Versions 3 to
 -- 5 have the weights of 1.

@@ -1,8 +1,8 @@
 -- Base data that is not as it should be: equal images with different labels, wherever they stand, and hardly any images.
 -- Every process has its share of what remains; where nothing remains that is an error.
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-CREATE EXTENSION mnist_hil;
 
 -- Images of a data set's split that a condition on their place there picks, with their labels moved on.
 CREATE FUNCTION contradict(new_name text, old_name text, of_split text, every int, remainder int) RETURNS int LANGUAGE sql AS $$

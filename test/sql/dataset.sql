@@ -1,22 +1,8 @@
 -- also: not preloaded
 -- Data sets: what is imported, how it is split, what is refused, and that nothing is ever imported by halves.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
-CREATE FUNCTION pg_temp.outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(E'\n', SQLSTATE || ': ' || SQLERRM, nullif(detail, ''), nullif(hint, ''));
-END
-$$;
 CREATE TEMP VIEW split AS
 SELECT d.name, s.split, count(*), min(s.ordinal), max(s.ordinal)
 FROM mnist_dataset d LEFT JOIN mnist_sample s ON s.dataset_id = d.id
@@ -47,17 +33,17 @@ FROM mnist_sample s;
 SELECT name, source, created_by = session_user AS by_me FROM mnist_dataset ORDER BY name;
 
 -- Again is an error, until it is dropped.
-SELECT pg_temp.outcome($$SELECT mnist_import_idx('plain', 'train', pg_temp.file('images'), pg_temp.file('labels'))$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_idx('plain', 'test', pg_temp.file('images'), pg_temp.file('labels'))$$);
+SELECT public.outcome($$SELECT mnist_import_idx('plain', 'train', pg_temp.file('images'), pg_temp.file('labels'))$$);
+SELECT public.outcome($$SELECT mnist_import_idx('plain', 'test', pg_temp.file('images'), pg_temp.file('labels'))$$);
 SELECT mnist_drop_dataset('plain');
 SELECT mnist_import_idx('plain', 'train', pg_temp.file('images'), pg_temp.file('labels'));
 SELECT mnist_drop_dataset('plain');
-SELECT pg_temp.outcome($$SELECT mnist_drop_dataset('plain')$$);
-SELECT pg_temp.outcome($$SELECT mnist_drop_dataset(NULL)$$);
+SELECT public.outcome($$SELECT mnist_drop_dataset('plain')$$);
+SELECT public.outcome($$SELECT mnist_drop_dataset(NULL)$$);
 
 -- What is refused.
 CREATE FUNCTION pg_temp.import(images bytea, labels bytea) RETURNS text LANGUAGE sql AS
-    $$ SELECT pg_temp.outcome(format('SELECT mnist_import_idx(''bad'', ''train'', %L, %L)', images, labels)) $$;
+    $$ SELECT public.outcome(format('SELECT mnist_import_idx(''bad'', ''train'', %L, %L)', images, labels)) $$;
 SELECT pg_temp.import(pg_temp.file('labels'), pg_temp.file('images')) AS swapped;
 SELECT pg_temp.import(pg_temp.file('labels.gz'), pg_temp.file('images.gz')) AS swapped;
 SELECT pg_temp.import(pg_temp.file('images'), pg_temp.file('images')) AS images_twice;
@@ -80,10 +66,10 @@ SELECT pg_temp.import('', '') AS empty;
 SELECT pg_temp.import(mnist_draw(3), mnist_draw(4)) AS png;
 SELECT pg_temp.import(NULL, pg_temp.file('labels')) AS no_images;
 SELECT pg_temp.import(pg_temp.file('images'), NULL) AS no_labels;
-SELECT pg_temp.outcome($$SELECT mnist_import_idx(NULL, 'train', pg_temp.file('images'), pg_temp.file('labels'))$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_idx('bad', NULL, pg_temp.file('images'), pg_temp.file('labels'))$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_idx('', 'train', pg_temp.file('images'), pg_temp.file('labels'))$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_idx('bad', 'validation', pg_temp.file('images'), pg_temp.file('labels'))$$);
+SELECT public.outcome($$SELECT mnist_import_idx(NULL, 'train', pg_temp.file('images'), pg_temp.file('labels'))$$);
+SELECT public.outcome($$SELECT mnist_import_idx('bad', NULL, pg_temp.file('images'), pg_temp.file('labels'))$$);
+SELECT public.outcome($$SELECT mnist_import_idx('', 'train', pg_temp.file('images'), pg_temp.file('labels'))$$);
+SELECT public.outcome($$SELECT mnist_import_idx('bad', 'validation', pg_temp.file('images'), pg_temp.file('labels'))$$);
 -- None of this left a trace, not even a data set without images.
 SELECT * FROM split;
 
@@ -102,17 +88,17 @@ SELECT count(*) AS on_both_sides
 FROM mnist_sample t JOIN mnist_sample v USING (dataset_id, pixels) WHERE t.split = 'train' AND v.split = 'validation';
 
 -- What is refused, with the position of what is to blame.
-SELECT pg_temp.outcome($$SELECT mnist_import_images('mine', 'train', ARRAY[mnist_draw(1)], ARRAY[1])$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_images('gzip', 'test', ARRAY[mnist_draw(1)], ARRAY[1])$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_images('bad', 'train', NULL, ARRAY[1])$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1)], NULL)$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_images('bad', 'train', '{}', '{}')$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[1])$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), NULL], ARRAY[1, 2])$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[1, NULL])$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[1, 10])$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[-1, 2])$$);
-SELECT split_part(split_part(pg_temp.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2), 'no image'], ARRAY[1, 2, 3])$$), E'\n', 1), ': ', n)
+SELECT public.outcome($$SELECT mnist_import_images('mine', 'train', ARRAY[mnist_draw(1)], ARRAY[1])$$);
+SELECT public.outcome($$SELECT mnist_import_images('gzip', 'test', ARRAY[mnist_draw(1)], ARRAY[1])$$);
+SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', NULL, ARRAY[1])$$);
+SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1)], NULL)$$);
+SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', '{}', '{}')$$);
+SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[1])$$);
+SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), NULL], ARRAY[1, 2])$$);
+SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[1, NULL])$$);
+SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[1, 10])$$);
+SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[-1, 2])$$);
+SELECT split_part(split_part(public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2), 'no image'], ARRAY[1, 2, 3])$$), E'\n', 1), ': ', n)
 FROM generate_series(1, 2) AS n;
 -- Where an array's subscripts begin does not matter.
 SELECT mnist_import_images('slice', 'test', (ARRAY[mnist_draw(1), mnist_draw(2), mnist_draw(3)])[2:3], '[0:1]={2,3}'::int[]);
@@ -132,12 +118,12 @@ JOIN mnist_sample s ON s.dataset_id = a.id JOIN mnist_sample t ON t.dataset_id =
 GROUP BY a.name, b.name ORDER BY b.name;
 SELECT label, count(*) FROM mnist_sample s JOIN mnist_dataset d ON d.id = s.dataset_id WHERE d.name = 'one'
 GROUP BY label ORDER BY label;
-SELECT pg_temp.outcome($$SELECT mnist_import_synthetic('one')$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_synthetic('bad', 0)$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_synthetic('bad', 2000000)$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_synthetic('bad', NULL)$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_synthetic('bad', 100, NULL)$$);
-SELECT pg_temp.outcome($$SELECT mnist_import_synthetic(NULL)$$);
+SELECT public.outcome($$SELECT mnist_import_synthetic('one')$$);
+SELECT public.outcome($$SELECT mnist_import_synthetic('bad', 0)$$);
+SELECT public.outcome($$SELECT mnist_import_synthetic('bad', 2000000)$$);
+SELECT public.outcome($$SELECT mnist_import_synthetic('bad', NULL)$$);
+SELECT public.outcome($$SELECT mnist_import_synthetic('bad', 100, NULL)$$);
+SELECT public.outcome($$SELECT mnist_import_synthetic(NULL)$$);
 SELECT name FROM mnist_dataset WHERE name = 'bad';
 
 DROP VIEW split;

@@ -1,9 +1,7 @@
 -- also: not preloaded
 -- Drift: features are what they are called, the verdict is what another computation says, and mnist_check heeds it.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 LOAD 'mnist_hil';
 
 ---------------------------------------------------------------- features

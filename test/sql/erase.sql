@@ -1,27 +1,12 @@
 -- also: not preloaded
 -- mnist_erase: what it removes of a person and of a picture, what it keeps and says so, what is derived from the rest.
 -- That no byte is left in a dump is in test/t/erase.pl.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 CREATE ROLE regress_ann;
 CREATE ROLE regress_annabel;
 CREATE ROLE regress_bob;
 GRANT EXECUTE ON FUNCTION mnist_correct, mnist_activate TO regress_ann, regress_annabel, regress_bob;
-CREATE FUNCTION outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'done';
-EXCEPTION
-    WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-        RETURN concat_ws(E'\n', SQLSTATE || ': ' || SQLERRM, nullif(detail, ''), nullif(hint, ''));
-END
-$$;
 
 -- Six predictions; ann labels the first four, annabel and bob some of them.  A model learns from ann's first label, another
 -- one is judged by the second, one comes from the model that learnt, one from that, one was pruned.

@@ -1,9 +1,7 @@
 -- also: not preloaded
 -- Explaining a reading: which pixels speak for a label.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
 CREATE TEMP TABLE digit AS
 SELECT i AS id, mnist_internal.synthetic(i % 10, i) AS image FROM generate_series(1, 40) AS i;

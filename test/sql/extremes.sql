@@ -1,9 +1,7 @@
 -- also: not preloaded
 -- Every C function with every kind of argument at its extremes: an answer, or an error that says what is wrong.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 -- What does not come to an end fails this test.
 SET statement_timeout = '120s';
 

@@ -1,22 +1,7 @@
 -- also: not preloaded
 -- Feedback: what is stored, what it comes to, what is refused, and that none is lost or rewritten.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
-
-CREATE FUNCTION pg_temp.outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(E'\n', SQLSTATE || ': ' || SQLERRM, nullif(detail, ''), nullif(hint, ''));
-END
-$$;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
 -- Readings with labels of our own choice: the tests say nothing of the model.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
@@ -89,21 +74,21 @@ SELECT count(*) FROM (TABLE mnist_label EXCEPT TABLE resolved) AS different;
 SELECT count(*) FROM (TABLE resolved EXCEPT TABLE mnist_label) AS missing;
 
 -- What is refused, and nothing of it stored.
-SELECT pg_temp.outcome('SELECT mnist_correct(NULL, 1)');
-SELECT pg_temp.outcome('SELECT mnist_correct(1, NULL)');
-SELECT pg_temp.outcome('SELECT mnist_correct(1, 10)');
-SELECT pg_temp.outcome('SELECT mnist_correct(1, -1)');
-SELECT pg_temp.outcome('SELECT mnist_correct(4711, 1)');
-SELECT pg_temp.outcome('SELECT mnist_correct(-1, 1)');
+SELECT public.outcome('SELECT mnist_correct(NULL, 1)');
+SELECT public.outcome('SELECT mnist_correct(1, NULL)');
+SELECT public.outcome('SELECT mnist_correct(1, 10)');
+SELECT public.outcome('SELECT mnist_correct(1, -1)');
+SELECT public.outcome('SELECT mnist_correct(4711, 1)');
+SELECT public.outcome('SELECT mnist_correct(-1, 1)');
 SELECT count(*) FROM mnist_feedback;
 
 -- Feedback is never rewritten, not even by the owner, nor lost with the readings.
-SELECT pg_temp.outcome('UPDATE mnist_feedback SET label = 1');
-SELECT pg_temp.outcome('TRUNCATE mnist_feedback CASCADE');
+SELECT public.outcome('UPDATE mnist_feedback SET label = 1');
+SELECT public.outcome('TRUNCATE mnist_feedback CASCADE');
 SET client_min_messages = warning;
-SELECT pg_temp.outcome('TRUNCATE mnist_prediction CASCADE');
+SELECT public.outcome('TRUNCATE mnist_prediction CASCADE');
 RESET client_min_messages;
-SELECT pg_temp.outcome('DELETE FROM mnist_prediction WHERE id = 1') LIKE '23503: %' AS refused;
+SELECT public.outcome('DELETE FROM mnist_prediction WHERE id = 1') LIKE '23503: %' AS refused;
 
 -- A person's data can be erased by the owner, and counts no more; readings without feedback can go.
 DELETE FROM mnist_feedback WHERE annotator = 'regress mnist "bob"';

@@ -82,20 +82,14 @@ SELECT mnist_internal.default_weights();
 RESET ROLE;
 
 -- Weights that are not.
-CREATE FUNCTION pg_temp.outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-    RETURN SQLSTATE;
-END
-$$;
-SELECT pg_temp.outcome($$SELECT mnist_internal.describe('')$$) AS empty,
-    pg_temp.outcome($$SELECT mnist_internal.describe('\x0123456789')$$) AS short,
-    pg_temp.outcome($$SELECT mnist_internal.describe(set_bit(mnist_internal.default_weights(), 100000, 1 - get_bit(mnist_internal.default_weights(), 100000)))$$) AS flipped_bit,
-    pg_temp.outcome($$SELECT mnist_internal.describe(substr(mnist_internal.default_weights(), 1, length(mnist_internal.default_weights()) - 1))$$) AS truncated,
-    pg_temp.outcome($$SELECT mnist_internal.describe(mnist_internal.default_weights() || '\x00')$$) AS too_long,
-    pg_temp.outcome($$SELECT mnist_internal.describe(NULL)$$) AS nothing;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/outcome.sql
+SELECT public.state($$SELECT mnist_internal.describe('')$$) AS empty,
+    public.state($$SELECT mnist_internal.describe('\x0123456789')$$) AS short,
+    public.state($$SELECT mnist_internal.describe(set_bit(mnist_internal.default_weights(), 100000, 1 - get_bit(mnist_internal.default_weights(), 100000)))$$) AS flipped_bit,
+    public.state($$SELECT mnist_internal.describe(substr(mnist_internal.default_weights(), 1, length(mnist_internal.default_weights()) - 1))$$) AS truncated,
+    public.state($$SELECT mnist_internal.describe(mnist_internal.default_weights() || '\x00')$$) AS too_long,
+    public.state($$SELECT mnist_internal.describe(NULL)$$) AS nothing;
 
 DROP EXTENSION mnist_hil;
 DROP ROLE regress_mnist_reader;

@@ -1,21 +1,7 @@
 -- The judgement of a run: which data it used, how feedback counted, what the gate saw, approval, and doing it again.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
-CREATE FUNCTION pg_temp.outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(E'\n', SQLSTATE || ': ' || SQLERRM, nullif(detail, ''), nullif(hint, ''));
-END
-$$;
 -- Say something of a reading as somebody.
 CREATE FUNCTION pg_temp.say(who text, reading bigint, label int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -124,9 +110,9 @@ FROM mnist_run WHERE id = :b_run_id;
 
 ---------------------------------------------------------------- approval
 
-SELECT pg_temp.outcome('SELECT mnist_approve(NULL)');
-SELECT pg_temp.outcome('SELECT mnist_approve(4711)');
-SELECT pg_temp.outcome(format('SELECT mnist_approve(%s)', :a_run_id)) LIKE '55000: run % does not await approval%was rejected.%' AS refused;
+SELECT public.outcome('SELECT mnist_approve(NULL)');
+SELECT public.outcome('SELECT mnist_approve(4711)');
+SELECT public.outcome(format('SELECT mnist_approve(%s)', :a_run_id)) LIKE '55000: run % does not await approval%was rejected.%' AS refused;
 -- A model that reads nothing is live; whatever is trained is better.
 SELECT version AS poor FROM mnist_model WHERE run_id = :a_run_id \gset
 SELECT mnist_activate(:poor) = :poor AS activated;
@@ -140,16 +126,16 @@ SELECT mnist_approve(:c_run_id) = (SELECT model_version FROM mnist_run WHERE id 
 SELECT r.decision, r.promoted, l.version = r.model_version AS live, l.action, l.run_id = r.id AS of_run,
     l.deployed_by = current_user AS by_me, l.reason LIKE 'approved: accuracy %' AS reason
 FROM mnist_run r, mnist_live l WHERE r.id = :c_run_id;
-SELECT pg_temp.outcome(format('SELECT mnist_approve(%s)', :c_run_id)) LIKE '55000: run % does not await approval%was approved.%' AS once;
+SELECT public.outcome(format('SELECT mnist_approve(%s)', :c_run_id)) LIKE '55000: run % does not await approval%was approved.%' AS once;
 -- The other one was compared with what is no longer live.
-SELECT pg_temp.outcome(format('SELECT mnist_approve(%s)', :d_run_id)) LIKE '55000: run % was not compared with the model that is live%' AS stale;
+SELECT public.outcome(format('SELECT mnist_approve(%s)', :d_run_id)) LIKE '55000: run % was not compared with the model that is live%' AS stale;
 SELECT mnist_rollback() = :poor AS rolled_back;
 SELECT mnist_approve(:d_run_id) = (SELECT model_version FROM mnist_run WHERE id = :d_run_id) AS approved;
 
 ---------------------------------------------------------------- doing it again
 
-SELECT pg_temp.outcome('SELECT mnist_reproduce(NULL)');
-SELECT pg_temp.outcome('SELECT mnist_reproduce(4711)');
+SELECT public.outcome('SELECT mnist_reproduce(NULL)');
+SELECT public.outcome('SELECT mnist_reproduce(4711)');
 SELECT run_id FROM mnist_retrain(epochs => 1, seed => 4, datasets => '{drawn}') \gset e_
 -- Time goes on: other feedback, another live model, another data set, the same one under another name.
 SELECT count(mnist_correct(p.id, 3)) AS corrected FROM mnist_predict(mnist_draw(3, 5000)) p;
@@ -168,19 +154,19 @@ SELECT verdict LIKE 'reproduced run %' AS reproduced FROM mnist_reproduce(:c_run
 -- What is missing is told, all at once.
 DELETE FROM mnist_feedback WHERE annotator = current_user;
 SELECT mnist_drop_dataset('again');
-SELECT pg_temp.outcome(format('SELECT mnist_reproduce(%s)', :e_run_id)) LIKE
+SELECT public.outcome(format('SELECT mnist_reproduce(%s)', :e_run_id)) LIKE
     '55000: run % cannot be reproduced%Data set "drawn" was dropped. Feedback was erased: of % drawings to train on %' AS missing;
 SELECT mnist_import_synthetic('drawn', 1400, 7);
-SELECT pg_temp.outcome(format('SELECT mnist_reproduce(%s)', :e_run_id)) LIKE '%Data set "drawn" is not what it was.%' AS changed;
+SELECT public.outcome(format('SELECT mnist_reproduce(%s)', :e_run_id)) LIKE '%Data set "drawn" is not what it was.%' AS changed;
 UPDATE mnist_sample s SET label = (label + 1) % 10 FROM mnist_dataset d WHERE d.id = s.dataset_id AND d.name = 'later' AND s.ordinal = 3;
 SELECT run_id FROM mnist_retrain('fine_tune', epochs => 1, seed => 4, datasets => '{later}') \gset g_
 SELECT mnist_activate(1) IS NOT NULL AND mnist_activate(model_version) IS NOT NULL AS activated FROM mnist_run WHERE id = :g_run_id;
 SELECT run_id FROM mnist_retrain('fine_tune', epochs => 1, seed => 4, datasets => '{later}') \gset h_
 SELECT mnist_activate(1);
 UPDATE mnist_model m SET weights = NULL FROM mnist_run r WHERE r.id = :g_run_id AND m.version = r.model_version;
-SELECT pg_temp.outcome(format('SELECT mnist_reproduce(%s)', :h_run_id)) LIKE '%The weights of version %, from which it started, were pruned.' AS pruned;
+SELECT public.outcome(format('SELECT mnist_reproduce(%s)', :h_run_id)) LIKE '%The weights of version %, from which it started, were pruned.' AS pruned;
 UPDATE mnist_run SET software = replace(software, ' kernels', 'X kernels') WHERE id = :g_run_id;
-SELECT pg_temp.outcome(format('SELECT mnist_reproduce(%s)', :g_run_id)) LIKE '%It was trained by %X kernels; this is %.' AS software;
+SELECT public.outcome(format('SELECT mnist_reproduce(%s)', :g_run_id)) LIKE '%It was trained by %X kernels; this is %.' AS software;
 
 DROP EXTENSION mnist_hil CASCADE;
 DROP ROLE regress_mnist_ann, regress_mnist_bob, regress_mnist_cat;

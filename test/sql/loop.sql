@@ -1,9 +1,7 @@
 -- also: not preloaded
 -- The loop: conditions, mnist_check, what it repeats and what not, events, pruning, retention, lineage.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 -- A model that is trained in a moment is live.
 SELECT mnist_import_synthetic('first', 600);
 SELECT mnist_activate(model_version) FROM mnist_retrain('from_scratch', '{softmax}', seed => 1, promote => false);

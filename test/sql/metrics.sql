@@ -1,9 +1,7 @@
 -- also: not preloaded
 -- mnist_metrics: every figure against the tables, and Prometheus's rules.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
 CREATE FUNCTION pg_temp.metric(metric text, label text DEFAULT NULL) RETURNS float8 LANGUAGE sql AS $$
     SELECT value FROM mnist_metrics m

@@ -1,9 +1,7 @@
 -- also: not preloaded
 -- Which model reads: the one that is live as of now, in whatever transaction, undone with it, one for each statement.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
 -- The weights of a network that reads every image as the given digit.
 CREATE FUNCTION little_endian(number bigint) RETURNS bytea LANGUAGE sql AS $$
@@ -36,14 +34,6 @@ FROM generate_series(2, 4) AS v, constant_model(v) AS w, mnist_internal.describe
 -- A digit that version 1 does not read as 2, 3 or 4.
 CREATE FUNCTION live() RETURNS int LANGUAGE sql STABLE AS $$
     SELECT CASE label WHEN 2 THEN 2 WHEN 3 THEN 3 WHEN 4 THEN 4 ELSE 1 END FROM mnist_classify(mnist_draw(0)) AS label
-$$;
-CREATE FUNCTION outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-    RETURN SQLSTATE;
-END
 $$;
 
 ---------------------------------------------------------------- switching
@@ -157,8 +147,8 @@ DROP TABLE many;
 
 ---------------------------------------------------------------- what cannot go live
 
-SELECT outcome('SELECT mnist_internal.load(99)') AS load_unknown, outcome('SELECT mnist_internal.load(NULL)') AS load_null,
-    outcome('SELECT mnist_internal.load(3)') AS load_good;
+SELECT state('SELECT mnist_internal.load(99)') AS load_unknown, state('SELECT mnist_internal.load(NULL)') AS load_null,
+    state('SELECT mnist_internal.load(3)') AS load_good;
 
 -- Rows as no user can make them.
 SET session_replication_role = replica;
@@ -174,17 +164,17 @@ END
 $$;
 UPDATE mnist_model SET weights_sha256 = sha256('') WHERE version = 4;
 RESET session_replication_role;
-SELECT outcome('SELECT mnist_internal.load(2)') AS pruned, outcome('SELECT mnist_internal.load(3)') AS flipped_bit,
-    outcome('SELECT mnist_internal.load(4)') AS wrong_hash;
+SELECT state('SELECT mnist_internal.load(2)') AS pruned, state('SELECT mnist_internal.load(3)') AS flipped_bit,
+    state('SELECT mnist_internal.load(4)') AS wrong_hash;
 SELECT mnist_internal.load(2);
 SELECT mnist_internal.load(4);
-SELECT outcome('SELECT mnist_activate(2)') AS pruned, outcome('SELECT mnist_activate(3)') AS flipped_bit,
-    outcome('SELECT mnist_activate(4)') AS wrong_hash, live();
+SELECT state('SELECT mnist_activate(2)') AS pruned, state('SELECT mnist_activate(3)') AS flipped_bit,
+    state('SELECT mnist_activate(4)') AS wrong_hash, live();
 
 -- Should it be live nevertheless, reading says so, and comes back when another is.
 BEGIN;
 INSERT INTO mnist_deployment (version, action) VALUES (3, 'activate');
-SELECT outcome('SELECT live()') AS damaged;
+SELECT state('SELECT live()') AS damaged;
 INSERT INTO mnist_deployment (version, action) VALUES (1, 'activate');
 SELECT live();
 ROLLBACK;
@@ -199,11 +189,11 @@ RESET session_replication_role;
 SELECT live();
 
 -- Well-formed blobs of networks beyond the limits never reach the cache.
-SELECT outcome($$SELECT mnist_internal.describe(constant_model(1, 'dense 4097, dense 10'))$$) AS wide,
-    outcome($$SELECT mnist_internal.describe(constant_model(1, repeat('relu, ', 2000) || 'dense 10'))$$) AS long,
-    outcome($$SELECT mnist_internal.describe(constant_model(1, 'dense 11'))$$) AS classes,
-    outcome($$SELECT mnist_internal.describe(constant_model(1, 'conv 1000000 1000000x1000000, dense 10'))$$) AS huge,
-    outcome($$SELECT mnist_internal.describe(constant_model(1, 'maxpool 14, dense 10'))$$) AS other_size;
+SELECT state($$SELECT mnist_internal.describe(constant_model(1, 'dense 4097, dense 10'))$$) AS wide,
+    state($$SELECT mnist_internal.describe(constant_model(1, repeat('relu, ', 2000) || 'dense 10'))$$) AS long,
+    state($$SELECT mnist_internal.describe(constant_model(1, 'dense 11'))$$) AS classes,
+    state($$SELECT mnist_internal.describe(constant_model(1, 'conv 1000000 1000000x1000000, dense 10'))$$) AS huge,
+    state($$SELECT mnist_internal.describe(constant_model(1, 'maxpool 14, dense 10'))$$) AS other_size;
 
 ---------------------------------------------------------------- what is in the cache
 

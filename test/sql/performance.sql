@@ -1,9 +1,7 @@
 -- also: not preloaded
 -- Performance over labelled readings: every figure against one worked out otherwise, or known.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 LOAD 'mnist_hil';
 SET timezone = 'UTC';
 

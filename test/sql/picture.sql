@@ -1,18 +1,7 @@
 -- also: not preloaded
 -- Pictures in and out.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
-
-CREATE FUNCTION pg_temp.outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-    RETURN SQLSTATE;
-END
-$$;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
 -- 784 raw bytes are taken as they are, whatever is in them.
 SELECT mnist_preprocess(p) = p AS unchanged
@@ -85,8 +74,8 @@ INSERT INTO bad VALUES
     ('a JPEG', '\xffd8ffe000104a46494600010100000100010000ffdb'),
     ('783 bytes', decode(repeat('00', 783), 'hex')),
     ('785 bytes', decode(repeat('00', 785), 'hex'));
-SELECT kind, pg_temp.outcome(format('SELECT mnist_preprocess(%L)', image)) AS preprocess,
-    pg_temp.outcome(format('SELECT mnist_ascii(%L)', image)) AS ascii
+SELECT kind, public.state(format('SELECT mnist_preprocess(%L)', image)) AS preprocess,
+    public.state(format('SELECT mnist_ascii(%L)', image)) AS ascii
 FROM bad;
 SELECT mnist_preprocess('this is no image');
 

@@ -1,9 +1,9 @@
 -- Wrong labels: one annotator who is wrong three times in ten does not get a worse model live, and what that one says
 -- waits for a second opinion, or to be affirmed; confirmations of easy predictions do not help wrong labels in; an honest
 -- style still teaches.
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-CREATE EXTENSION mnist_hil;
 CREATE ROLE regress_mnist_careless;
 CREATE ROLE regress_mnist_careful;
 GRANT EXECUTE ON FUNCTION mnist_correct TO regress_mnist_careless, regress_mnist_careful;

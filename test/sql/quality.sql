@@ -1,9 +1,7 @@
 -- also: not preloaded
 -- Data quality: what is wrong with readings and labels is counted, and agreement is what the literature says it is.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 LOAD 'mnist_hil';
 SET timezone = 'UTC';
 

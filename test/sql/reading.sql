@@ -1,18 +1,7 @@
 -- also: not preloaded
 -- Reading digits.  What the bundled model makes of them is not asserted here, but that all ways of asking agree.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
-
-CREATE FUNCTION outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-    RETURN SQLSTATE;
-END
-$$;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
 CREATE TABLE digit AS
 SELECT i, i % 10 AS label, mnist_draw(i % 10, i, 100) AS canvas, p AS pixels, mnist_png(p) AS png
@@ -92,10 +81,10 @@ INSERT INTO bad VALUES
     ('damaged PNG', set_byte(mnist_draw(5), 300, get_byte(mnist_draw(5), 300) # 85)),
     ('60000 x 60000', '\x89504e470d0a1a0a0000000d494844520000ea600000ea60080000000060a9d5a20000000a49444154789c636000000002000148afa4710000000049454e44ae426082');
 CREATE TEMP TABLE before AS SELECT count(*) AS n FROM mnist_prediction;
-SELECT kind, outcome(format('SELECT mnist_classify(%L)', image)) AS classify,
-    outcome(format('SELECT mnist_probabilities(%L)', image)) AS probabilities,
-    outcome(format('SELECT * FROM mnist_predict(%L)', image)) AS predict,
-    outcome(format('SELECT * FROM mnist_predict_batch(ARRAY[mnist_draw(1), %L])', image)) AS batch
+SELECT kind, state(format('SELECT mnist_classify(%L)', image)) AS classify,
+    state(format('SELECT mnist_probabilities(%L)', image)) AS probabilities,
+    state(format('SELECT * FROM mnist_predict(%L)', image)) AS predict,
+    state(format('SELECT * FROM mnist_predict_batch(ARRAY[mnist_draw(1), %L])', image)) AS batch
 FROM bad;
 SELECT count(*) - n AS stored FROM mnist_prediction, before GROUP BY n;
 SELECT mnist_classify('not an image');
@@ -123,7 +112,7 @@ SELECT id IS NOT NULL AS stored FROM mnist_predict_batch(ARRAY[mnist_draw(1)]);
 SELECT count(*) FROM mnist_prediction;
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version) VALUES ('', 0, 0, '{}', 1);
 -- Who one is does not change by it, errors included.
-SELECT outcome($$SELECT * FROM mnist_predict('')$$), current_user;
+SELECT state($$SELECT * FROM mnist_predict('')$$), current_user;
 RESET ROLE;
 
 -- An error while a row is stored: the caller is the caller again, and the next reading is stored.

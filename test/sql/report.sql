@@ -1,8 +1,6 @@
 -- mnist_report: one page that needs nothing else, escapes what people typed, and is kept, ten of them.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
 -- What is wrong with a page: tags that are not closed in order, what would be fetched or run from a page, and text that
 -- is not there.  A page is well-formed as XML is, so that a stack is all it takes.

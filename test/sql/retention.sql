@@ -1,10 +1,8 @@
 -- also: not preloaded
 -- Retention: what mnist_check deletes in its transaction, and mnist_housekeep in batches with commits between; nothing is
 -- missed, whatever commits late or loses its feedback, and nothing that has feedback goes.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 -- That many predictions, so old.
 CREATE FUNCTION predictions(n int, age interval) RETURNS void LANGUAGE sql AS $$
     INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version)

@@ -1,9 +1,7 @@
 -- also: not preloaded
 -- Retraining: what is refused, what a run records, the gate, reproducibility, who may.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
 -- Arguments that make no sense.
 SELECT mnist_retrain(NULL);

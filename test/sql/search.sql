@@ -1,8 +1,6 @@
 -- Trials: of several architectures, of a search; what is on record of them, resuming, reproducing, comparing.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 SELECT mnist_import_synthetic('drawn', 1200, 7);
 
 -- Arguments that make no sense.

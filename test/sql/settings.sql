@@ -1,9 +1,7 @@
 -- also: not preloaded
 -- The settings: units, ranges, defaults, who may set them, and that they do what they say.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 LOAD 'mnist_hil';
 
 SELECT name, vartype, unit, min_val, max_val, boot_val, context

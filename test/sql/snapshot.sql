@@ -1,10 +1,8 @@
 -- also: not preloaded
 -- Which feedback runs used: the record says for each run what it would if every run had a row for all of its feedback,
 -- and grows with what is new; erasure takes rows out of it.  And the counts: always those of the rows.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
 CREATE ROLE regress_mnist_ann;
 CREATE ROLE regress_mnist_bob;

@@ -1,22 +1,8 @@
 -- also: not preloaded
 -- Models as files: out, in again, and what is refused.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 
-CREATE FUNCTION pg_temp.outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(E'\n', SQLSTATE || ': ' || SQLERRM, nullif(detail, ''), nullif(hint, ''));
-END
-$$;
 CREATE TEMP VIEW reading AS
 SELECT array_agg(mnist_probabilities(mnist_draw(n % 10, n)) ORDER BY n) AS probabilities FROM generate_series(1, 20) AS n;
 
@@ -77,29 +63,29 @@ FROM file f, pg_extension e, mnist_model m WHERE e.extname = 'mnist_hil' AND m.v
 SELECT mnist_export(1) = onnx AS same_file FROM file;
 
 -- Export: what is refused.
-SELECT pg_temp.outcome('SELECT mnist_export(99)');
-SELECT pg_temp.outcome('SELECT mnist_export(-1, ''safetensors'')');
-SELECT pg_temp.outcome('SELECT mnist_export(1, ''pickle'')');
+SELECT public.outcome('SELECT mnist_export(99)');
+SELECT public.outcome('SELECT mnist_export(-1, ''safetensors'')');
+SELECT public.outcome('SELECT mnist_export(1, ''pickle'')');
 SELECT mnist_export(NULL) IS NULL AND mnist_export(1, NULL) IS NULL AS nothing;
 UPDATE mnist_model SET weights = NULL WHERE version = 2;
-SELECT pg_temp.outcome('SELECT mnist_export(2)');
-SELECT pg_temp.outcome('SELECT mnist_export(2, ''safetensors'')');
+SELECT public.outcome('SELECT mnist_export(2)');
+SELECT public.outcome('SELECT mnist_export(2, ''safetensors'')');
 
 -- Import: what is refused, and leaves nothing.
-SELECT pg_temp.outcome('SELECT mnist_import(NULL, ''softmax'')');
-SELECT pg_temp.outcome('SELECT mnist_import('''', NULL)');
-SELECT pg_temp.outcome('SELECT mnist_import('''', ''softmax'')');
-SELECT pg_temp.outcome('SELECT mnist_import(''\x00'', ''dense'')');
-SELECT pg_temp.outcome('SELECT mnist_import(''\x00'', ''dense 4096, dense 4096, dense 10'')');
-SELECT pg_temp.outcome($$SELECT mnist_import(onnx, network) FROM file$$) LIKE '22P03: safetensors file is damaged or none: %' AS onnx;
-SELECT pg_temp.outcome($$SELECT mnist_import(weights, network) FROM mnist_model WHERE version = 1$$) LIKE '22P03: %' AS blob;
-SELECT pg_temp.outcome($$SELECT mnist_import(safetensors, 'keras_cnn') FROM file$$) LIKE '22023: safetensors file is of network "%", not "conv 32 3x3, relu, %' AS other_network;
-SELECT pg_temp.outcome($$SELECT mnist_import(substr(safetensors, 1, length(safetensors) - 1), network) FROM file$$) LIKE '22P03: %' AS truncated;
-SELECT pg_temp.outcome($$SELECT mnist_import(safetensors || '\x00', network) FROM file$$);
-SELECT pg_temp.outcome($$SELECT mnist_import(pg_temp.softmax(decode(repeat('ff', 31400), 'hex')), 'softmax')$$);
-SELECT pg_temp.outcome($$SELECT mnist_import(pg_temp.safetensors('{"__metadata__":{"format_version":"9","network":"dense 10"}}', ''), 'softmax')$$);
-SELECT pg_temp.outcome($$SELECT mnist_import(pg_temp.safetensors('{"a":{"dtype":"F32","shape":[],"data_offsets":[0,0]}}', ''), 'softmax')$$);
-SELECT pg_temp.outcome($$SELECT mnist_import(pg_temp.safetensors('{"__metadata__":{"format_version":"1"', ''), 'softmax')$$);
+SELECT public.outcome('SELECT mnist_import(NULL, ''softmax'')');
+SELECT public.outcome('SELECT mnist_import('''', NULL)');
+SELECT public.outcome('SELECT mnist_import('''', ''softmax'')');
+SELECT public.outcome('SELECT mnist_import(''\x00'', ''dense'')');
+SELECT public.outcome('SELECT mnist_import(''\x00'', ''dense 4096, dense 4096, dense 10'')');
+SELECT public.outcome($$SELECT mnist_import(onnx, network) FROM file$$) LIKE '22P03: safetensors file is damaged or none: %' AS onnx;
+SELECT public.outcome($$SELECT mnist_import(weights, network) FROM mnist_model WHERE version = 1$$) LIKE '22P03: %' AS blob;
+SELECT public.outcome($$SELECT mnist_import(safetensors, 'keras_cnn') FROM file$$) LIKE '22023: safetensors file is of network "%", not "conv 32 3x3, relu, %' AS other_network;
+SELECT public.outcome($$SELECT mnist_import(substr(safetensors, 1, length(safetensors) - 1), network) FROM file$$) LIKE '22P03: %' AS truncated;
+SELECT public.outcome($$SELECT mnist_import(safetensors || '\x00', network) FROM file$$);
+SELECT public.outcome($$SELECT mnist_import(pg_temp.softmax(decode(repeat('ff', 31400), 'hex')), 'softmax')$$);
+SELECT public.outcome($$SELECT mnist_import(pg_temp.safetensors('{"__metadata__":{"format_version":"9","network":"dense 10"}}', ''), 'softmax')$$);
+SELECT public.outcome($$SELECT mnist_import(pg_temp.safetensors('{"a":{"dtype":"F32","shape":[],"data_offsets":[0,0]}}', ''), 'softmax')$$);
+SELECT public.outcome($$SELECT mnist_import(pg_temp.safetensors('{"__metadata__":{"format_version":"1"', ''), 'softmax')$$);
 SELECT count(*), max(version) FROM mnist_model;
 
 -- Who imported it is who called; neither function is open to PUBLIC.
@@ -107,8 +93,8 @@ CREATE ROLE regress_mnist_importer;
 GRANT EXECUTE ON FUNCTION mnist_import TO regress_mnist_importer;
 SET ROLE regress_mnist_importer;
 SELECT mnist_import(pg_temp.softmax(pg_temp.always(1)), 'softmax');
-SELECT pg_temp.outcome('SELECT mnist_export(1)');
-SELECT pg_temp.outcome('SELECT * FROM mnist_internal.read_safetensors('''', ''softmax'')');
+SELECT public.outcome('SELECT mnist_export(1)');
+SELECT public.outcome('SELECT * FROM mnist_internal.read_safetensors('''', ''softmax'')');
 RESET ROLE;
 SELECT version, architecture, created_by FROM mnist_model WHERE version = 6;
 GRANT EXECUTE ON FUNCTION mnist_export TO regress_mnist_importer;
@@ -121,7 +107,7 @@ BEGIN;
 SELECT mnist_import(pg_temp.softmax(pg_temp.always(1)), 'softmax');
 SELECT length(mnist_export(7)) > 0 AS exported;
 ROLLBACK;
-SELECT pg_temp.outcome('SELECT mnist_export(7)');
+SELECT public.outcome('SELECT mnist_export(7)');
 SELECT mnist_import(pg_temp.softmax(pg_temp.always(1)), 'softmax');
 
 DROP VIEW reading;

@@ -1,9 +1,7 @@
 -- also: not preloaded
 -- The views to watch by: they count what is there, each thing once, and say zero where there is nothing.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS mnist_hil CASCADE;
-RESET client_min_messages;
-CREATE EXTENSION mnist_hil;
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/extension.sql
 LOAD 'mnist_hil';
 
 -- Before anything has happened.
