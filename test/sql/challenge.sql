@@ -6,7 +6,8 @@
 -- Version 2: softmax, trained for one epoch of a few images, so that it reads otherwise than version 1.  Versions 3 to
 -- 5 have the weights of 1.
 SELECT mnist_import_synthetic('base', 700);
-SELECT model_version FROM mnist_retrain(strategy => 'from_scratch', architectures => '{softmax}', epochs => 1, seed => 1,
+SELECT model_version
+FROM mnist_retrain(strategy => 'from_scratch', architectures => '{softmax}', epochs => 1, seed => 1,
     promote => false);
 INSERT INTO mnist_model (version, parent_version, architecture, network, parameters, weights, weights_sha256)
 SELECT v, 1, architecture, network, parameters, weights, weights_sha256 FROM mnist_model, generate_series(3, 5) AS v
@@ -14,7 +15,8 @@ WHERE version = 1;
 
 ---------------------------------------------------------------- what is refused
 
-SELECT outcome('SELECT mnist_challenge(NULL, 0.5)') AS version_null, outcome('SELECT mnist_challenge(2, NULL)') AS share_null,
+SELECT outcome('SELECT mnist_challenge(NULL, 0.5)') AS version_null,
+    outcome('SELECT mnist_challenge(2, NULL)') AS share_null,
     outcome('SELECT mnist_challenge(2, 0.5, NULL)') AS shadow_null
 \gx
 SELECT share, shadow, outcome(format('SELECT mnist_challenge(2, %L, %L)', share, shadow))
@@ -25,7 +27,8 @@ BEGIN;
 UPDATE mnist_model SET weights = NULL WHERE version = 5;
 SELECT outcome('SELECT mnist_challenge(5, 0.5)') AS pruned;
 ROLLBACK;
-SELECT outcome('SELECT mnist_challenge_promote()') AS promote_none, outcome('SELECT mnist_challenge_drop()') AS drop_none
+SELECT outcome('SELECT mnist_challenge_promote()') AS promote_none,
+    outcome('SELECT mnist_challenge_drop()') AS drop_none
 \gx
 SELECT count(*) AS on_record FROM mnist_challenger;
 
@@ -43,13 +46,15 @@ CREATE TABLE answer AS
 SELECT r.i, a.* FROM reading r, mnist_predict(r.image) AS a WHERE i <= 1000
 UNION ALL
 SELECT b.ordinality::int + 1000, b.id, b.label, b.confidence, b.probabilities, b.model_version
-FROM (SELECT array_agg(image ORDER BY i) AS images FROM reading WHERE i > 1000) s, mnist_predict_batch(images) WITH ORDINALITY AS b;
+FROM (SELECT array_agg(image ORDER BY i) AS images FROM reading WHERE i > 1000) s,
+    mnist_predict_batch(images) WITH ORDINALITY AS b;
 SELECT count(*) AS readings, count(*) FILTER (WHERE model_version = 2) BETWEEN 911 AND 1089 AS half,
     count(*) FILTER (WHERE model_version = 2 AND i > 1000) BETWEEN 437 AND 563 AS half_of_the_batch,
     count(*) FILTER (WHERE model_version NOT IN (1, 2)) AS others
 FROM answer;
 -- The side follows from the id and from nothing else, and who answered is who is named.
-SELECT count(*) FILTER (WHERE (mnist_internal.challenge_point(id) < 0.5) <> (model_version = 2)) AS wrong_side FROM answer;
+SELECT count(*) FILTER (WHERE (mnist_internal.challenge_point(id) < 0.5) <> (model_version = 2)) AS wrong_side
+FROM answer;
 SELECT count(*) FILTER (WHERE NOT (p.image, p.label, p.confidence, p.probabilities, p.model_version)
         = (r.image, a.label, a.confidence, a.probabilities, a.model_version)) AS not_as_answered,
     count(*) FILTER (WHERE p.challenge_id IS DISTINCT FROM 1) AS not_in_the_challenge
@@ -59,7 +64,8 @@ SELECT count(*) FILTER (WHERE a.model_version = 1 AND a.probabilities <> mnist_p
 FROM answer a JOIN reading r USING (i);
 BEGIN;
 SELECT mnist_activate(2);
-SELECT count(*) FILTER (WHERE a.model_version = 2 AND a.probabilities <> mnist_probabilities(r.image)) AS not_as_challenger,
+SELECT count(*) FILTER (WHERE a.model_version = 2 AND a.probabilities
+    <> mnist_probabilities(r.image)) AS not_as_challenger,
     count(*) FILTER (WHERE a.probabilities <> mnist_probabilities(r.image)) > 0 AS models_differ
 FROM answer a JOIN reading r USING (i);
 ROLLBACK;
@@ -79,7 +85,8 @@ ROLLBACK;
 -- People label two readings of three, truthfully: the digit that was drawn.
 SELECT count(mnist_correct(a.id, a.i % 10)) AS labelled FROM answer a WHERE i % 3 <> 0;
 -- The same figures by plain SQL over the readings.
-SELECT r.live_labels = l.n AS live_labels, r.live_right = l.k AS live_right, r.challenger_labels = c.n AS challenger_labels,
+SELECT r.live_labels = l.n AS live_labels, r.live_right = l.k AS live_right,
+    r.challenger_labels = c.n AS challenger_labels,
     r.challenger_right = c.k AS challenger_right, r.live_accuracy = (l.k::float8 / l.n)::real AS live_accuracy,
     r.challenger_accuracy = (c.k::float8 / c.n)::real AS challenger_accuracy,
     abs(r.difference - (c.k::float8 / c.n - l.k::float8 / l.n)) < 1e-6 AS difference,
@@ -88,8 +95,10 @@ SELECT r.live_labels = l.n AS live_labels, r.live_right = l.k AS live_right, r.c
     abs(r.error_ratio - (c.n - c.k)::float8 / (l.n - l.k)) < 1e-4 AS error_ratio,
     r.error_ratio_low < r.error_ratio AND r.error_ratio < r.error_ratio_high AS error_ratio_interval
 FROM mnist_challenge_result r,
-    (SELECT count(*) AS n, count(*) FILTER (WHERE label = i % 10) AS k FROM answer WHERE i % 3 <> 0 AND model_version = 1) l,
-    (SELECT count(*) AS n, count(*) FILTER (WHERE label = i % 10) AS k FROM answer WHERE i % 3 <> 0 AND model_version = 2) c
+    (SELECT count(*) AS n, count(*) FILTER (WHERE label = i % 10) AS k FROM answer
+        WHERE i % 3 <> 0 AND model_version = 1) l,
+    (SELECT count(*) AS n, count(*) FILTER (WHERE label = i % 10) AS k FROM answer
+        WHERE i % 3 <> 0 AND model_version = 2) c
 \gx
 -- A reading from outside the challenge does not count, nor does one that annotators do not agree on.
 SELECT live_labels + challenger_labels AS before FROM mnist_challenge_result \gset
@@ -110,10 +119,12 @@ SELECT round(low::numeric, 4) AS low, round(high::numeric, 4) AS high FROM mnist
 SELECT k, n, round(low::numeric, 4) AS low, round(high::numeric, 4) AS high
 FROM (VALUES (81, 263), (15, 148), (0, 20), (1, 29), (20, 20)) AS v (k, n), mnist_internal.wilson(k, n);
 -- ... and McNemar's test: by hand 2 (1 + 8) / 2^8, and 8 / 2^8 less; for the large one in whole numbers 0.046586.
-SELECT b, c, exact, mid_p FROM (VALUES (1, 7), (7, 1), (0, 0), (3, 3), (0, 5)) AS v (b, c), mnist_internal.mcnemar(b, c);
+SELECT b, c, exact, mid_p FROM (VALUES (1, 7), (7, 1), (0, 0), (3, 3), (0, 5)) AS v (b, c),
+    mnist_internal.mcnemar(b, c);
 SELECT round(exact::numeric, 6) AS large FROM mnist_internal.mcnemar(4900, 5100);
 -- Nothing to go by, nothing said.
-SELECT w.low, n.low, p.low FROM mnist_internal.wilson(0, 0) AS w, mnist_internal.newcombe(0, 0, 1, 2) AS n, mnist_internal.newcombe_paired(0, 0, 0, 0) AS p;
+SELECT w.low, n.low, p.low FROM mnist_internal.wilson(0, 0) AS w, mnist_internal.newcombe(0, 0, 1, 2) AS n,
+    mnist_internal.newcombe_paired(0, 0, 0, 0) AS p;
 
 ---------------------------------------------------------------- shadow
 
@@ -128,7 +139,8 @@ SELECT b.ordinality::int + 100, b.id, b.label, b.confidence, b.probabilities, b.
 FROM (SELECT array_agg(image ORDER BY i) AS images FROM reading WHERE i BETWEEN 101 AND 400) s,
     mnist_predict_batch(images) WITH ORDINALITY AS b;
 -- The live model answers all; of each there is what the challenger reads as a live model.
-SELECT count(*) AS readings, count(*) FILTER (WHERE model_version <> 1 OR probabilities <> mnist_probabilities(image)) AS not_the_live_model
+SELECT count(*) AS readings,
+    count(*) FILTER (WHERE model_version <> 1 OR probabilities <> mnist_probabilities(image)) AS not_the_live_model
 FROM shadowed JOIN reading USING (i);
 BEGIN;
 SELECT mnist_activate(2);
@@ -140,8 +152,10 @@ ROLLBACK;
 SELECT count(mnist_correct(id, i % 10)) AS labelled FROM shadowed WHERE i % 4 <> 0;
 SELECT r.live_labels = n AND r.challenger_labels = n AS labels, r.live_right = a + b AS live_right,
     r.challenger_right = a + c AS challenger_right, r.only_live_right = b AS only_live_right,
-    r.only_challenger_right = c AS only_challenger_right, r.mcnemar_exact = m.exact AS exact, r.mcnemar_mid_p = m.mid_p AS mid_p,
-    abs(r.difference - (c - b)::float8 / n) < 1e-6 AS difference, r.difference_low = w.low::real AS low, r.difference_high = w.high::real AS high,
+    r.only_challenger_right = c AS only_challenger_right, r.mcnemar_exact = m.exact AS exact,
+    r.mcnemar_mid_p = m.mid_p AS mid_p,
+    abs(r.difference - (c - b)::float8 / n) < 1e-6 AS difference, r.difference_low = w.low::real AS low,
+    r.difference_high = w.high::real AS high,
     r.error_ratio, r.finding
 FROM mnist_challenge_result r,
     (SELECT count(*) AS n, count(*) FILTER (WHERE p.label = i % 10 AND s.label = i % 10) AS a,
@@ -244,16 +258,21 @@ FETCH reader;
 ROLLBACK;
 
 -- Rows are facts.
-SELECT outcome('UPDATE mnist_challenger SET share = 0.1'), outcome('DELETE FROM mnist_challenger'), outcome('TRUNCATE mnist_challenger')
+SELECT outcome('UPDATE mnist_challenger SET share = 0.1'), outcome('DELETE FROM mnist_challenger'),
+    outcome('TRUNCATE mnist_challenger')
 \gx
-SELECT left(outcome('INSERT INTO mnist_challenger (action, version, deployment_id) VALUES (''challenge'', 2, 1)'), 5) AS no_share,
+SELECT left(outcome('INSERT INTO mnist_challenger (action, version, deployment_id) VALUES (''challenge'', 2, 1)'),
+    5) AS no_share,
     left(outcome('INSERT INTO mnist_challenger (action, version, deployment_id, ends) VALUES (''drop'', 2, 1, 1),  (''drop'', 2, 1, 1)'), 5) AS ended_twice;
 
 -- What people's search_path holds is not what runs as the owner.
 CREATE SCHEMA trap;
-CREATE FUNCTION trap.unnest(bigint[]) RETURNS SETOF bigint LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
-CREATE FUNCTION trap.unnest(bigint[], smallint[], real[]) RETURNS SETOF record LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
-CREATE FUNCTION trap.cardinality(anyarray) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
+CREATE FUNCTION trap.unnest(bigint[]) RETURNS SETOF bigint
+    LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
+CREATE FUNCTION trap.unnest(bigint[], smallint[], real[]) RETURNS SETOF record
+    LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
+CREATE FUNCTION trap.cardinality(anyarray) RETURNS int
+    LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
 CREATE FUNCTION trap.add(int, int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
 CREATE OPERATOR trap.+ (FUNCTION = trap.add, LEFTARG = int, RIGHTARG = int);
 CREATE OPERATOR trap.* (FUNCTION = trap.add, LEFTARG = int, RIGHTARG = int);
@@ -270,11 +289,15 @@ RESET client_min_messages;
 
 CREATE ROLE regress_mnist_trainer;
 SET ROLE regress_mnist_trainer;
-SELECT left(outcome('SELECT mnist_challenge(2, 0.5)'), 5) AS challenge, left(outcome('SELECT mnist_challenge_promote()'), 5) AS promote,
-    left(outcome('SELECT mnist_challenge_drop()'), 5) AS drop, left(outcome('SELECT * FROM mnist_challenge_result'), 5) AS result,
-    left(outcome('SELECT * FROM mnist_shadow'), 5) AS shadow, left(outcome('SELECT * FROM mnist_challenger'), 5) AS challenger;
+SELECT left(outcome('SELECT mnist_challenge(2, 0.5)'), 5) AS challenge,
+    left(outcome('SELECT mnist_challenge_promote()'), 5) AS promote,
+    left(outcome('SELECT mnist_challenge_drop()'), 5) AS drop,
+    left(outcome('SELECT * FROM mnist_challenge_result'), 5) AS result,
+    left(outcome('SELECT * FROM mnist_shadow'), 5) AS shadow,
+    left(outcome('SELECT * FROM mnist_challenger'), 5) AS challenger;
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION mnist_challenge, mnist_challenge_promote, mnist_challenge_drop, mnist_predict TO regress_mnist_trainer;
+GRANT EXECUTE ON FUNCTION mnist_challenge, mnist_challenge_promote, mnist_challenge_drop,
+    mnist_predict TO regress_mnist_trainer;
 GRANT SELECT ON mnist_challenge_now, mnist_challenge_result TO regress_mnist_trainer;
 SET ROLE regress_mnist_trainer;
 SELECT mnist_challenge(2, 1, true) IS NOT NULL AS begun;

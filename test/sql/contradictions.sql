@@ -1,12 +1,15 @@
--- Base data that is not as it should be: equal images with different labels, wherever they stand, and hardly any images.
+-- Base data that is not as it should be: equal images with different labels, wherever they stand, and hardly any
+-- images.
 -- Every process has its share of what remains; where nothing remains that is an error.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
 SET client_min_messages = warning;
 
 -- Images of a data set's split that a condition on their place there picks, with their labels moved on.
-CREATE FUNCTION contradict(new_name text, old_name text, of_split text, every int, remainder int) RETURNS int LANGUAGE sql AS $$
-    SELECT mnist_import_images(new_name, 'train', array_agg(pixels ORDER BY ordinal), array_agg((label + 1) % 10 ORDER BY ordinal))
+CREATE FUNCTION contradict(new_name text, old_name text, of_split text, every int, remainder int) RETURNS int
+    LANGUAGE sql AS $$
+    SELECT mnist_import_images(new_name, 'train', array_agg(pixels ORDER BY ordinal), array_agg((label + 1) % 10
+        ORDER BY ordinal))
     FROM (
         SELECT s.*, row_number() OVER (ORDER BY ordinal) - 1 AS place
         FROM mnist_sample s JOIN mnist_dataset d ON d.id = s.dataset_id
@@ -19,9 +22,12 @@ DECLARE
     run mnist_run;
 BEGIN
     SELECT r.* INTO run FROM mnist_run r WHERE r.id = (
-        SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 2, seed => 3, datasets => names, batch_size => batch, promote => false));
+        SELECT run_id
+        FROM mnist_retrain('from_scratch', '{softmax}', epochs => 2, seed => 3, datasets => names, batch_size => batch,
+            promote => false));
     SELECT r.* INTO run FROM mnist_run r ORDER BY r.id DESC LIMIT 1;
-    RETURN format('%s processes, train %s, validation %s, test %s, tested %s', run.processes, run.train_images, run.validation_images,
+    RETURN format('%s processes, train %s, validation %s, test %s, tested %s', run.processes, run.train_images,
+        run.validation_images,
         run.test_images, run.test_accuracy IS NOT NULL);
 EXCEPTION
     WHEN OTHERS THEN
@@ -29,7 +35,8 @@ EXCEPTION
 END
 $$;
 
-SELECT mnist_import_images('drawn', 'train', array_agg(mnist_preprocess(mnist_draw(i % 10, i))), array_agg(i % 10)) FROM generate_series(1, 700) i;
+SELECT mnist_import_images('drawn', 'train', array_agg(mnist_preprocess(mnist_draw(i % 10, i))), array_agg(i % 10))
+FROM generate_series(1, 700) i;
 SELECT split, count(*) FROM mnist_sample GROUP BY split ORDER BY split;
 SELECT train('{drawn}');
 
@@ -71,7 +78,8 @@ SELECT train('{drawn,odd}');
 RESET mnist_hil.training_workers;
 
 -- One image, however often, and one alone.
-SELECT mnist_import_images('equal', 'train', array_agg(mnist_preprocess(mnist_draw(3, 1))), array_agg(3)) FROM generate_series(1, 300) i;
+SELECT mnist_import_images('equal', 'train', array_agg(mnist_preprocess(mnist_draw(3, 1))), array_agg(3))
+FROM generate_series(1, 300) i;
 SELECT train('{equal}');
 SELECT mnist_import_images('one', 'train', ARRAY[mnist_preprocess(mnist_draw(3, 2))], ARRAY[3]);
 SELECT train('{one}');
@@ -81,8 +89,10 @@ SELECT count(mnist_correct(p.id, (i + (i % 3 = 0)::int) % 10)) AS corrected
 FROM generate_series(1, 60) i, LATERAL mnist_predict(mnist_draw(i % 10, i + 5000)) p;
 SELECT train('{drawn,odd}');
 -- The halves of contradictions in a test split are not tested with.
-SELECT mnist_import_images('test', 'test', array_agg(mnist_preprocess(mnist_draw(i % 10, i + 900))), array_agg(i % 10)) FROM generate_series(1, 40) i;
-SELECT mnist_import_images('test', 'train', array_agg(pixels), array_agg((label + 1) % 10)) FROM mnist_sample WHERE split = 'test';
+SELECT mnist_import_images('test', 'test', array_agg(mnist_preprocess(mnist_draw(i % 10, i + 900))), array_agg(i % 10))
+FROM generate_series(1, 40) i;
+SELECT mnist_import_images('test', 'train', array_agg(pixels), array_agg((label + 1) % 10)) FROM mnist_sample
+WHERE split = 'test';
 SELECT train('{drawn,test}');
 
 DROP EXTENSION mnist_hil CASCADE;

@@ -8,7 +8,8 @@ CREATE ROLE regress_annabel;
 CREATE ROLE regress_bob;
 GRANT EXECUTE ON FUNCTION mnist_correct, mnist_activate TO regress_ann, regress_annabel, regress_bob;
 
--- Six predictions; ann labels the first four, annabel and bob some of them.  A model learns from ann's first label, another
+-- Six predictions; ann labels the first four, annabel and bob some of them.  A model learns from ann's first label,
+-- another
 -- one is judged by the second, one comes from the model that learnt, one from that, one was pruned.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
 SELECT mnist_draw(i, i, 28), 1, 0.9, '{0.9}', 1 FROM generate_series(1, 6) AS i;
@@ -21,17 +22,21 @@ SELECT mnist_correct(id, 5) FROM generate_series(2, 5) AS id;
 SET ROLE regress_bob;
 SELECT mnist_correct(id, 5) FROM generate_series(3, 3) AS id;
 RESET ROLE;
-INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, verdict, reasons)
+INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, verdict,
+    reasons)
 SELECT 'succeeded', 'fine_tune', 'default', 1, '{}', CASE i WHEN 3 THEN 'regress_ann' ELSE 'bob' END, 1, now(),
     'said regress_annabel', '{}' FROM generate_series(1, 4) AS i;
-INSERT INTO mnist_internal.snapshot (id, newest, added) VALUES (1, 6, '{[3,4),[6,7)}'), (2, 6, '{[1,3)}'), (4, 8, '{[8,9)}');
+INSERT INTO mnist_internal.snapshot (id, newest, added) VALUES (1, 6, '{[3,4),[6,7)}'), (2, 6, '{[1,3)}'),
+    (4, 8, '{[8,9)}');
 INSERT INTO mnist_internal.run_snapshot VALUES (1, 1), (2, 2), (4, 4);
 INSERT INTO mnist_internal.snapshot_exception (feedback_id, first_snapshot, next_snapshot, weight, reason)
 VALUES (1, 2, 4, 0, 'outvoted'), (1, 4, NULL, 0, 'replaced'), (2, 2, 4, 0, 'tie'), (2, 4, NULL, 0, 'replaced'),
     (3, 2, NULL, 0, 'replaced'), (6, 2, NULL, 0, 'replaced');
 INSERT INTO mnist_model (version, parent_version, run_id, architecture, network, parameters, weights, weights_sha256)
-SELECT v.version, v.parent, v.run, architecture, network, parameters, CASE WHEN v.version <> 6 THEN weights END, weights_sha256
-FROM mnist_model, (VALUES (2, 1, 1), (3, 1, 2), (4, 2, 3), (5, 4, NULL), (6, 2, NULL), (7, NULL, 4)) AS v (version, parent, run);
+SELECT v.version, v.parent, v.run, architecture, network, parameters, CASE WHEN v.version <> 6 THEN weights END,
+    weights_sha256
+FROM mnist_model, (VALUES (2, 1, 1), (3, 1, 2), (4, 2, 3), (5, 4, NULL), (6, 2, NULL), (7, NULL, 4)) AS v (version,
+    parent, run);
 SELECT mnist_activate(2, 'regress_ann likes it');
 SET ROLE regress_ann;
 SELECT mnist_activate(3);
@@ -64,7 +69,8 @@ SELECT label, failures, corrected FROM mnist_failure_counts WHERE corrected > 0;
 SELECT run_id, feedback_id FROM mnist_run_feedback ORDER BY 1, 2;
 SELECT count(*) AS predictions, (SELECT count(*) FROM mnist_shadow) AS shadows FROM mnist_prediction;
 SELECT kind, count(*) FROM mnist_report_log GROUP BY 1 ORDER BY 1;
-SELECT kind, message, detail - 'erased_by' AS detail, detail ->> 'erased_by' = current_user AS by_me FROM mnist_event ORDER BY id;
+SELECT kind, message, detail - 'erased_by' AS detail, detail ->> 'erased_by' = current_user AS by_me FROM mnist_event
+ORDER BY id;
 SELECT sum(removed) AS once_more FROM mnist_erase('regress_ann');
 
 -- Pictures: the prediction, all that was said of it, and the reports that show it or an equal one.
@@ -89,20 +95,23 @@ SELECT what, removed FROM mnist_erase('regress_annabel', '{1}') WHERE removed > 
 SELECT count(*) AS feedback, (SELECT count(*) FROM mnist_label) AS labels FROM mnist_feedback;
 
 -- Names of all kinds are found in text, HTML and JSON, as a word and not within one.
-CREATE FUNCTION noted(name text) RETURNS TABLE (text bigint, json bigint, other bigint, html bigint) LANGUAGE plpgsql AS $$
+CREATE FUNCTION noted(name text) RETURNS TABLE (text bigint, json bigint, other bigint, html bigint)
+    LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM mnist_event;
     DELETE FROM mnist_report_log;
     PERFORM mnist_internal.event('said', format('so said %s, and went', name));
     PERFORM mnist_internal.event('told', 'x', jsonb_build_object('by', ARRAY[name]));
     PERFORM mnist_internal.event('other', format('x%sx', name), jsonb_build_object('name', name || 'y'));
-    INSERT INTO mnist_report_log (kind, requested_by, page) VALUES ('full', 'x', '<p>' || mnist_internal.html(name) || '</p>');
+    INSERT INTO mnist_report_log (kind, requested_by, page)
+        VALUES ('full', 'x', '<p>' || mnist_internal.html(name) || '</p>');
     PERFORM mnist_erase(name);
     RETURN QUERY SELECT count(*) FILTER (WHERE kind = 'said'), count(*) FILTER (WHERE kind = 'told'),
         count(*) FILTER (WHERE kind = 'other'), (SELECT count(*) FROM mnist_report_log) FROM mnist_event;
 END
 $$;
-SELECT name, n.* FROM unnest(ARRAY['ann', 'Ann O''Neill', '"ann" <b>', 'a.n*', 'a\n', '_ann', '[x', '日本']) AS name, noted(name) AS n;
+SELECT name, n.* FROM unnest(ARRAY['ann', 'Ann O''Neill', '"ann" <b>', 'a.n*', 'a\n', '_ann', '[x', '日本']) AS name,
+    noted(name) AS n;
 
 -- A role that may call it needs no right on the tables.
 CREATE ROLE regress_officer;

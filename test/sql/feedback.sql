@@ -10,7 +10,8 @@ SELECT mnist_draw(i % 10, i), i % 10, 0.9, array_fill(0.1::real, ARRAY[10]), 1 F
 -- One word: the row says which reading of which model it is about, and what its pixels are.
 SELECT mnist_correct(1, 7);
 SELECT f.id, f.prediction_id, f.label, f.predicted_label, f.model_version, f.annotator = session_user AS by_me,
-    f.pixels_sha256 = sha256(mnist_preprocess(p.image)) AS pixels, f.held_out = (get_byte(f.pixels_sha256, 0) % 5 = 0) AS split
+    f.pixels_sha256 = sha256(mnist_preprocess(p.image)) AS pixels,
+    f.held_out = (get_byte(f.pixels_sha256, 0) % 5 = 0) AS split
 FROM mnist_feedback f JOIN mnist_prediction p ON p.id = f.prediction_id;
 SELECT prediction_id, label, predicted_label, votes, annotators, new, feedback_ids FROM mnist_label;
 
@@ -55,7 +56,8 @@ SELECT count(mnist_correct(id, 5)) FROM mnist_prediction WHERE id BETWEEN 2 AND 
 INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at)
 VALUES ('succeeded', 'fine_tune', 'default', 1, '{}', 'nobody', 0, now()) RETURNING id;
 INSERT INTO mnist_internal.snapshot (id, newest, added)
-SELECT 1, max(id), range_agg(int8range(id, id, '[]')) FROM mnist_label, unnest(feedback_ids) AS id WHERE prediction_id <= 4;
+SELECT 1, max(id), range_agg(int8range(id, id, '[]')) FROM mnist_label, unnest(feedback_ids) AS id
+WHERE prediction_id <= 4;
 INSERT INTO mnist_internal.run_snapshot VALUES (1, 1);
 SELECT array_agg(prediction_id ORDER BY prediction_id) FILTER (WHERE new) AS new,
     array_agg(prediction_id ORDER BY prediction_id) FILTER (WHERE NOT new) AS used FROM mnist_label;
@@ -69,7 +71,8 @@ SELECT array_agg(prediction_id ORDER BY prediction_id) FILTER (WHERE new) AS new
 -- Many at once come to the same as one by one.
 CREATE TEMP TABLE resolved AS TABLE mnist_label;
 DELETE FROM mnist_label;
-SELECT mnist_internal.resolve(array_agg(DISTINCT prediction_id)), mnist_internal.note_used(array_agg(DISTINCT prediction_id)) FROM mnist_feedback;
+SELECT mnist_internal.resolve(array_agg(DISTINCT prediction_id)),
+    mnist_internal.note_used(array_agg(DISTINCT prediction_id)) FROM mnist_feedback;
 SELECT count(*) FROM (TABLE mnist_label EXCEPT TABLE resolved) AS different;
 SELECT count(*) FROM (TABLE resolved EXCEPT TABLE mnist_label) AS missing;
 

@@ -14,7 +14,8 @@ FROM "Ziffern & Co".mnist_predict("Ziffern & Co".mnist_draw(3)) AS r,
     LATERAL (SELECT count(*) + 0 * r.id AS n FROM "Ziffern & Co".mnist_prediction) AS s;
 SELECT count(r.id) FROM "Ziffern & Co".mnist_predict_batch(ARRAY["Ziffern & Co".mnist_draw(3)]) AS r;
 
--- The extension's schemas keep their names, whoever owns them.  Nothing else that can be done to a schema is in the way.
+-- The extension's schemas keep their names, whoever owns them.  Nothing else that can be done to a schema is in the
+-- way.
 ALTER SCHEMA "Ziffern & Co" RENAME TO digits;
 ALTER SCHEMA mnist_internal RENAME TO internals;
 CREATE ROLE regress_mnist_owner;

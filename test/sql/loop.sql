@@ -36,12 +36,14 @@ BEGIN
     RETURN failures;
 END
 $$;
-CREATE VIEW decision AS SELECT condition, round(value::numeric, 2) AS value, threshold, met, explanation FROM mnist_retrain_decision;
+CREATE VIEW decision AS SELECT condition, round(value::numeric, 2) AS value, threshold, met, explanation
+FROM mnist_retrain_decision;
 
 -- Nothing to do.
 SELECT * FROM decision WHERE condition <> 'drift';
 SELECT * FROM mnist_check();
-SELECT retrain_due, retrain_reasons, retry_not_before, given_up, awaiting_approval, check_schedule, next_check FROM mnist_status;
+SELECT retrain_due, retrain_reasons, retry_not_before, given_up, awaiting_approval, check_schedule, next_check
+FROM mnist_status;
 
 -- Enough labels, too few failures of any digit; then enough failures, too few labels; then both.
 SELECT correct(20, 10, 3);
@@ -135,10 +137,12 @@ SELECT retrain, regexp_replace(reasons[1], '[0-9]+', 'N') AS reason, run_id FROM
 SELECT status, sqlstate FROM mnist_run ORDER BY id DESC LIMIT 1;
 
 -- Where models come from.
-SELECT version, parent_version, line, strategy, trigger, datasets, feedback_train_images > 0 AS has_feedback, created_by = current_user AS mine,
+SELECT version, parent_version, line, strategy, trigger, datasets, feedback_train_images > 0 AS has_feedback,
+    created_by = current_user AS mine,
     pruned
 FROM mnist_lineage WHERE version <= 3 ORDER BY version;
-SELECT count(*) FILTER (WHERE live) AS live, count(*) = (SELECT count(*) FROM mnist_model) AS complete FROM mnist_lineage;
+SELECT count(*) FILTER (WHERE live) AS live, count(*) = (SELECT count(*) FROM mnist_model) AS complete
+FROM mnist_lineage;
 
 -- Pruning: never the live one, the one before it, nor one that awaits approval.
 DO $$
@@ -150,7 +154,8 @@ BEGIN
 END
 $$;
 SELECT mnist_activate(100), mnist_activate(101);
-INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, model_version, decision)
+INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at,
+    model_version, decision)
 VALUES ('succeeded', 'fine_tune', 'default', 1, '{}', 'nobody', 1, now(), 102, 'awaiting approval');
 SELECT awaiting_approval IS NOT NULL AS awaiting FROM mnist_status;
 SELECT array_agg(v) FILTER (WHERE v >= 100) AS would_go FROM mnist_prune(2, dry_run => true) AS v;
@@ -169,16 +174,20 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT mnist_prune();
 ROLLBACK;
 RESET mnist_hil.keep_models;
-SELECT kind, detail ->> 'versions' AS versions FROM mnist_event WHERE kind = 'models_pruned' AND id = (SELECT max(id) FROM mnist_event);
+SELECT kind, detail ->> 'versions' AS versions FROM mnist_event
+WHERE kind = 'models_pruned' AND id = (SELECT max(id) FROM mnist_event);
 
 -- Retention: off by default.  Readings that people said something of stay, and so do the newest event of each kind.
 UPDATE mnist_prediction SET created_at = now() - interval '3 days';
 INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version)
 SELECT now() - interval '2 days' * (i <= 5)::int, '\x00', 1, 1, '{0,1}', 1 FROM generate_series(1, 7) AS i;
-INSERT INTO mnist_event (kind, message, created_at) SELECT 'old', i::text, now() - interval '2 days' FROM generate_series(1, 3) AS i;
-INSERT INTO mnist_trial (run_id, trial, status, architecture, parameters, value) VALUES (1, 1, 'succeeded', 'mlp', '{}', 0.9);
+INSERT INTO mnist_event (kind, message, created_at) SELECT 'old', i::text, now() - interval '2 days'
+FROM generate_series(1, 3) AS i;
+INSERT INTO mnist_trial (run_id, trial, status, architecture, parameters, value)
+    VALUES (1, 1, 'succeeded', 'mlp', '{}', 0.9);
 UPDATE mnist_run SET finished_at = now() - interval '2 days' WHERE id = 1;
-CREATE TEMP TABLE before AS SELECT (SELECT count(*) FROM mnist_prediction) AS predictions, (SELECT count(*) FROM mnist_feedback) AS feedback;
+CREATE TEMP TABLE before AS SELECT (SELECT count(*) FROM mnist_prediction) AS predictions, (SELECT count(*)
+    FROM mnist_feedback) AS feedback;
 SELECT retrain FROM mnist_check();
 SELECT count(*) = (SELECT predictions FROM before) AS kept_all FROM mnist_prediction;
 SET mnist_hil.retention = '1d';
@@ -198,7 +207,8 @@ UPDATE mnist_event SET message = 'x';
 
 -- When a schedule comes due.
 SELECT schedule, mnist_internal.cron_next(schedule, '2026-11-20 13:30:20+00', 'GMT') AT TIME ZONE 'GMT' AS next
-FROM unnest(ARRAY['* * * * *', '*/5 * * * *', '0 3 * * 1', '0 0 29 2 *', '30 4 1,15 * 5', '5-10/2 1 * jan-mar mon', '0 0 * * 7',
+FROM unnest(ARRAY['* * * * *', '*/5 * * * *', '0 3 * * 1', '0 0 29 2 *', '30 4 1,15 * 5', '5-10/2 1 * jan-mar mon',
+    '0 0 * * 7',
     '0 12 31 * *', '@daily', '10 seconds', '0 0 30 2 *', '99 * * * *', '* * * *', 'now', '']) AS schedule;
 
 DROP EXTENSION mnist_hil CASCADE;

@@ -5,7 +5,8 @@
 
 -- The weights of a network that reads every image as the given digit.
 CREATE FUNCTION little_endian(number bigint) RETURNS bytea LANGUAGE sql AS $$
-    SELECT string_agg(set_byte('\x00', 0, (number >> (8 * i) & 255)::int), '' ORDER BY i) FROM generate_series(0, 3) AS i
+    SELECT string_agg(set_byte('\x00', 0, (number >> (8 * i) & 255)::int), '' ORDER BY i)
+    FROM generate_series(0, 3) AS i
 $$;
 CREATE FUNCTION zlib_crc32(data bytea) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE

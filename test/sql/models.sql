@@ -78,7 +78,8 @@ SELECT public.outcome($$INSERT INTO mnist_model (version, architecture, network,
 
 -- Two switches that both follow the same one are impossible, whoever writes them.
 SELECT public.outcome($$INSERT INTO mnist_deployment (version, action, rollback_to)
-    SELECT 1, 'activate', rollback_to FROM mnist_deployment WHERE action = 'activate' LIMIT 1$$) LIKE '23505: %' AS refused;
+    SELECT 1, 'activate', rollback_to FROM mnist_deployment
+    WHERE action = 'activate' LIMIT 1$$) LIKE '23505: %' AS refused;
 
 -- Where no model is live, as after deployments were lost, mnist_activate helps.
 SET session_replication_role = replica;

@@ -12,7 +12,8 @@ FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass 
 WHERE d.deptype = 'e' AND e.extname = 'mnist_hil'
     -- From PostgreSQL 17 on also types of rows and of arrays, which come with their tables.
     AND NOT EXISTS (
-        SELECT FROM pg_depend i WHERE d.classid = 'pg_type'::regclass AND i.classid = d.classid AND i.objid = d.objid AND i.deptype = 'i');
+        SELECT FROM pg_depend i WHERE d.classid = 'pg_type'::regclass AND i.classid = d.classid AND i.objid = d.objid
+            AND i.deptype = 'i');
 CREATE TEMP VIEW routine AS
 SELECT p.* FROM pg_proc p JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid;
 CREATE TEMP VIEW relation AS
@@ -46,10 +47,12 @@ SELECT pg_describe_object(classid, objid, 0) AS no_comment
 FROM member WHERE obj_description(objid, classid::regclass::name) IS NULL AND NOT EXISTS (
     SELECT FROM relation r WHERE classid = 'pg_class'::regclass AND r.oid = objid AND r.relkind = 'S');
 SELECT oid::regprocedure AS no_comment FROM routine r WHERE obj_description(oid, 'pg_proc') IS NULL;
-SELECT oid::regclass AS no_comment FROM relation r WHERE relkind IN ('r', 'v', 'm') AND obj_description(oid, 'pg_class') IS NULL;
+SELECT oid::regclass AS no_comment FROM relation r
+WHERE relkind IN ('r', 'v', 'm') AND obj_description(oid, 'pg_class') IS NULL;
 SELECT a.attrelid::regclass AS relation, a.attname AS no_comment
 FROM pg_attribute a JOIN relation r ON r.oid = a.attrelid
-WHERE r.relkind IN ('r', 'v', 'm') AND a.attnum > 0 AND NOT a.attisdropped AND col_description(a.attrelid, a.attnum) IS NULL
+WHERE r.relkind IN ('r', 'v', 'm') AND a.attnum > 0 AND NOT a.attisdropped
+    AND col_description(a.attrelid, a.attnum) IS NULL
 ORDER BY a.attrelid::regclass::text, a.attnum;
 
 -- No function looks for a name in a schema that others may write: its body is bound to what it calls when it is created
@@ -71,7 +74,8 @@ WHERE EXISTS (
         SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a
         WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')
     AND (provolatile = 'v' OR prosecdef OR proparallel = 'u')
-    AND oid::regproc NOT IN ('mnist_internal.cache', 'mnist_internal.process_alive', 'mnist_internal.check_job')    -- they look, for views
+    AND oid::regproc NOT IN ('mnist_internal.cache', 'mnist_internal.process_alive',
+        'mnist_internal.check_job')    -- they look, for views
 ORDER BY 1;
 -- This is all of it.
 \pset footer off
@@ -86,7 +90,8 @@ ORDER BY proname COLLATE "C";
 SELECT oid::regclass AS open_to_somebody
 FROM relation r
 WHERE EXISTS (
-    SELECT FROM aclexplode(coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))) AS a
+    SELECT FROM aclexplode(coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char",
+        relowner))) AS a
     WHERE a.grantee <> relowner);
 SELECT attrelid::regclass, attname AS open_to_somebody
 FROM pg_attribute JOIN relation r ON r.oid = attrelid WHERE attacl IS NOT NULL;

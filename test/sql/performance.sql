@@ -7,15 +7,18 @@ SET timezone = 'UTC';
 
 -- Wilson's interval: values from the literature.
 SELECT n, hits, round(low::numeric, 4) AS low, round(high::numeric, 4) AS high
-FROM (VALUES (10, 8), (10, 0), (10, 10), (100, 50), (1, 1), (263, 81)) AS v (n, hits), LATERAL mnist_internal.wilson(hits, n);
+FROM (VALUES (10, 8), (10, 0), (10, 10), (100, 50), (1, 1), (263, 81)) AS v (n, hits),
+    LATERAL mnist_internal.wilson(hits, n);
 SELECT * FROM mnist_internal.wilson(0, 0);
 
 -- Nothing is known of nothing.
-SELECT (SELECT count(*) FROM mnist_model_performance) AS models, (SELECT count(*) FROM mnist_class_performance) AS classes,
+SELECT (SELECT count(*) FROM mnist_model_performance) AS models, (SELECT count(*)
+    FROM mnist_class_performance) AS classes,
     (SELECT count(*) FROM mnist_accuracy_daily) AS days, (SELECT count(*) FROM mnist_calibration) AS bins,
     (SELECT count(*) FROM mnist_model_confusion) AS pairs;
 
--- 1,200 readings of two models over five days, of all confidences; two in three are labelled, one in four of these wrong,
+-- 1,200 readings of two models over five days, of all confidences; two in three are labelled, one in four of these
+-- wrong,
 -- and of 11 nobody knows, as two annotators disagree.
 INSERT INTO mnist_prediction (image, created_at, label, confidence, probabilities, model_version)
 SELECT mnist_internal.synthetic(i % 10, i), timestamptz '2026-01-01 12:00 UTC' + i % 5 * interval '1 day', i % 10,
@@ -23,7 +26,8 @@ SELECT mnist_internal.synthetic(i % 10, i), timestamptz '2026-01-01 12:00 UTC' +
 FROM generate_series(0, 1199) AS i;
 CREATE FUNCTION pg_temp.say(reading bigint, annotator name, said bigint) RETURNS boolean LANGUAGE sql AS $$
     INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
-    SELECT p.id, said, p.label, p.model_version, say.annotator, sha256(p.image) FROM mnist_prediction p WHERE p.id = reading
+    SELECT p.id, said, p.label, p.model_version, say.annotator, sha256(p.image) FROM mnist_prediction p
+    WHERE p.id = reading
     RETURNING true
 $$;
 SELECT count(pg_temp.say(id, 'ann', CASE WHEN id / 2 % 4 = 0 THEN (label + 1 + id % 5) % 10 ELSE label END))
@@ -32,7 +36,8 @@ SELECT count(pg_temp.say(id, 'bob', (label + 7) % 10)) FROM mnist_prediction WHE
 
 -- What the labels are of, by way of the feedback and the readings.
 CREATE TEMP VIEW truth AS
-SELECT p.id, p.label AS predicted, f.label, p.confidence::float8, p.model_version, p.created_at, f.label = p.label AS correct
+SELECT p.id, p.label AS predicted, f.label, p.confidence::float8, p.model_version, p.created_at,
+    f.label = p.label AS correct
 FROM mnist_prediction p JOIN mnist_feedback f ON f.prediction_id = p.id
 WHERE NOT EXISTS (SELECT FROM mnist_feedback o WHERE o.prediction_id = p.id AND o.label <> f.label);
 SELECT count(*) AS labelled, (SELECT count(*) FROM mnist_label WHERE label IS NULL) AS ties FROM truth;
@@ -42,7 +47,8 @@ WHERE (l.predicted_at, l.confidence) IS DISTINCT FROM (p.created_at, p.confidenc
 -- By model.
 SELECT m.model_version, m.labels, m.correct, m.accuracy, m.labels = t.labels AND m.correct = t.correct AS counts,
     abs(m.accuracy - t.accuracy) < 1e-6 AS accuracy_ok, abs(m.ece - t.ece) < 1e-6 AS ece_ok,
-    abs(m.confidence_labelled - t.confidence) < 1e-6 AS confidence_ok, m.first_at = t.first_at AND m.last_at = t.last_at AS when_ok
+    abs(m.confidence_labelled - t.confidence) < 1e-6 AS confidence_ok, m.first_at = t.first_at
+        AND m.last_at = t.last_at AS when_ok
 FROM mnist_model_performance m JOIN (
     SELECT model_version, count(*) AS labels, sum(correct::int) AS correct, avg(correct::int) AS accuracy,
         avg(confidence) AS confidence, min(created_at) AS first_at, max(created_at) AS last_at,
@@ -55,7 +61,8 @@ ORDER BY 1;
 SELECT m.model_version, abs(w.low - m.accuracy_low) < 1e-6 AND abs(w.high - m.accuracy_high) < 1e-6 AS interval_ok
 FROM mnist_model_performance m, LATERAL mnist_internal.wilson(m.correct, m.labels) AS w;
 -- Their means over digits are those of mnist_class_performance.
-SELECT m.model_version, abs(m.precision - c.precision) < 1e-6 AS precision_ok, abs(m.recall - c.recall) < 1e-6 AS recall_ok,
+SELECT m.model_version, abs(m.precision - c.precision) < 1e-6 AS precision_ok,
+    abs(m.recall - c.recall) < 1e-6 AS recall_ok,
     abs(m.f1 - c.f1) < 1e-6 AS f1_ok
 FROM mnist_model_performance m JOIN (
     SELECT model_version, avg(precision) AS precision, avg(recall) AS recall, avg(f1) AS f1
@@ -77,20 +84,23 @@ SELECT * FROM mnist_class_performance WHERE model_version = 1 AND label = 4 \gx
 -- Confusion by model adds up to confusion.
 SELECT count(*) FILTER (WHERE c.count <> coalesce(m.count, 0)) AS differ, sum(c.count) AS labels
 FROM mnist_confusion c
-LEFT JOIN (SELECT label, predicted, sum(count) AS count FROM mnist_model_confusion GROUP BY 1, 2) m USING (label, predicted);
+LEFT JOIN (SELECT label, predicted, sum(count) AS count FROM mnist_model_confusion
+    GROUP BY 1, 2) m USING (label, predicted);
 
 -- By day, in the session's time zone.
 SELECT * FROM mnist_accuracy_daily;
 SELECT d.day, d.labels = t.labels AND d.correct = t.correct AS agrees
 FROM mnist_accuracy_daily d JOIN (
-    SELECT created_at::date AS day, count(*) AS labels, sum(correct::int) AS correct FROM truth GROUP BY 1) t USING (day);
+    SELECT created_at::date AS day, count(*) AS labels, sum(correct::int) AS correct FROM truth
+    GROUP BY 1) t USING (day);
 SET timezone = 'Pacific/Kiritimati';
 SELECT day FROM mnist_accuracy_daily;
 SET timezone = 'UTC';
 
 -- Calibration: seven tenths that occur, of each model.
 SELECT model_version, count(*), sum(labels) AS labels, min(confidence_from) AS least, max(confidence_to) AS most,
-    bool_and(confidence BETWEEN confidence_from AND confidence_to) AS within, bool_and(abs(gap - (accuracy - confidence)) < 1e-6) AS gaps
+    bool_and(confidence BETWEEN confidence_from AND confidence_to) AS within,
+    bool_and(abs(gap - (accuracy - confidence)) < 1e-6) AS gaps
 FROM mnist_calibration GROUP BY 1 ORDER BY 1;
 
 ---------------------------------------------------------------- samples that people chose
@@ -118,11 +128,13 @@ FROM mnist_prediction WHERE id % 20 = 1;
 SELECT labels, accuracy, warning FROM mnist_model_performance;
 -- The doubtful ones are labelled, and four in ten are wrong, as they let expect; the others are nearly all right.
 SELECT pg_temp.anew(true) > 0 AS anew;
-SELECT count(pg_temp.say(id, 'ann', CASE WHEN confidence < 0.9 AND id / 10 % 5 < 2 THEN (label + 1) % 10 ELSE label END))
+SELECT count(pg_temp.say(id, 'ann', CASE WHEN confidence < 0.9 AND id / 10 % 5 < 2 THEN (label + 1) % 10
+    ELSE label END))
 FROM mnist_prediction WHERE confidence < 0.9 OR id % 30 = 1;
 SELECT labels, accuracy, accuracy_adjusted, confidence_labelled, confidence_all, warning FROM mnist_model_performance;
 -- The adjusted accuracy is that of each kind by its share of all readings.
-SELECT abs(accuracy_adjusted - (0.1 * (SELECT avg((l.label = l.predicted_label)::int) FROM mnist_label l WHERE l.confidence < 0.9) + 0.9)) < 1e-6
+SELECT abs(accuracy_adjusted - (0.1 * (SELECT avg((l.label = l.predicted_label)::int) FROM mnist_label l
+    WHERE l.confidence < 0.9) + 0.9)) < 1e-6
     AS adjusted_ok
 FROM mnist_model_performance;
 -- Few labels.

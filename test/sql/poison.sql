@@ -1,5 +1,6 @@
 -- Wrong labels: one annotator who is wrong three times in ten does not get a worse model live, and what that one says
--- waits for a second opinion, or to be affirmed; confirmations of easy predictions do not help wrong labels in; an honest
+-- waits for a second opinion, or to be affirmed; confirmations of easy predictions do not help wrong labels in; an
+-- honest
 -- style still teaches.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
@@ -40,31 +41,39 @@ SELECT count(mnist_correct(id, (label + 1 + n / 10 % 9) % 10)) > 50 AS said_twic
 RESET ROLE;
 SELECT run_id, model_version FROM mnist_retrain(epochs => 2, seed => 1) \gset
 SELECT upright >= :upright_before - 0.01 AS no_worse FROM accuracy;
--- What was excluded was wrong, nearly all of it, and nearly all that was wrong was excluded: to train on, and to judge by.
+-- What was excluded was wrong, nearly all of it, and nearly all that was wrong was excluded: to train on, and to judge
+-- by.
 SELECT u.split, avg((r.wrong AND u.reason = 'doubted')::int) / avg(r.wrong::int) > 0.7 AS wrong_excluded,
     avg((NOT r.wrong AND u.reason = 'doubted')::int) / avg((NOT r.wrong)::int) < 0.1 AS right_kept,
-    count(*) FILTER (WHERE u.reason = 'doubted' AND (u.weight > 0 OR u.doubted_as = f.label OR NOT u.doubt + u.label_probability BETWEEN 0 AND 1.001
+    count(*) FILTER (WHERE u.reason = 'doubted'
+        AND (u.weight > 0 OR u.doubted_as = f.label OR NOT u.doubt + u.label_probability BETWEEN 0 AND 1.001
         OR u.reference_share IS NULL OR u.annotator_share < 0.125)) AS odd
 FROM mnist_run_feedback u JOIN mnist_feedback f ON f.id = u.feedback_id JOIN reading r ON r.id = f.prediction_id
 WHERE u.run_id = :run_id GROUP BY u.split ORDER BY u.split;
 SELECT r.feedback_held_out_images = count(*) AS judged_by_the_others
-FROM mnist_run r JOIN mnist_run_feedback u ON u.run_id = r.id AND u.split = 'held_out' AND u.weight > 0 WHERE r.id = :run_id GROUP BY r.id;
-SELECT count(*) > 30 AS shown, count(DISTINCT annotator) AS annotators, min(reason) AS reason, count(*) FILTER (WHERE doubted_as IS NULL) AS unexplained
+FROM mnist_run r JOIN mnist_run_feedback u ON u.run_id = r.id AND u.split = 'held_out' AND u.weight > 0
+WHERE r.id = :run_id GROUP BY r.id;
+SELECT count(*) > 30 AS shown, count(DISTINCT annotator) AS annotators, min(reason) AS reason,
+    count(*) FILTER (WHERE doubted_as IS NULL) AS unexplained
 FROM mnist_set_aside;
-SELECT count(*) = (SELECT count(*) FROM mnist_set_aside WHERE reason = 'doubted') AS all_shown, count(*) FILTER (WHERE held_out) > 0 AS held_out,
+SELECT count(*) = (SELECT count(*) FROM mnist_set_aside WHERE reason = 'doubted') AS all_shown,
+    count(*) FILTER (WHERE held_out) > 0 AS held_out,
     count(*) FILTER (WHERE d.since <> r.finished_at OR d.run_id <> r.id) AS since_another_run,
     count(*) FILTER (WHERE d.why IS NULL) AS unexplained
 FROM mnist_doubted d, mnist_run r WHERE r.id = :run_id;
 SELECT regexp_replace(why, '[0-9][0-9.]*', 'N', 'g') AS why FROM mnist_doubted LIMIT 1;
 
 -- The rule by itself, on labels that count in this run and nobody has said twice.
-CREATE FUNCTION pg_temp.excluded(run_id bigint, corrections int, unsupported int, live real, own real, other real, share real)
+CREATE FUNCTION pg_temp.excluded(run_id bigint, corrections int, unsupported int, live real, own real, other real,
+    share real)
     RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     n bigint;
 BEGIN
-    SELECT mnist_internal.filter_labels(excluded.run_id, array_agg(o.id), array_agg((o.label + 1) % 10), array_agg((o.label + 1) % 10),
-        array_agg(other), array_agg(own), array_agg(CASE WHEN o.place <= unsupported THEN share ELSE 0 END::real), array_agg(live))
+    SELECT mnist_internal.filter_labels(excluded.run_id, array_agg(o.id), array_agg((o.label + 1) % 10),
+        array_agg((o.label + 1) % 10),
+        array_agg(other), array_agg(own), array_agg(CASE WHEN o.place <= unsupported THEN share ELSE 0 END::real),
+        array_agg(live))
     INTO n
     FROM (
         SELECT f.id, f.label, row_number() OVER (ORDER BY f.id) AS place
@@ -75,9 +84,12 @@ EXCEPTION WHEN SQLSTATE 'ZZ000' THEN
     RETURN SQLERRM;
 END
 $$;
-SELECT corrections, unsupported, live, own, other, share, pg_temp.excluded(:run_id, corrections, unsupported, live, own, other, share) AS excluded
-FROM (VALUES (7, 1, 1, 0.1, 0.5, 1), (8, 1, 1, 0.1, 0.5, 1), (100, 12, 1, 0.1, 0.5, 1), (100, 13, 1, 0.1, 0.5, 1), (100, 100, 1, 0.1, 0.5, 1),
-    (100, 100, 0.02, 0.1, 0.5, 1), (100, 100, 1, 0.1, 0.5, 0.02), (100, 100, 1, 0.01, 0.5, 0.02), (100, 100, 1, 0.02, 0.5, 0.02))
+SELECT corrections, unsupported, live, own, other, share, pg_temp.excluded(:run_id, corrections, unsupported, live, own,
+    other, share) AS excluded
+FROM (VALUES (7, 1, 1, 0.1, 0.5, 1), (8, 1, 1, 0.1, 0.5, 1), (100, 12, 1, 0.1, 0.5, 1), (100, 13, 1, 0.1, 0.5, 1),
+    (100, 100, 1, 0.1, 0.5, 1),
+    (100, 100, 0.02, 0.1, 0.5, 1), (100, 100, 1, 0.1, 0.5, 0.02), (100, 100, 1, 0.01, 0.5, 0.02),
+    (100, 100, 1, 0.02, 0.5, 0.02))
     AS c (corrections, unsupported, live, own, other, share);
 
 ---------------------------------------------------------------- waiting
@@ -85,21 +97,26 @@ FROM (VALUES (7, 1, 1, 0.1, 0.5, 1), (8, 1, 1, 0.1, 0.5, 1), (100, 12, 1, 0.1, 0
 -- What waits is not new, and does not have a run begin.
 SELECT count(*) AS new FROM mnist_label WHERE new;
 -- A second annotator who agrees brings a label back, one who does not makes a tie; so does its own, who affirms it.
-SELECT prediction_id AS agreed, label AS agreed_label FROM mnist_doubted WHERE NOT held_out ORDER BY prediction_id LIMIT 1 \gset
-SELECT prediction_id AS denied, label AS denied_label FROM mnist_doubted WHERE NOT held_out ORDER BY prediction_id OFFSET 1 LIMIT 1 \gset
+SELECT prediction_id AS agreed, label AS agreed_label FROM mnist_doubted WHERE NOT held_out
+ORDER BY prediction_id LIMIT 1 \gset
+SELECT prediction_id AS denied, label AS denied_label FROM mnist_doubted WHERE NOT held_out
+ORDER BY prediction_id OFFSET 1 LIMIT 1 \gset
 CREATE TEMP TABLE affirmed AS
 (SELECT prediction_id, label FROM mnist_doubted WHERE NOT held_out ORDER BY prediction_id OFFSET 2 LIMIT 5)
 UNION ALL (SELECT prediction_id, label FROM mnist_doubted WHERE held_out ORDER BY prediction_id LIMIT 2);
 GRANT SELECT ON affirmed TO regress_mnist_careless;
-SELECT prediction_id AS changed, (label + 1) % 10 AS changed_label FROM mnist_doubted WHERE NOT held_out ORDER BY prediction_id OFFSET 7 LIMIT 1 \gset
+SELECT prediction_id AS changed, (label + 1) % 10 AS changed_label FROM mnist_doubted WHERE NOT held_out
+ORDER BY prediction_id OFFSET 7 LIMIT 1 \gset
 SET ROLE regress_mnist_careful;
 SELECT mnist_correct(:agreed, :agreed_label) < mnist_correct(:denied, (:denied_label + 1) % 10) AS said;
 SET ROLE regress_mnist_careless;
 SELECT count(mnist_correct(prediction_id, label)) AS affirmed FROM affirmed;
 SELECT mnist_correct(:changed, :changed_label) > 0 AS changed;
 RESET ROLE;
-SELECT count(*) AS shown FROM mnist_doubted WHERE prediction_id IN (:agreed, :denied, :changed) OR prediction_id IN (SELECT prediction_id FROM affirmed);
-SELECT count(*) FILTER (WHERE label IS NOT NULL) AS new, count(*) FILTER (WHERE label IS NULL) AS tied FROM mnist_label WHERE new;
+SELECT count(*) AS shown FROM mnist_doubted
+WHERE prediction_id IN (:agreed, :denied, :changed) OR prediction_id IN (SELECT prediction_id FROM affirmed);
+SELECT count(*) FILTER (WHERE label IS NOT NULL) AS new, count(*) FILTER (WHERE label IS NULL) AS tied FROM mnist_label
+WHERE new;
 SELECT tied FROM mnist_annotator_agreement;
 SELECT run_id FROM mnist_retrain(epochs => 1, seed => 1, promote => false) \gset
 SELECT f.prediction_id = :agreed AS agreed, u.label = :agreed_label AS label, u.weight, u.reason, count(*)
@@ -110,17 +127,21 @@ FROM mnist_run_feedback u JOIN mnist_feedback f ON f.id = u.feedback_id JOIN aff
 WHERE u.run_id = :run_id GROUP BY 1, 2, 3 ORDER BY 1;
 -- The others wait on, since the run that excluded them first.
 SELECT count(*) > 20 AS wait, count(*) FILTER (WHERE run_id <> :run_id) AS by_another_run,
-    min(since) = (SELECT min(finished_at) FROM mnist_run r JOIN mnist_run_feedback u ON u.run_id = r.id WHERE u.reason = 'doubted') AS since
+    min(since) = (SELECT min(finished_at) FROM mnist_run r JOIN mnist_run_feedback u ON u.run_id = r.id
+        WHERE u.reason = 'doubted') AS since
 FROM mnist_doubted;
--- The annotator's share of a run holds for what was affirmed, too: with three labels by the other annotator beside the one
+-- The annotator's share of a run holds for what was affirmed, too: with three labels by the other annotator beside the
+-- one
 -- that both agree on, an equal share is four drawings at most.
-CREATE TEMP TABLE own AS SELECT p.id, d.label FROM digit d, LATERAL mnist_predict(d.pixels) p WHERE judges ORDER BY n LIMIT 3;
+CREATE TEMP TABLE own AS SELECT p.id, d.label FROM digit d, LATERAL mnist_predict(d.pixels) p WHERE judges
+ORDER BY n LIMIT 3;
 GRANT SELECT ON own TO regress_mnist_careful;
 SET ROLE regress_mnist_careful;
 SELECT count(mnist_correct(id, label)) AS said FROM own;
 RESET ROLE;
 SELECT count(*) AS affirmed, count(*) FILTER (WHERE w.reason = 'share') > 0 AS left_out
-FROM mnist_internal.words(0.01, 0) w JOIN mnist_feedback f ON f.id = w.feedback_id JOIN affirmed a USING (prediction_id) WHERE w.split = 'train';
+FROM mnist_internal.words(0.01, 0) w JOIN mnist_feedback f ON f.id = w.feedback_id JOIN affirmed a USING (prediction_id)
+WHERE w.split = 'train';
 DROP TABLE own, affirmed;
 
 ---------------------------------------------------------------- confirmations of easy predictions
@@ -130,18 +151,21 @@ DELETE FROM mnist_feedback;
 SELECT mnist_activate(:model_version) IS NOT NULL AS activated \g /dev/null
 CREATE TABLE easy AS
 SELECT i AS n, i % 10 AS label, p.id
-FROM generate_series(1, 400) AS i, LATERAL mnist_preprocess(mnist_draw(i % 10, 200000 + i)) AS pixels, LATERAL mnist_predict(pixels) AS p
+FROM generate_series(1, 400) AS i, LATERAL mnist_preprocess(mnist_draw(i % 10, 200000 + i)) AS pixels,
+    LATERAL mnist_predict(pixels) AS p
 WHERE p.label = i % 10 AND p.confidence > 0.9;
 CREATE TABLE seven AS
 SELECT i AS n, p.id
-FROM generate_series(1, 40) AS i, LATERAL mnist_preprocess(mnist_draw(7, 300000 + i)) AS pixels, LATERAL mnist_predict(pixels) AS p;
+FROM generate_series(1, 40) AS i, LATERAL mnist_preprocess(mnist_draw(7, 300000 + i)) AS pixels,
+    LATERAL mnist_predict(pixels) AS p;
 GRANT SELECT ON easy, seven TO regress_mnist_careless;
 SET ROLE regress_mnist_careless;
 SELECT count(mnist_correct(id, label)) > 300 AS confirmed FROM easy;
 SELECT count(mnist_correct(id, 1)) AS wrong FROM seven;
 RESET ROLE;
 SELECT run_id FROM mnist_retrain(epochs => 1, seed => 1, promote => false) \gset
-SELECT avg((u.reason IS NOT DISTINCT FROM 'doubted')::int) FILTER (WHERE f.prediction_id IN (SELECT id FROM seven)) >= 0.8 AS wrong_excluded,
+SELECT avg((u.reason IS NOT DISTINCT FROM 'doubted')::int) FILTER (WHERE f.prediction_id IN (SELECT id FROM seven))
+    >= 0.8 AS wrong_excluded,
     count(*) FILTER (WHERE u.reason = 'doubted' AND f.prediction_id IN (SELECT id FROM easy)) AS confirmations_excluded
 FROM mnist_run_feedback u JOIN mnist_feedback f ON f.id = u.feedback_id WHERE u.run_id = :run_id;
 DROP TABLE easy, seven;
@@ -156,7 +180,8 @@ SET ROLE regress_mnist_careless;
 SELECT count(mnist_correct(id, label)) AS said FROM reading;
 RESET ROLE;
 SELECT run_id, promoted FROM mnist_retrain(epochs => 4, seed => 1) \gset
-SELECT :'promoted' AS promoted, lying >= (1 + :lying_before) / 2 AS learned_half_of_what_was_missing, upright >= :upright_before - 0.02 AS upright_kept FROM accuracy;
+SELECT :'promoted' AS promoted, lying >= (1 + :lying_before) / 2 AS learned_half_of_what_was_missing,
+    upright >= :upright_before - 0.02 AS upright_kept FROM accuracy;
 SELECT avg((u.reason IS NOT DISTINCT FROM 'doubted')::int) < 0.03 AS few_excluded
 FROM mnist_run_feedback u WHERE u.run_id = :run_id AND u.split = 'train';
 -- It went live with a reference for drift of its own.

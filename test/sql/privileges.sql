@@ -12,18 +12,21 @@ CREATE ROLE regress_annotator;
 CREATE ROLE regress_trainer;
 CREATE ROLE regress_observer;
 CREATE ROLE regress_nobody;
-GRANT USAGE ON SCHEMA digits TO regress_application, regress_annotator, regress_trainer, regress_observer, regress_nobody;
+GRANT USAGE ON SCHEMA digits TO regress_application, regress_annotator, regress_trainer, regress_observer,
+    regress_nobody;
 
 GRANT EXECUTE ON FUNCTION mnist_predict, mnist_predict_batch TO regress_application;
 GRANT EXECUTE ON FUNCTION mnist_correct TO regress_annotator;
 GRANT EXECUTE ON FUNCTION mnist_retrain, mnist_activate, mnist_rollback, mnist_import_idx, mnist_import_images,
     mnist_import_synthetic, mnist_drop_dataset, mnist_export, mnist_import, mnist_challenge, mnist_challenge_promote,
     mnist_challenge_drop TO regress_trainer;
-GRANT SELECT ON mnist_status, mnist_live, mnist_failure_counts, mnist_confusion, mnist_training_progress TO regress_observer;
+GRANT SELECT ON mnist_status, mnist_live, mnist_failure_counts, mnist_confusion,
+    mnist_training_progress TO regress_observer;
 GRANT SELECT ON mnist_challenge_now, mnist_challenge_result TO regress_observer;
 GRANT SELECT ON mnist_metrics TO regress_observer;
 GRANT SELECT ON mnist_feature, mnist_drift, mnist_drift_share, mnist_data_quality, mnist_annotator_agreement,
-    mnist_model_performance, mnist_class_performance, mnist_accuracy_daily, mnist_calibration, mnist_model_confusion TO regress_observer;
+    mnist_model_performance, mnist_class_performance, mnist_accuracy_daily, mnist_calibration,
+    mnist_model_confusion TO regress_observer;
 GRANT EXECUTE ON FUNCTION mnist_drift_rebase TO regress_trainer;
 GRANT EXECUTE ON PROCEDURE mnist_housekeep TO regress_trainer;
 GRANT EXECUTE ON FUNCTION mnist_metrics_text, mnist_report TO regress_observer;
@@ -89,18 +92,22 @@ INSERT INTO public.act (what, statement) VALUES
     ('rebase drift', 'SELECT mnist_drift_rebase(''base data'')'),
     ('mnist_drift', 'SELECT * FROM mnist_drift, mnist_drift_share, mnist_feature'),
     ('mnist_data_quality', 'SELECT * FROM mnist_data_quality, mnist_annotator_agreement'),
-    ('mnist_model_performance', 'SELECT * FROM mnist_model_performance, mnist_class_performance, mnist_accuracy_daily, mnist_calibration, mnist_model_confusion'),
+    ('mnist_model_performance',
+        'SELECT * FROM mnist_model_performance, mnist_class_performance, mnist_accuracy_daily, mnist_calibration, mnist_model_confusion'),
     ('look at references', 'SELECT * FROM mnist_drift_reference, mnist_drift_histogram, mnist_drift_check'),
     ('internal: bind', 'SELECT mnist_internal.drift_bind(1)'),
     ('mnist_metrics', 'SELECT * FROM mnist_metrics'),
     ('mnist_metrics_text', 'SELECT mnist_metrics_text()'),
     ('mnist_report', 'SELECT mnist_report()'),
     ('look at reports', 'SELECT page FROM mnist_report_log'),
-    ('write readings', 'INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version) VALUES ('''', 1, 1, ''{}'', 1)'),
-    ('write feedback', 'INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256) VALUES (1, 1, 1, 1, ''x'', sha256(''''))'),
+    ('write readings',
+        'INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version) VALUES ('''', 1, 1, ''{}'', 1)'),
+    ('write feedback',
+        'INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256) VALUES (1, 1, 1, 1, ''x'', sha256(''''))'),
     ('erase feedback', 'DELETE FROM mnist_feedback'),
     ('switch by hand', 'INSERT INTO mnist_deployment (version, action) VALUES (2, ''activate'')'),
-    ('write models', 'INSERT INTO mnist_model (version, architecture, network, parameters, weights_sha256) VALUES (9, ''x'', ''x'', 1, sha256(''''))'),
+    ('write models',
+        'INSERT INTO mnist_model (version, architecture, network, parameters, weights_sha256) VALUES (9, ''x'', ''x'', 1, sha256(''''))'),
     ('internal: resolve', 'SELECT mnist_internal.resolve(''{}'')'),
     ('internal: deploy', 'SELECT mnist_internal.deploy(2, ''activate'', 1, NULL)'),
     ('internal: end challenge', 'SELECT mnist_internal.end_challenge(''drop'', NULL)'),
@@ -132,8 +139,10 @@ GRANT CREATE ON SCHEMA public TO regress_annotator;
 SET ROLE regress_annotator;
 CREATE TEMP TABLE mnist_feedback (LIKE digits.mnist_feedback);
 CREATE TEMP TABLE mnist_prediction (LIKE digits.mnist_prediction);
-CREATE FUNCTION public.format(text, bigint) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
-CREATE FUNCTION public.sha256(bytea) RETURNS bytea LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
+CREATE FUNCTION public.format(text, bigint) RETURNS text
+    LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
+CREATE FUNCTION public.sha256(bytea) RETURNS bytea
+    LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught as %', current_user; END $$;
 SET search_path = pg_temp, public, digits;
 SELECT mnist_correct(1, 4) IS NOT NULL AS corrected;
 SELECT digits.mnist_correct(99, 4);

@@ -9,13 +9,15 @@ SET timezone = 'UTC';
 SELECT name, value, share, threshold, ok FROM mnist_data_quality;
 SELECT * FROM mnist_annotator_agreement;
 
--- 100 readings: 3 blank canvases, 81 digits drawn dark on light, 1 of them more than 1,024 pixels wide, 4 drawn once more,
+-- 100 readings: 3 blank canvases, 81 digits drawn dark on light, 1 of them more than 1,024 pixels wide, 4 drawn once
+-- more,
 -- and 12 light on dark.
 SELECT count(mnist_predict(mnist_png(decode(repeat('00', 784), 'hex')))) AS blank FROM generate_series(1, 3);
 SELECT count(mnist_predict(mnist_draw(i % 10, i))) AS drawn FROM generate_series(1, 79) AS i;
 SELECT count(mnist_predict(mnist_draw(i % 10, i))) AS again FROM generate_series(1, 4) AS i;
 SELECT count(mnist_predict(mnist_draw(5, 80, 1024))) AS large;
-SELECT count(mnist_predict(mnist_png(mnist_internal.synthetic(i % 10, i), 2))) AS light_on_dark FROM generate_series(101, 112) AS i;
+SELECT count(mnist_predict(mnist_png(mnist_internal.synthetic(i % 10, i), 2))) AS light_on_dark
+FROM generate_series(101, 112) AS i;
 SELECT count(mnist_predict(mnist_draw(3, 120, 1025))) AS too_large;
 SELECT name, value, share, ok, explanation FROM mnist_data_quality
 WHERE name IN ('blanks', 'duplicates', 'oversize', 'unusual polarity', 'unlabelled');
@@ -32,15 +34,18 @@ FROM mnist_data_quality JOIN (
             ('x' || encode(substr(image, 21, 4), 'hex'))::bit(32)::int) > 1024
     UNION ALL SELECT 'low confidence', count(*) FROM mnist_prediction WHERE confidence < 0.7
     UNION ALL SELECT 'class balance', min(n)
-        FROM (SELECT count(p.id) AS n FROM generate_series(0, 9) AS d LEFT JOIN mnist_prediction p ON p.label = d GROUP BY d) d
-    UNION ALL SELECT 'unlabelled', count(*) FROM mnist_prediction WHERE id NOT IN (SELECT prediction_id FROM mnist_feedback)
+        FROM (SELECT count(p.id) AS n FROM generate_series(0, 9) AS d LEFT JOIN mnist_prediction p ON p.label = d
+            GROUP BY d) d
+    UNION ALL SELECT 'unlabelled', count(*) FROM mnist_prediction
+    WHERE id NOT IN (SELECT prediction_id FROM mnist_feedback)
 ) AS o (name, other) USING (name);
 
 -- Only the newest 10,000 readings are looked at.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version, features, pixels_hash)
 SELECT image, label, confidence, probabilities, model_version, features, i
 FROM mnist_prediction, generate_series(1, 10000) AS i WHERE id = 10;
-SELECT name, value, share, ok FROM mnist_data_quality WHERE name IN ('blanks', 'duplicates', 'unusual polarity', 'class balance');
+SELECT name, value, share, ok FROM mnist_data_quality
+WHERE name IN ('blanks', 'duplicates', 'unusual polarity', 'class balance');
 -- Readings without features, from before they were kept, are not among those measured.
 UPDATE mnist_prediction SET features = NULL WHERE id > 1000;
 SELECT explanation FROM mnist_data_quality WHERE name IN ('blanks', 'duplicates');
@@ -50,7 +55,8 @@ SELECT explanation FROM mnist_data_quality WHERE name IN ('blanks', 'duplicates'
 -- The example of Cohen's kappa that encyclopedias give: 50 cases, 20 yes by both, 15 no by both, 5 and 10 apart: 0.4.
 CREATE FUNCTION pg_temp.say(reading bigint, annotator name, said bigint) RETURNS boolean LANGUAGE sql AS $$
     INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
-    SELECT p.id, said, p.label, p.model_version, say.annotator, sha256(p.image) FROM mnist_prediction p WHERE p.id = reading
+    SELECT p.id, said, p.label, p.model_version, say.annotator, sha256(p.image) FROM mnist_prediction p
+    WHERE p.id = reading
     RETURNING true
 $$;
 SELECT count(pg_temp.say(i, 'ann', (i <= 25)::int)), count(pg_temp.say(i, 'bob', (i <= 20 OR i > 40)::int))
@@ -74,7 +80,8 @@ SELECT * FROM mnist_annotator_agreement;
 DELETE FROM mnist_feedback;
 SELECT count(pg_temp.say(s.subject, ('rater' || r.rater)::name, r.category - 1))
 FROM (VALUES (1, '{0,0,0,0,14}'::int[]), (2, '{0,2,6,4,2}'), (3, '{0,0,3,5,6}'), (4, '{0,3,9,2,0}'), (5, '{2,2,8,1,1}'),
-    (6, '{7,7,0,0,0}'), (7, '{3,2,6,3,0}'), (8, '{2,5,3,2,2}'), (9, '{6,5,2,1,0}'), (10, '{0,2,2,3,7}')) AS s (subject, counts),
+    (6, '{7,7,0,0,0}'), (7, '{3,2,6,3,0}'), (8, '{2,5,3,2,2}'), (9, '{6,5,2,1,0}'), (10, '{0,2,2,3,7}')) AS s (subject,
+    counts),
     LATERAL (SELECT c.category, row_number() OVER (ORDER BY c.category) AS rater
         FROM unnest(s.counts) WITH ORDINALITY AS c (n, category), generate_series(1, c.n)) AS r;
 SELECT name, round(value::numeric, 3) AS kappa, round(share::numeric, 3) AS agreement, ok, explanation

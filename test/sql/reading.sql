@@ -17,7 +17,8 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE cardinality(p) <> 10) AS not_ten
 FROM (SELECT mnist_probabilities(canvas) AS p, mnist_classify(canvas) AS label FROM digit) AS s;
 
 -- It reads: nine of ten of the digits that the extension draws itself.
-SELECT avg((mnist_classify(canvas) = label)::int) > 0.9 AS canvas, avg((mnist_classify(pixels) = label)::int) > 0.9 AS pixels
+SELECT avg((mnist_classify(canvas) = label)::int) > 0.9 AS canvas, avg((mnist_classify(pixels) = label)::int)
+    > 0.9 AS pixels
 FROM digit;
 
 -- Raw pixels, their PNG, and the PNG brought to MNIST's form give the same, bit for bit.
@@ -30,7 +31,8 @@ SELECT r.id, r.label = mnist_classify(canvas) AS label, r.probabilities = mnist_
     r.confidence = r.probabilities[r.label + 1] AS confidence, r.model_version
 FROM digit, mnist_predict(canvas) AS r WHERE i <= 3 ORDER BY i;
 SELECT p.id, p.image = d.canvas AS image, p.label = mnist_classify(canvas) AS label,
-    p.probabilities = mnist_probabilities(canvas) AS probabilities, p.confidence = p.probabilities[p.label + 1] AS confidence,
+    p.probabilities = mnist_probabilities(canvas) AS probabilities,
+    p.confidence = p.probabilities[p.label + 1] AS confidence,
     p.model_version, p.created_at IS NOT NULL AS created_at
 FROM mnist_prediction p JOIN digit d ON d.i = p.id ORDER BY p.id;
 
@@ -48,19 +50,23 @@ SELECT count(*) FROM mnist_prediction;
 
 ---------------------------------------------------------------- batches
 
--- A row per element in order, the same as one by one, bit for bit, stored alike; more than go through the network at once.
+-- A row per element in order, the same as one by one, bit for bit, stored alike; more than go through the network at
+-- once.
 CREATE TEMP TABLE batch AS
 SELECT b.*, b.ordinality AS i
 FROM (SELECT array_agg(CASE WHEN i % 7 <> 0 THEN canvas END ORDER BY i) AS images FROM digit) AS s,
     mnist_predict_batch(images) WITH ORDINALITY AS b;
 SELECT count(*) AS rows, count(id) AS read,
-    count(*) FILTER (WHERE d.i % 7 = 0 AND num_nonnulls(b.id, b.label, b.confidence, b.probabilities, b.model_version) > 0) AS wrong_nulls,
+    count(*) FILTER (WHERE d.i % 7 = 0 AND num_nonnulls(b.id, b.label, b.confidence, b.probabilities, b.model_version)
+        > 0) AS wrong_nulls,
     count(*) FILTER (WHERE d.i % 7 <> 0 AND b.probabilities IS DISTINCT FROM mnist_probabilities(canvas)) AS wrong_rows
 FROM batch b JOIN digit d ON d.i = b.i;
 SELECT count(*) AS stored, count(*) FILTER (WHERE p.image = d.canvas AND
-    (p.label, p.confidence, p.probabilities, p.model_version) = (b.label, b.confidence, b.probabilities, b.model_version)) AS right
+    (p.label, p.confidence, p.probabilities, p.model_version) = (b.label, b.confidence, b.probabilities,
+        b.model_version)) AS right
 FROM mnist_prediction p JOIN batch b USING (id) JOIN digit d ON d.i = b.i;
-SELECT bool_and(id < next) AS ids_in_order FROM (SELECT id, lead(id) OVER (ORDER BY i) AS next FROM batch WHERE id IS NOT NULL) AS s;
+SELECT bool_and(id < next) AS ids_in_order FROM (SELECT id, lead(id) OVER (ORDER BY i) AS next FROM batch
+    WHERE id IS NOT NULL) AS s;
 
 SELECT count(*) FROM mnist_predict_batch('{}');
 SELECT * FROM mnist_predict_batch(ARRAY[NULL, NULL]::bytea[]);
@@ -79,7 +85,8 @@ INSERT INTO bad VALUES
     ('785 bytes', decode(repeat('00', 785), 'hex')),
     ('truncated PNG', substr(mnist_draw(5), 1, 500)),
     ('damaged PNG', set_byte(mnist_draw(5), 300, get_byte(mnist_draw(5), 300) # 85)),
-    ('60000 x 60000', '\x89504e470d0a1a0a0000000d494844520000ea600000ea60080000000060a9d5a20000000a49444154789c636000000002000148afa4710000000049454e44ae426082');
+    ('60000 x 60000',
+        '\x89504e470d0a1a0a0000000d494844520000ea600000ea60080000000060a9d5a20000000a49444154789c636000000002000148afa4710000000049454e44ae426082');
 CREATE TEMP TABLE before AS SELECT count(*) AS n FROM mnist_prediction;
 SELECT kind, state(format('SELECT mnist_classify(%L)', image)) AS classify,
     state(format('SELECT mnist_probabilities(%L)', image)) AS probabilities,
@@ -95,7 +102,8 @@ SELECT mnist_classify(mnist_draw(1)) BETWEEN 0 AND 9 AS reads;
 ---------------------------------------------------------------- where nothing can be stored
 
 BEGIN READ ONLY;
-SELECT mnist_classify(mnist_draw(1)) BETWEEN 0 AND 9 AS classify, cardinality(mnist_probabilities(mnist_draw(1))) AS probabilities;
+SELECT mnist_classify(mnist_draw(1)) BETWEEN 0 AND 9 AS classify,
+    cardinality(mnist_probabilities(mnist_draw(1))) AS probabilities;
 SELECT * FROM mnist_predict(mnist_draw(1));
 ROLLBACK;
 BEGIN READ ONLY;
@@ -116,7 +124,8 @@ SELECT state($$SELECT * FROM mnist_predict('')$$), current_user;
 RESET ROLE;
 
 -- An error while a row is stored: the caller is the caller again, and the next reading is stored.
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused for %', current_user = 'regress_mnist_app'; END $$;
+CREATE FUNCTION refuse() RETURNS trigger
+    LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused for %', current_user = 'regress_mnist_app'; END $$;
 CREATE TRIGGER refuse BEFORE INSERT ON mnist_prediction FOR EACH ROW EXECUTE FUNCTION refuse();
 SET ROLE regress_mnist_app;
 DO $$
@@ -130,14 +139,17 @@ RESET ROLE;
 DROP TRIGGER refuse ON mnist_prediction;
 
 -- A trigger that leaves rows out: what is not stored has no id.
-CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN get_byte(NEW.image, 0) = 137 THEN NEW END; END $$;
+CREATE FUNCTION leave_out() RETURNS trigger
+    LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN get_byte(NEW.image, 0) = 137 THEN NEW END; END $$;
 CREATE TRIGGER leave_out BEFORE INSERT ON mnist_prediction FOR EACH ROW EXECUTE FUNCTION leave_out();
 SELECT id IS NULL AS left_out, label IS NOT NULL AS read FROM mnist_predict(mnist_internal.synthetic(1, 1));
 CREATE TEMP TABLE partial AS
 SELECT b.id, b.ordinality AS i, images[b.ordinality] AS image
-FROM (SELECT ARRAY[mnist_internal.synthetic(1, 1), mnist_draw(2), NULL, mnist_draw(3), mnist_internal.synthetic(4, 1)] AS images) AS s,
+FROM (SELECT ARRAY[mnist_internal.synthetic(1, 1), mnist_draw(2), NULL, mnist_draw(3),
+    mnist_internal.synthetic(4, 1)] AS images) AS s,
     mnist_predict_batch(images) WITH ORDINALITY AS b;
-SELECT i, b.id IS NOT NULL AS stored, p.image = b.image AS right_row FROM partial b LEFT JOIN mnist_prediction p USING (id) ORDER BY i;
+SELECT i, b.id IS NOT NULL AS stored, p.image = b.image AS right_row FROM partial b LEFT
+JOIN mnist_prediction p USING (id) ORDER BY i;
 DROP TRIGGER leave_out ON mnist_prediction;
 
 ---------------------------------------------------------------- parallel plans
@@ -158,7 +170,8 @@ RESET max_parallel_workers_per_gather;
 RESET min_parallel_table_scan_size;
 RESET parallel_setup_cost;
 RESET parallel_tuple_cost;
-SELECT count(*) AS rows, (SELECT count(*) FROM (SELECT * FROM serial EXCEPT SELECT * FROM parallel) AS s) AS differ FROM parallel;
+SELECT count(*) AS rows, (SELECT count(*) FROM (SELECT * FROM serial EXCEPT SELECT * FROM parallel) AS s) AS differ
+FROM parallel;
 
 DROP TABLE digit, many;
 DROP FUNCTION outcome, refuse, leave_out;

@@ -10,7 +10,8 @@ DECLARE
     tag text[];
 BEGIN
     FOR tag IN
-        SELECT regexp_matches(regexp_replace(page, '<style>.*?</style>|<!DOCTYPE html>', '', 'g'), '<(/?)([^\s/>]*)([^>]*?)(/?)>', 'g')
+        SELECT regexp_matches(regexp_replace(page, '<style>.*?</style>|<!DOCTYPE html>', '', 'g'),
+            '<(/?)([^\s/>]*)([^>]*?)(/?)>', 'g')
     LOOP
         IF tag[2] !~ '^[a-z][a-z0-9]*$' THEN
             RETURN NEXT 'no tag: ' || tag[2];
@@ -22,13 +23,15 @@ BEGIN
         ELSIF tag[4] = '' THEN
             stack := stack || tag[2];
         END IF;
-        IF tag[2] = ANY ('{script,link,iframe,object,embed,form,base,foreignobject}') OR tag[3] ~* '\mon[a-z]+\s*=' OR tag[3] ~* 'javascript:' THEN
+        IF tag[2] = ANY ('{script,link,iframe,object,embed,form,base,foreignobject}') OR tag[3] ~* '\mon[a-z]+\s*='
+            OR tag[3] ~* 'javascript:' THEN
             RETURN NEXT 'runs or fetches: <' || tag[2] || tag[3] || '>';
         END IF;
         IF regexp_replace(tag[3], '"[^"<]*"', '', 'g') !~ '^(\s+[a-zA-Z0-9_:-]+=)*\s*$' THEN
             RETURN NEXT 'attributes: <' || tag[2] || tag[3] || '>';
         END IF;
-        RETURN QUERY SELECT 'refers to elsewhere: ' || r[1] FROM regexp_matches(tag[3], '\m(?:src|href|xlink:href|action|srcset)="([^"]*)"', 'g') AS r
+        RETURN QUERY SELECT 'refers to elsewhere: ' || r[1]
+        FROM regexp_matches(tag[3], '\m(?:src|href|xlink:href|action|srcset)="([^"]*)"', 'g') AS r
             WHERE r[1] !~ '^(#[a-z]+$|data:image/png;base64,[A-Za-z0-9+/]+=*$)';
     END LOOP;
     RETURN QUERY SELECT 'not closed: <' || s || '>' FROM unnest(stack) AS s;
@@ -51,15 +54,18 @@ SELECT kind, pg_temp.faults(mnist_report(kind)) FROM unnest('{full,drift,quality
 CREATE ROLE "regress_<img src=x onerror=alert(1)>";
 GRANT EXECUTE ON FUNCTION mnist_correct TO "regress_<img src=x onerror=alert(1)>";
 SELECT mnist_import_synthetic('</td><script>alert("data")</script>', 600) AS imported;
-SELECT count(id) FROM mnist_predict_batch((SELECT array_agg(mnist_draw(i % 10, i, 56)) FROM generate_series(1, 300) AS i));
+SELECT count(id)
+FROM mnist_predict_batch((SELECT array_agg(mnist_draw(i % 10, i, 56)) FROM generate_series(1, 300) AS i));
 SET ROLE "regress_<img src=x onerror=alert(1)>";
-SELECT count(mnist_correct(id, CASE WHEN id % 20 = 0 THEN 3 ELSE (id % 10)::int END)) FROM generate_series(1, 200) AS id;
+SELECT count(mnist_correct(id, CASE WHEN id % 20 = 0 THEN 3 ELSE (id % 10)::int END))
+FROM generate_series(1, 200) AS id;
 RESET ROLE;
 INSERT INTO mnist_model (version, architecture, network, parameters, weights, weights_sha256)
 SELECT 2, '<b>bold</b> & "quoted"', network, parameters, weights, weights_sha256 FROM mnist_model;
 SELECT mnist_activate(2, '"><script>alert(''why'')</script>');
 SELECT promoted FROM mnist_retrain(architectures => '{softmax}', strategy => 'from_scratch', epochs => 3, seed => 1);
-CREATE TEMP TABLE page AS SELECT kind, mnist_report(kind) AS page FROM unnest('{full,drift,quality,performance}'::text[]) AS kind;
+CREATE TEMP TABLE page AS SELECT kind, mnist_report(kind) AS page
+FROM unnest('{full,drift,quality,performance}'::text[]) AS kind;
 SELECT kind, pg_temp.faults(page) FROM page;
 
 -- What people typed is there, as they typed it, and is no tag.
@@ -86,20 +92,25 @@ SELECT (regexp_match(page, 'no\. ([0-9]+)'))[1]::bigint = (
 FROM page WHERE kind = 'performance';
 
 -- Figures are those of the views.
-SELECT position(format('<b>Readings</b><strong>%s</strong>', (SELECT count(*) FROM mnist_prediction)) IN page) > 0 AS readings,
+SELECT position(format('<b>Readings</b><strong>%s</strong>', (SELECT count(*) FROM mnist_prediction)) IN page)
+    > 0 AS readings,
     position(format('<strong>version %s</strong>', (SELECT version FROM mnist_live)) IN page) > 0 AS live,
     position(format('>%s</td>', (SELECT max(count) FROM mnist_confusion)) IN page) > 0 AS confusion,
     position(mnist_internal.html((SELECT verdict FROM mnist_run)) IN page) > 0 AS verdict
 FROM page WHERE kind = 'full';
-SELECT bool_and(position(format('<title>%s: %s</title>', to_char(d.day, 'MM-DD'), d.readings) IN page) > 0) AS readings_a_day
-FROM page, (SELECT date_trunc('day', created_at) AS day, count(*) AS readings FROM mnist_prediction GROUP BY 1) AS d WHERE kind = 'full';
+SELECT bool_and(position(format('<title>%s: %s</title>', to_char(d.day, 'MM-DD'), d.readings) IN page)
+    > 0) AS readings_a_day
+FROM page, (SELECT date_trunc('day', created_at) AS day, count(*) AS readings FROM mnist_prediction GROUP BY 1) AS d
+WHERE kind = 'full';
 SELECT bool_and(position(mnist_internal.html(q.explanation) IN page) > 0 AND position(q.name IN page) > 0) AS checks
 FROM page, mnist_data_quality q WHERE kind = 'quality';
 SELECT bool_and(position(mnist_internal.interval(p.accuracy, p.accuracy_low, p.accuracy_high) IN page) > 0) AS accuracy,
     bool_and(position(mnist_internal.html(p.warning) IN page) > 0) AS warning
 FROM page, mnist_model_performance p WHERE kind = 'performance';
-SELECT bool_and(position(mnist_internal.row(c.label::text, c.shown::text, c."read"::text, mnist_internal.interval(c.precision, c.precision_low, c.precision_high),
-        mnist_internal.interval(c.recall, c.recall_low, c.recall_high), mnist_internal.percent(c.f1)) IN page) > 0) AS digits
+SELECT bool_and(position(mnist_internal.row(c.label::text, c.shown::text, c."read"::text,
+    mnist_internal.interval(c.precision, c.precision_low, c.precision_high),
+        mnist_internal.interval(c.recall, c.recall_low, c.recall_high), mnist_internal.percent(c.f1)) IN page)
+            > 0) AS digits
 FROM page, mnist_class_performance c WHERE kind = 'performance' AND c.model_version = 1;
 
 -- Drawings: two curves a run; a pair of histograms a feature, which say what the view says.
@@ -109,22 +120,26 @@ SELECT mnist_rollback();
 SELECT pg_temp.faults(mnist_report('drift'));
 SELECT count(d.effect) > 15 AS features,
     array_length(regexp_split_to_array(page, '<polyline class="is"'), 1) - 1 = count(d.effect) AS histograms,
-    bool_and(page ~ (replace(d.feature, '_', ' ') || '</b>[^<]*(<span class="flag">[^<]*</span>)?<br/>[^<]*PSI ' || round(d.effect::numeric, 2)))
+    bool_and(page ~ (replace(d.feature, '_', ' ') || '</b>[^<]*(<span class="flag">[^<]*</span>)?<br/>[^<]*PSI '
+        || round(d.effect::numeric, 2)))
         FILTER (WHERE d.effect IS NOT NULL) AS effects
 FROM mnist_drift d, (SELECT page FROM mnist_report_log ORDER BY id DESC LIMIT 1) AS l GROUP BY page;
 
--- Bins of equal width from bins of any: what lies between is shared out, a single value stays whole, the rest goes outermost.
+-- Bins of equal width from bins of any: what lies between is shared out, a single value stays whole, the rest goes
+-- outermost.
 SELECT mnist_internal.rebin('{0,1,2}', '{1,4,2,3}', 0, 2, 4);
 SELECT mnist_internal.rebin('{5,5.0000001,6}', '{0,7,0,1}', 5, 6, 2);
 
 -- A picture that cannot be read, which somebody put there by hand, costs that picture only.
-INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version) VALUES ('no picture', 4, 0.01, '{}', 1);
+INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
+    VALUES ('no picture', 4, 0.01, '{}', 1);
 SELECT pg_temp.faults(mnist_report('performance'));
 SELECT page LIKE '%no picture</span>%' AS placeholder FROM mnist_report('performance') AS page;
 
 -- The last ten are kept, word for word.
 SELECT count(mnist_report('quality')) FROM generate_series(1, 12);
-SELECT count(*), max(id) - min(id) AS span, bool_and(kind = 'quality') AS newest, count(DISTINCT requested_by) AS by FROM mnist_report_log;
+SELECT count(*), max(id) - min(id) AS span, bool_and(kind = 'quality') AS newest, count(DISTINCT requested_by) AS by
+FROM mnist_report_log;
 SELECT md5(mnist_report()) AS made \gset
 SELECT md5(page) = :'made' AS same FROM mnist_report_log ORDER BY id DESC LIMIT 1;
 SELECT id - min(id) OVER () AS nth, kind FROM mnist_report_log ORDER BY id;

@@ -1,12 +1,14 @@
 -- also: not preloaded
--- Retention: what mnist_check deletes in its transaction, and mnist_housekeep in batches with commits between; nothing is
+-- Retention: what mnist_check deletes in its transaction, and mnist_housekeep in batches with commits between; nothing
+-- is
 -- missed, whatever commits late or loses its feedback, and nothing that has feedback goes.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
 -- That many predictions, so old.
 CREATE FUNCTION predictions(n int, age interval) RETURNS void LANGUAGE sql AS $$
     INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version)
-    SELECT now() - age + i * interval '1 ms', mnist_preprocess(mnist_draw(1, 1, 28)), 1, 1, '{0,1}', 1 FROM generate_series(1, n) AS i
+    SELECT now() - age + i * interval '1 ms', mnist_preprocess(mnist_draw(1, 1, 28)), 1, 1, '{0,1}', 1
+    FROM generate_series(1, n) AS i
 $$;
 -- The transactions that deleted predictions, and how many each.
 CREATE TABLE deletion (transaction xid8, n int);
@@ -48,7 +50,8 @@ SET default_transaction_isolation = 'repeatable read';
 CALL mnist_housekeep();
 RESET default_transaction_isolation;
 SELECT deletions();
-SELECT count(*) FILTER (WHERE created_at < now() - interval '1 day') AS old, count(*) AS predictions FROM mnist_prediction;
+SELECT count(*) FILTER (WHERE created_at < now() - interval '1 day') AS old, count(*) AS predictions
+FROM mnist_prediction;
 SELECT array_agg(DISTINCT prediction_id) AS corrected FROM mnist_feedback;
 
 -- Nothing to do: nothing is written.
@@ -113,12 +116,16 @@ DROP ROLE regress_mnist_keeper;
 
 -- Events, of which the newest of each kind stay, and the trials of runs.
 INSERT INTO mnist_event (kind, message, created_at)
-SELECT CASE WHEN i % 2 = 0 THEN 'even' ELSE 'odd' END, i::text, now() - interval '2 days' FROM generate_series(1, 2500) AS i;
-INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, finished_at)
-SELECT 'succeeded', 'fine_tune', 'default', 1, '{}', 'nobody', 1, now(), now() - i * interval '16 hours' FROM generate_series(3, 1, -1) AS i;
+SELECT CASE WHEN i % 2 = 0 THEN 'even' ELSE 'odd' END, i::text, now() - interval '2 days'
+FROM generate_series(1, 2500) AS i;
+INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at,
+    finished_at)
+SELECT 'succeeded', 'fine_tune', 'default', 1, '{}', 'nobody', 1, now(), now() - i * interval '16 hours'
+FROM generate_series(3, 1, -1) AS i;
 INSERT INTO mnist_trial (run_id, trial, status, architecture, parameters, value)
 SELECT r, t, 'succeeded', 'mlp', '{}', 0.9 FROM generate_series(1, 3) AS r, generate_series(1, 2) AS t;
-INSERT INTO mnist_metric (run_id, trial, epoch) SELECT r, t, 1 FROM generate_series(1, 3) AS r, generate_series(0, 2) AS t;
+INSERT INTO mnist_metric (run_id, trial, epoch) SELECT r, t, 1
+FROM generate_series(1, 3) AS r, generate_series(0, 2) AS t;
 CALL mnist_housekeep();
 SELECT kind, message FROM mnist_event ORDER BY id;
 SELECT run_id, trial FROM mnist_trial ORDER BY run_id, trial;

@@ -42,7 +42,8 @@ FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, seed => 1, learning
 SELECT status, strategy, architecture, seed, parent_version, model_version, promoted, datasets, epoch, epochs, progress,
     phase, requested_by = current_user AS requested, finished_at > started_at AS finished, error, sqlstate,
     train_images + validation_images + test_images AS base_images, feedback_train_images, feedback_held_out_images,
-    parameters->>'learning_rate' AS learning_rate, parameters->>'network' AS network, software LIKE 'mnist_hil %' AS software
+    parameters->>'learning_rate' AS learning_rate, parameters->>'network' AS network,
+    software LIKE 'mnist_hil %' AS software
 FROM mnist_run \gx
 SELECT version, parent_version, architecture, network, run_id = (SELECT max(id) FROM mnist_run) AS of_this_run,
     weights IS NOT NULL AS weights
@@ -51,8 +52,10 @@ SELECT count(*) AS deployments FROM mnist_deployment;
 SELECT count(*) AS running FROM mnist_training_progress;
 
 -- One epoch, one row in the curve.
-SELECT epoch, train_loss > 0 AS loss, train_accuracy BETWEEN 0 AND 1 AS accuracy, validation_loss > 0 AS validation_loss,
-    validation_accuracy BETWEEN 0 AND 1 AS validation_accuracy, learning_rate >= 0 AS learning_rate, images_per_second > 0 AS speed
+SELECT epoch, train_loss > 0 AS loss, train_accuracy BETWEEN 0 AND 1 AS accuracy,
+    validation_loss > 0 AS validation_loss,
+    validation_accuracy BETWEEN 0 AND 1 AS validation_accuracy, learning_rate >= 0 AS learning_rate,
+    images_per_second > 0 AS speed
 FROM mnist_metric;
 
 -- The same seed gives the same weights, bit for bit; another one does not.
@@ -77,14 +80,17 @@ SELECT r.status, r.architecture, r.feedback_train_images + r.feedback_held_out_i
     r.feedback_held_out_images > 0 AS some_held_out, r.feedback_accuracy IS NOT NULL AS judged,
     r.promoted = (l.version = r.model_version) AS live_if_promoted
 FROM mnist_run r, mnist_live l WHERE r.id = :f_run_id;
-SELECT count(*) AS used, bool_and((f.held_out AND u.split = 'held_out') OR (NOT f.held_out AND u.split = 'train')) AS by_hash
+SELECT count(*) AS used,
+    bool_and((f.held_out AND u.split = 'held_out') OR (NOT f.held_out AND u.split = 'train')) AS by_hash
 FROM mnist_run_feedback u JOIN mnist_feedback f ON f.id = u.feedback_id WHERE u.run_id = :f_run_id;
 SELECT count(*) AS new FROM mnist_label WHERE new;
 SELECT count(*) AS held_out_among_samples
-FROM mnist_run r WHERE r.id = :f_run_id AND r.feedback_held_out_images <> (SELECT count(*) FROM mnist_label WHERE held_out);
+FROM mnist_run r WHERE r.id = :f_run_id AND r.feedback_held_out_images <> (SELECT count(*) FROM mnist_label
+    WHERE held_out);
 
 -- Feedback equal to a base image: its label counts, and the image is on one side only.
-SELECT train_images + validation_images + test_images AS base, feedback_train_images + feedback_held_out_images AS feedback
+SELECT train_images + validation_images + test_images AS base,
+    feedback_train_images + feedback_held_out_images AS feedback
 FROM mnist_run WHERE id = :f_run_id \gset before_
 SELECT count(mnist_correct(p.id, s.label)) AS corrected
 FROM (SELECT * FROM mnist_sample WHERE split <> 'test' ORDER BY dataset_id, split, ordinal LIMIT 30) s,
@@ -104,13 +110,15 @@ FROM mnist_run g, mnist_run h WHERE g.id = :g_run_id AND h.id = :h_run_id;
 -- Training that diverges fails, and leaves everything else as it was.
 SELECT version AS live FROM mnist_live \gset
 \set VERBOSITY terse
-SELECT mnist_retrain('from_scratch', ARRAY[repeat('dense 16, ', 30) || 'dense 10'], epochs => 30, learning_rate => 1) IS NULL;
+SELECT mnist_retrain('from_scratch', ARRAY[repeat('dense 16, ', 30) || 'dense 10'], epochs => 30,
+    learning_rate => 1) IS NULL;
 SELECT status, sqlstate, model_version FROM mnist_run ORDER BY id DESC LIMIT 1;
 SELECT version = :live AS unchanged FROM mnist_live;
 
 -- More than the memory that a run may use.
 SET mnist_hil.training_memory = '32MB';
-SELECT mnist_retrain('from_scratch', ARRAY['conv 128 3x3 same, relu, conv 128 3x3 same, relu, maxpool 2, dense 10']) IS NULL;
+SELECT mnist_retrain('from_scratch',
+    ARRAY['conv 128 3x3 same, relu, conv 128 3x3 same, relu, maxpool 2, dense 10']) IS NULL;
 RESET mnist_hil.training_memory;
 \set VERBOSITY default
 SELECT status, sqlstate, model_version FROM mnist_run ORDER BY id DESC LIMIT 1;
@@ -126,8 +134,10 @@ SELECT mnist_retrain();
 ROLLBACK;
 
 -- Started and left alone.
-SELECT model_version, promoted, verdict, seconds FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, wait => false);
-SELECT count(*) > 0 AS recorded FROM mnist_run WHERE parameters->>'epochs' = '1' AND id = (SELECT max(id) FROM mnist_run);
+SELECT model_version, promoted, verdict, seconds
+FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, wait => false);
+SELECT count(*) > 0 AS recorded FROM mnist_run
+WHERE parameters->>'epochs' = '1' AND id = (SELECT max(id) FROM mnist_run);
 DO $$
 BEGIN
     FOR i IN 1 .. 600 LOOP

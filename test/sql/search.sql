@@ -13,25 +13,31 @@ SELECT mnist_retrain(trials => 4, trial_images => 10);
 SELECT mnist_retrain(trials => 4, trial_epochs => 0);
 SELECT mnist_retrain('from_scratch', '{softmax,mlp,lenet5}', trials => 2);
 SELECT mnist_retrain('from_scratch', ARRAY['softmax', 'dense  10']);
-SELECT mnist_retrain('from_scratch', array_agg('dense ' || i || ', relu, dense 10')) IS NULL FROM generate_series(1, 17) i;
+SELECT mnist_retrain('from_scratch', array_agg('dense ' || i || ', relu, dense 10')) IS NULL
+FROM generate_series(1, 17) i;
 SELECT mnist_retrain(resume_run => 1);
 SHOW mnist_hil.trials;
 SET mnist_hil.trials = 0;
 
 -- Each architecture is trained in full, and the best is kept: the very model that it gives alone.
-SELECT run_id, model_version FROM mnist_retrain(architectures => '{softmax,mlp}', epochs => 2, seed => 5, promote => false) \gset many_
-SELECT trial, status, architecture, parameters, epochs, value = validation_accuracy AS by_validation, finished_at > started_at AS took
+SELECT run_id, model_version
+FROM mnist_retrain(architectures => '{softmax,mlp}', epochs => 2, seed => 5, promote => false) \gset many_
+SELECT trial, status, architecture, parameters, epochs, value = validation_accuracy AS by_validation,
+    finished_at > started_at AS took
 FROM mnist_trial WHERE run_id = :many_run_id ORDER BY trial;
-SELECT r.architecture, r.best_trial, r.trial, r.epochs, t.value = max(t.value) OVER () AS best, r.validation_accuracy = t.value AS as_judged,
+SELECT r.architecture, r.best_trial, r.trial, r.epochs, t.value = max(t.value) OVER () AS best,
+    r.validation_accuracy = t.value AS as_judged,
     r.search->>'search' AS search, r.search->'architectures' AS architectures
 FROM mnist_run r JOIN mnist_trial t ON t.run_id = r.id AND t.trial = r.best_trial WHERE r.id = :many_run_id;
-SELECT trial, array_agg(epoch ORDER BY epoch) AS epochs FROM mnist_metric WHERE run_id = :many_run_id GROUP BY trial ORDER BY trial;
+SELECT trial, array_agg(epoch ORDER BY epoch) AS epochs FROM mnist_metric WHERE run_id = :many_run_id GROUP BY trial
+ORDER BY trial;
 SELECT model_version FROM mnist_retrain('from_scratch', '{mlp}', epochs => 2, seed => 5, promote => false) \gset alone_
 SELECT a.weights_sha256 = b.weights_sha256 AS same FROM mnist_model a, mnist_model b
 WHERE a.version = :many_model_version AND b.version = :alone_model_version;
 
 -- A search: every architecture is tried, every trial is on record with its curve, and the best is trained in full.
-SELECT run_id, model_version FROM mnist_retrain('from_scratch', '{softmax,mlp}', epochs => 2, seed => 1, trials => 12, promote => false) \gset a_
+SELECT run_id, model_version
+FROM mnist_retrain('from_scratch', '{softmax,mlp}', epochs => 2, seed => 1, trials => 12, promote => false) \gset a_
 SELECT count(*) AS trials, count(DISTINCT architecture) AS architectures, min(trial) AS first, max(trial) AS last,
     bool_and(status IN ('succeeded', 'pruned')) AS ended, count(DISTINCT parameters) AS points,
     bool_and((status = 'succeeded') = (epochs = 1)) AS in_full, bool_and(finished_at > started_at) AS took
@@ -43,21 +49,26 @@ SELECT bool_and((parameters->>'learning_rate')::real BETWEEN 0.0003 AND 0.03) AS
     bool_and((parameters->>'weight_decay')::real BETWEEN 0.005 AND 0.5) AS weight_decay,
     bool_and((parameters->>'augmentation')::real BETWEEN 0 AND 1.5) AS augmentation
 FROM mnist_trial WHERE run_id = :a_run_id;
-SELECT bool_and(m.points >= CASE t.status WHEN 'succeeded' THEN 3 ELSE 2 END) AS reported, bool_and(m.last = t.value) AS last_is_value
+SELECT bool_and(m.points >= CASE t.status WHEN 'succeeded' THEN 3 ELSE 2 END) AS reported,
+    bool_and(m.last = t.value) AS last_is_value
 FROM mnist_trial t, LATERAL (
     SELECT count(*) AS points, (array_agg(value ORDER BY epoch DESC))[1] AS last
     FROM mnist_metric WHERE run_id = t.run_id AND trial = t.trial) m
 WHERE t.run_id = :a_run_id;
-SELECT r.architecture = t.architecture AS architecture, (r.parameters->>'learning_rate')::real = (t.parameters->>'learning_rate')::real AS learning_rate,
+SELECT r.architecture = t.architecture AS architecture, (r.parameters->>'learning_rate')::real
+    = (t.parameters->>'learning_rate')::real AS learning_rate,
     r.parameters->>'batch_size' = t.parameters->>'batch_size' AS batch_size, r.parameters->>'epochs' AS epochs,
-    round((r.parameters->>'rotate')::numeric, 3) = round(12 * (t.parameters->>'augmentation')::numeric, 3) AS augmentation,
+    round((r.parameters->>'rotate')::numeric, 3) = round(12 * (t.parameters->>'augmentation')::numeric,
+        3) AS augmentation,
     t.value = (SELECT max(value) FROM mnist_trial WHERE run_id = r.id AND status = 'succeeded') AS best
 FROM mnist_run r JOIN mnist_trial t ON t.run_id = r.id AND t.trial = r.best_trial WHERE r.id = :a_run_id;
 SELECT array_agg(epoch ORDER BY epoch) AS epochs FROM mnist_metric WHERE run_id = :a_run_id AND trial = 0;
 
 -- The same seed makes the same trials and the same weights; another one does not.
-SELECT run_id, model_version FROM mnist_retrain('from_scratch', '{softmax,mlp}', epochs => 2, seed => 1, trials => 12, promote => false) \gset b_
-SELECT run_id FROM mnist_retrain('from_scratch', '{softmax,mlp}', epochs => 1, seed => 2, trials => 6, promote => false) \gset c_
+SELECT run_id, model_version
+FROM mnist_retrain('from_scratch', '{softmax,mlp}', epochs => 2, seed => 1, trials => 12, promote => false) \gset b_
+SELECT run_id
+FROM mnist_retrain('from_scratch', '{softmax,mlp}', epochs => 1, seed => 2, trials => 6, promote => false) \gset c_
 SELECT count(*) AS same, bool_and(a.status = b.status) AS status, bool_and(a.value = b.value) AS value
 FROM mnist_trial a JOIN mnist_trial b USING (trial, parameters) WHERE a.run_id = :a_run_id AND b.run_id = :b_run_id;
 SELECT a.weights_sha256 = b.weights_sha256 AS same_weights FROM mnist_model a, mnist_model b
@@ -71,9 +82,11 @@ SELECT mnist_retrain('from_scratch', resume_run => :a_run_id);
 SELECT mnist_retrain(resume_run => 999999);
 SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, promote => false) \gset plain_
 SELECT mnist_retrain(resume_run => :plain_run_id);
-SELECT run_id FROM mnist_retrain('from_scratch', '{softmax,mlp}', epochs => 2, seed => 1, trials => 5, promote => false) \gset short_
+SELECT run_id
+FROM mnist_retrain('from_scratch', '{softmax,mlp}', epochs => 2, seed => 1, trials => 5, promote => false) \gset short_
 SELECT run_id, model_version FROM mnist_retrain(resume_run => :short_run_id, trials => 12, promote => false) \gset on_
-SELECT count(*) FILTER (WHERE o.taken_from = :short_run_id) AS taken, count(*) AS trials, bool_and(a.parameters = o.parameters) AS parameters,
+SELECT count(*) FILTER (WHERE o.taken_from = :short_run_id) AS taken, count(*) AS trials,
+    bool_and(a.parameters = o.parameters) AS parameters,
     bool_and(a.value = o.value) AS value, bool_and(a.status = o.status) AS status
 FROM mnist_trial a JOIN mnist_trial o USING (trial) WHERE a.run_id = :a_run_id AND o.run_id = :on_run_id;
 SELECT a.weights_sha256 = b.weights_sha256 AS same_weights, r.resumes = :short_run_id AS resumes
@@ -88,11 +101,14 @@ SELECT mnist_retrain(resume_run => :many_run_id, trials => 9);
 -- A trial that diverges fails alone; if all do, so does the run.
 SELECT repeat('dense 16, ', 30) || 'dense 10' AS deep \gset
 SELECT run_id, model_version IS NOT NULL AS model
-FROM mnist_retrain('from_scratch', ARRAY[:'deep', 'softmax'], epochs => 12, learning_rate => 1, seed => 1, promote => false) \gset div_
-SELECT trial, status, value IS NULL AS no_value, error, sqlstate FROM mnist_trial WHERE run_id = :div_run_id ORDER BY trial;
+FROM mnist_retrain('from_scratch', ARRAY[:'deep', 'softmax'], epochs => 12, learning_rate => 1, seed => 1,
+    promote => false) \gset div_
+SELECT trial, status, value IS NULL AS no_value, error, sqlstate FROM mnist_trial WHERE run_id = :div_run_id
+ORDER BY trial;
 SELECT status, architecture, best_trial FROM mnist_run WHERE id = :div_run_id;
 \set VERBOSITY terse
-SELECT mnist_retrain('from_scratch', ARRAY[:'deep', 'dense 17, ' || :'deep'], epochs => 12, learning_rate => 1, seed => 1) IS NULL;
+SELECT mnist_retrain('from_scratch', ARRAY[:'deep', 'dense 17, ' || :'deep'], epochs => 12, learning_rate => 1,
+    seed => 1) IS NULL;
 \set VERBOSITY default
 SELECT status, sqlstate FROM mnist_run ORDER BY id DESC LIMIT 1;
 
@@ -112,21 +128,26 @@ SELECT m.network ~ 'dropout' AS dropout, m.architecture FROM mnist_model m WHERE
 -- Every candidate must fit into memory, the largest decides.
 SET mnist_hil.training_memory = '32MB';
 \set VERBOSITY terse
-SELECT mnist_retrain('from_scratch', ARRAY['softmax', 'conv 128 3x3 same, relu, conv 128 3x3 same, relu, maxpool 2, dense 10']) IS NULL;
+SELECT mnist_retrain('from_scratch',
+    ARRAY['softmax', 'conv 128 3x3 same, relu, conv 128 3x3 same, relu, maxpool 2, dense 10']) IS NULL;
 \set VERBOSITY default
 RESET mnist_hil.training_memory;
 SELECT status, sqlstate FROM mnist_run ORDER BY id DESC LIMIT 1;
 
 -- Side by side.
-SELECT status, strategy, epochs, trials, best_trial BETWEEN 1 AND trials AS best_trial, learning_rate IS NOT NULL AS learning_rate, predecessor IS NOT NULL AS predecessor,
-    abs(validation_accuracy - (SELECT p.validation_accuracy FROM mnist_run p WHERE p.id = c.predecessor) - validation_change) < 1e-6 AS change,
+SELECT status, strategy, epochs, trials, best_trial BETWEEN 1 AND trials AS best_trial,
+    learning_rate IS NOT NULL AS learning_rate, predecessor IS NOT NULL AS predecessor,
+    abs(validation_accuracy - (SELECT p.validation_accuracy FROM mnist_run p WHERE p.id = c.predecessor)
+        - validation_change) < 1e-6 AS change,
     changed->'epochs' AS epochs_changed, length(accuracy_curve) AS curve, outcome IS NOT NULL AS outcome
 FROM mnist_run_comparison c WHERE run_id IN (:many_run_id, :c_run_id, :div_run_id) ORDER BY run_id;
-SELECT count(*) AS trials, count(*) FILTER (WHERE best) AS best, bool_and(value = best_so_far) FILTER (WHERE best) AS best_value, bool_and(so_far) AS so_far,
+SELECT count(*) AS trials, count(*) FILTER (WHERE best) AS best,
+    bool_and(value = best_so_far) FILTER (WHERE best) AS best_value, bool_and(so_far) AS so_far,
     bool_and(length(curve) > 1) AS curves
 FROM (SELECT *, best_so_far = max(value) FILTER (WHERE status = 'succeeded') OVER (ORDER BY trial) AS so_far
     FROM mnist_search_progress WHERE run_id = :a_run_id) p;
-SELECT mnist_internal.sparkline('{1,2,NULL,8,NaN,1}'), mnist_internal.sparkline('{3,3}'), mnist_internal.sparkline('{}');
+SELECT mnist_internal.sparkline('{1,2,NULL,8,NaN,1}'), mnist_internal.sparkline('{3,3}'),
+    mnist_internal.sparkline('{}');
 
 -- Curves.
 INSERT INTO mnist_metric (run_id, trial, epoch, train_loss, validation_loss, learning_rate)

@@ -4,7 +4,8 @@
 \i :srcdir/sql/include/extension.sql
 
 CREATE TEMP VIEW reading AS
-SELECT array_agg(mnist_probabilities(mnist_draw(n % 10, n)) ORDER BY n) AS probabilities FROM generate_series(1, 20) AS n;
+SELECT array_agg(mnist_probabilities(mnist_draw(n % 10, n)) ORDER BY n) AS probabilities
+FROM generate_series(1, 20) AS n;
 
 -- Out and in again: a new version of the same weights, which is not live; once it is, it reads the same, bit for bit.
 CREATE TEMP TABLE before AS SELECT probabilities FROM reading;
@@ -12,8 +13,10 @@ CREATE TEMP TABLE file AS SELECT mnist_export(1, 'safetensors') AS safetensors, 
     FROM mnist_model WHERE version = 1;
 SELECT mnist_import(safetensors, network) FROM file;
 SELECT version FROM mnist_live;
-SELECT m.version, m.parent_version, m.run_id, m.validation_accuracy, m.test_accuracy, m.created_by = session_user AS by_me,
-    (m.network, m.parameters, m.weights, m.weights_sha256) = (b.network, b.parameters, b.weights, b.weights_sha256) AS same
+SELECT m.version, m.parent_version, m.run_id, m.validation_accuracy, m.test_accuracy,
+    m.created_by = session_user AS by_me,
+    (m.network, m.parameters, m.weights, m.weights_sha256) = (b.network, b.parameters, b.weights,
+        b.weights_sha256) AS same
 FROM mnist_model m, mnist_model b WHERE m.version = 2 AND b.version = 1;
 SELECT mnist_activate(2);
 SELECT r.probabilities = b.probabilities AS same_readings FROM reading r, before b;

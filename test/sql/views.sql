@@ -7,14 +7,17 @@ LOAD 'mnist_hil';
 -- Before anything has happened.
 SELECT * FROM mnist_failure_counts;
 SELECT count(*) AS pairs, sum(count) FROM mnist_confusion;
-SELECT live_version, live_architecture, live_since <= now() AS since, predictions, feedback, labels, new_labels, models, datasets,
+SELECT live_version, live_architecture, live_since <= now() AS since, predictions, feedback, labels, new_labels, models,
+    datasets,
     samples, running_run, last_run, last_run_status, last_run_verdict, last_run_finished_at FROM mnist_status \gx
 SELECT * FROM mnist_training_progress;
 
--- 30 readings of labels 0 .. 9, three each; the third of each digit shows the next digit, of the others the digits are right.
+-- 30 readings of labels 0 .. 9, three each; the third of each digit shows the next digit, of the others the digits are
+-- right.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
 SELECT mnist_draw(i % 10, i), i % 10, 0.9, array_fill(0.1::real, ARRAY[10]), 1 FROM generate_series(0, 29) AS i;
-SELECT count(mnist_correct(id, CASE WHEN id > 20 THEN (label + 1) % 10 ELSE label END)) FROM mnist_prediction WHERE id > 10;
+SELECT count(mnist_correct(id, CASE WHEN id > 20 THEN (label + 1) % 10 ELSE label END)) FROM mnist_prediction
+WHERE id > 10;
 -- Of the reading of a 9 that shows a 0 somebody says that it shows a 1: a tie, which counts nowhere.
 CREATE ROLE regress_mnist_ann;
 GRANT EXECUTE ON FUNCTION mnist_correct TO regress_mnist_ann;
@@ -38,11 +41,13 @@ SELECT * FROM mnist_failure_counts WHERE label <= 3;
 
 -- mnist_status counts what there is.
 SELECT mnist_import_synthetic('views', 140);
-SELECT live_version, live_architecture, predictions, feedback, labels, new_labels, models, datasets, samples, running_run,
+SELECT live_version, live_architecture, predictions, feedback, labels, new_labels, models, datasets, samples,
+    running_run,
     last_run, last_run_status, last_run_verdict FROM mnist_status \gx
 SELECT (s.predictions, s.feedback, s.labels, s.new_labels, s.samples) =
     ((SELECT count(*) FROM mnist_prediction), (SELECT count(*) FROM mnist_feedback),
-     (SELECT count(*) FROM mnist_label WHERE label IS NOT NULL), (SELECT count(*) FROM mnist_label WHERE label IS NOT NULL AND new),
+     (SELECT count(*) FROM mnist_label WHERE label IS NOT NULL), (SELECT count(*) FROM mnist_label
+         WHERE label IS NOT NULL AND new),
      (SELECT count(*) FROM mnist_sample)) AS agrees
 FROM mnist_status s;
 SELECT sum(f.corrected) = max(s.labels) AND sum(f.new_labels) = max(s.new_labels) AS agrees
