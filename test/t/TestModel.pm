@@ -36,7 +36,8 @@ sub add_model
 sub add_variant
 {
 	my ($node, $database, $version, $of, $tag) = @_;
-	my $blob = pack('H*', $node->safe_psql($database, "SELECT encode(weights, 'hex') FROM mnist_model WHERE version = $of"));
+	my $blob = pack('H*', $node->safe_psql($database,
+		"SELECT encode(weights, 'hex') FROM mnist_model WHERE version = $of"));
 	my $body = substr($blob, 12);
 
 	substr($body, -4) = pack('f<', unpack('f<', substr($body, -4)) + 1e-4 * $tag);

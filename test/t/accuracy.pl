@@ -65,16 +65,19 @@ my ($raw, $png) = split /\|/, $node->safe_psql('postgres',
 cmp_ok($raw, '>=', 99.60, 'the bundled model reads MNIST\'s test images');
 cmp_ok(abs($raw - $png), '<=', 0.05, '... and as PNGs as well');
 
-$node->safe_psql('postgres', "CREATE TABLE digit AS SELECT split, ordinal, label, pixels FROM mnist_sample WHERE split <> 'validation'");
+$node->safe_psql('postgres',
+	"CREATE TABLE digit AS SELECT split, ordinal, label, pixels FROM mnist_sample WHERE split <> 'validation'");
 my $tuned = fine_tune();
 is($tuned->{promoted}, 't', 'MNIST as base: 500 corrections give a better model');
-cmp_ok($tuned->{learned_percent_of_missing}, '>=', 50, '... which reads at least half of what was missing of the style');
+cmp_ok($tuned->{learned_percent_of_missing}, '>=', 50,
+	'... which reads at least half of what was missing of the style');
 cmp_ok($tuned->{cost_points}, '<=', 0.05, '... and MNIST as before');
 
 start_with('synthetic');
 $tuned = fine_tune();
 is($tuned->{promoted}, 't', 'synthetic digits as base: 500 corrections give a better model');
-cmp_ok($tuned->{learned_percent_of_missing}, '>=', 50, '... which reads at least half of what was missing of the style');
+cmp_ok($tuned->{learned_percent_of_missing}, '>=', 50,
+	'... which reads at least half of what was missing of the style');
 cmp_ok($tuned->{cost_points}, '<=', 0.3, '... and MNIST nearly as before');
 
 $node->stop;

@@ -33,9 +33,11 @@ $node->safe_psql(
 			EXECUTE statement;
 		EXCEPTION WHEN data_exception THEN  -- of what is damaged
 		END;
-		INSERT INTO ended VALUES (call, timeout, false, 1000 * extract(epoch FROM clock_timestamp() - statement_timestamp()));
+		INSERT INTO ended VALUES (call, timeout, false,
+			1000 * extract(epoch FROM clock_timestamp() - statement_timestamp()));
 	EXCEPTION WHEN query_canceled THEN      -- which may be noted as late as in the line before
-		INSERT INTO ended VALUES (call, timeout, true, 1000 * extract(epoch FROM clock_timestamp() - statement_timestamp()) - timeout);
+		INSERT INTO ended VALUES (call, timeout, true,
+			1000 * extract(epoch FROM clock_timestamp() - statement_timestamp()) - timeout);
 	END
 	$$;
 	-- Wait until nothing is left of the run that was stopped last.
@@ -72,7 +74,8 @@ sub make_png
 		$data .= $out;
 	}
 	my ($rest) = $deflate->flush;
-	return "\x89PNG\r\n\x1a\n" . chunk('IHDR', pack('N N C5', $width, $height, $depth, $color, 0, 0, 0)) . chunk('IDAT', $data . $rest)
+	return "\x89PNG\r\n\x1a\n" . chunk('IHDR', pack('N N C5', $width, $height, $depth, $color, 0, 0, 0))
+		. chunk('IDAT', $data . $rest)
 		. chunk('IEND', '');
 }
 
@@ -87,19 +90,24 @@ sub store_value
 # The most pixels there may be, a bit each; a strip of them is ink.
 store_value('most pixels', make_png(16384, 16384, 1, 0, "\0" x 500 . "\xff" x 100 . "\0" x 1448));
 # 16 megapixels of 16-bit colour, of which some is transparent.
-store_value('transparent', make_png(4096, 4096, 16, 6, pack('n4', 1000, 2000, 3000, 65535) x 500 . pack('n4', 60000, 0, 9, 100) x 3596));
+store_value('transparent', make_png(4096, 4096, 16, 6, pack('n4', 1000, 2000, 3000, 65535) x 500 . pack('n4', 60000,
+	0, 9, 100) x 3596));
 # A file that is all input and no output: a gzip header and empty blocks.
 store_value('empty blocks', "\x1f\x8b\x08" . "\0" x 7);
 $node->safe_psql('postgres', q{
 	UPDATE value SET value = value || decode(repeat('000000ffff', 4000000), 'hex') WHERE name = 'empty blocks';
-	CREATE TABLE sample AS SELECT array_agg((i::bigint * i % 1000003)::real) AS sample FROM generate_series(1, 1000000) AS i;
+	CREATE TABLE sample AS SELECT array_agg((i::bigint * i % 1000003)::real) AS sample FROM generate_series(1,
+		1000000) AS i;
 	CREATE TABLE features AS SELECT array_agg(random()::real) AS features FROM generate_series(1, 1000) AS i;
 	CREATE TABLE edges AS SELECT array_agg(edges) AS edges FROM (
-		SELECT array_agg((j::float8 / 2000)::real ORDER BY j) AS edges FROM generate_series(1, 1000) AS i, generate_series(1, 2000) AS j GROUP BY i) e;
+		SELECT array_agg((j::float8 / 2000)::real ORDER BY j) AS edges FROM generate_series(1, 1000) AS i,
+			generate_series(1, 2000) AS j GROUP BY i) e;
 });
 # The most multiplications that there may be, and the most weights.
-add_constant_model($node, 'postgres', 2, join(', ', ('conv 64 3x3 same, relu') x 7, 'dense 10'), 640 + 6 * 36928 + 501770, 3);
-add_constant_model($node, 'postgres', 3, 'dense 4096, relu, dense 236, relu, dense 10', 785 * 4096 + 4097 * 236 + 2370, 3);
+add_constant_model($node, 'postgres', 2, join(', ', ('conv 64 3x3 same, relu') x 7, 'dense 10'),
+	640 + 6 * 36928 + 501770, 3);
+add_constant_model($node, 'postgres', 3, 'dense 4096, relu, dense 236, relu, dense 10',
+	785 * 4096 + 4097 * 236 + 2370, 3);
 
 # ---- calls
 
@@ -170,15 +178,18 @@ $node->safe_psql('postgres', 'SELECT mnist_activate(2)');
 time_out(\%slow_network_calls);
 
 foreach my $line (split /\n/, $node->safe_psql('postgres', q{
-	SELECT call, coalesce(round(max(ms) FILTER (WHERE stopped))::text, ''), coalesce(round(max(ms) FILTER (WHERE NOT stopped))::text, '')
+	SELECT call, coalesce(round(max(ms) FILTER (WHERE stopped))::text, ''),
+		coalesce(round(max(ms) FILTER (WHERE NOT stopped))::text, '')
 	FROM ended GROUP BY call ORDER BY max(ms) FILTER (WHERE stopped) DESC NULLS LAST}))
 {
 	my ($call, $stopped, $done) = split /\|/, $line;
 
 	# What is done before its timeout was stopped by none; what was neither did not answer.
-	ok($stopped ne '' ? $stopped < $allowed : $done < $allowed, "$call: " . ($stopped ne '' ? "stopped within $stopped ms" : "done in $done ms"));
+	ok($stopped ne '' ? $stopped < $allowed : $done < $allowed, "$call: " . ($stopped ne ''
+		? "stopped within $stopped ms" : "done in $done ms"));
 }
-is($node->safe_psql('postgres', 'SELECT count(*) FROM ended'), @timeouts * (keys(%calls) + keys(%slow_network_calls)), 'every call was made');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM ended'), @timeouts * (keys(%calls) + keys(%slow_network_calls)),
+	'every call was made');
 my $worst = $node->safe_psql('postgres', 'SELECT round(max(ms) FILTER (WHERE stopped)) FROM ended');
 diag("the worst call was stopped $worst ms after its timeout");
 
@@ -192,7 +203,8 @@ sub start_statement
 	my $pid = $session->query_safe('SELECT pg_backend_pid()');
 
 	$session->query_until(qr/begun/, "\\echo begun\n$statement;\n");
-	$node->poll_query_until('postgres', "SELECT state = 'active' AND query LIKE 'SELECT%mnist%' FROM pg_stat_activity WHERE pid = $pid")
+	$node->poll_query_until('postgres',
+		"SELECT state = 'active' AND query LIKE 'SELECT%mnist%' FROM pg_stat_activity WHERE pid = $pid")
 		or die "\"$statement\" does not run";
 	return ($session, $pid);
 }
@@ -229,7 +241,8 @@ foreach my $name (sort keys %stopping)
 			SELECT pg_temp.stop()});
 		cmp_ok($ms, '<', $allowed, "$name: $way takes effect within $ms ms");
 		$way eq 'pg_cancel_backend' ? $session->quit : eval { $session->quit };
-		$node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil%')})
+		$node->poll_query_until('postgres',
+			q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil%')})
 			or die 'a process is left';
 	}
 }

@@ -64,7 +64,8 @@ sub carry_over
 	$to->safe_psql('postgres', "DROP DATABASE IF EXISTS $database");
 	$to->safe_psql('postgres', "CREATE DATABASE $database");
 	$to->safe_psql($database, 'CREATE EXTENSION mnist_hil') if $how eq 'data only';
-	$to->command_ok([ 'pg_restore', '--exit-on-error', @options, '-d', $to->connstr($database), $file ], "$database, $how: restore");
+	$to->command_ok([ 'pg_restore', '--exit-on-error', @options, '-d', $to->connstr($database), $file ],
+		"$database, $how: restore");
 	my @after = exactly($to, $database);
 	is($after[$_], $before[$_], "$database, $how: $exact[$_]") foreach 0 .. $#exact;
 	return;
@@ -76,9 +77,11 @@ sub goes_on
 	my $newest = $node->safe_psql($database, 'SELECT max(version) FROM mnist_model');
 
 	$node->safe_psql($database, "SELECT mnist_import_synthetic('more', 600, 2)");
-	is( $node->safe_psql($database, "SELECT model_version FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, promote => false)"),
+	is( $node->safe_psql($database,
+		"SELECT model_version FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, promote => false)"),
 		$newest + 1, "$database: retraining goes on");
-	is($node->safe_psql($database, 'SELECT mnist_activate(1, \'back\')'), '1', "$database: the first model can be used");
+	is($node->safe_psql($database, 'SELECT mnist_activate(1, \'back\')'), '1',
+		"$database: the first model can be used");
 	is($node->safe_psql($database, 'SELECT model_version FROM mnist_predict(mnist_draw(3))'), '1', "$database: and is");
 	return;
 }
@@ -105,9 +108,12 @@ foreach my $node ($ours, $other)
 	$node->safe_psql('postgres', "CREATE DATABASE new_$name");
 	$node->safe_psql("new_$name", 'CREATE EXTENSION mnist_hil');
 }
-isnt($ours->safe_psql('new_ours', 'SELECT weights_sha256 FROM mnist_model'), $other->safe_psql('new_other', 'SELECT weights_sha256 FROM mnist_model'),
+isnt($ours->safe_psql('new_ours', 'SELECT weights_sha256 FROM mnist_model'), $other->safe_psql('new_other',
+	'SELECT weights_sha256 FROM mnist_model'),
 	'the two bundled models differ');
-is($other->safe_psql('new_other', 'SELECT count(*), count(*) FILTER (WHERE mnist_classify(mnist_draw(i, 1)) = 7) FROM generate_series(0, 9) i'), '10|10',
+is($other->safe_psql('new_other',
+	'SELECT count(*), count(*) FILTER (WHERE mnist_classify(mnist_draw(i, 1)) = 7) FROM generate_series(0, 9) i'),
+	'10|10',
 	'the other one reads sevens');
 is($ours->safe_psql('new_ours', 'SELECT count(*) FROM mnist_drift_reference'), '1', 'ours has a reference for drift');
 is($other->safe_psql('new_other', 'SELECT count(*) FROM mnist_drift_reference'), '0', 'the other one has none');
@@ -135,14 +141,17 @@ carry_over($other, $ours, 'used_other', 'pruned');
 $ours->safe_psql('postgres', 'CREATE DATABASE busy');
 $ours->safe_psql('busy', 'CREATE EXTENSION mnist_hil; SELECT mnist_predict(mnist_draw(3))');
 my $insert = q{INSERT INTO mnist_model (version, architecture, network, parameters, weights, weights_sha256, created_at)
-	SELECT 1, 'default', network, parameters, w, sha256(w), '2000-01-01' FROM mnist_model, LATERAL (SELECT %s) AS x (w) RETURNING version};
+	SELECT 1, 'default', network, parameters, w, sha256(w), '2000-01-01' FROM mnist_model,
+		LATERAL (SELECT %s) AS x (w) RETURNING version};
 my $stderr;
-isnt($ours->psql('busy', sprintf($insert, q{weights || '\x00'}), stderr => \$stderr), 0, 'another model is refused in a database in use');
+isnt($ours->psql('busy', sprintf($insert, q{weights || '\x00'}), stderr => \$stderr), 0,
+	'another model is refused in a database in use');
 like($stderr, qr/a row of mnist_model that CREATE EXTENSION added cannot be replaced.*HINT/s, 'with a hint');
 is($ours->safe_psql('busy', sprintf($insert, 'weights')), '', 'the same one is skipped');
 is($ours->safe_psql('busy', "SELECT created_at > '2001-01-01' FROM mnist_model"), 't', 'and nothing is changed');
 # Not even before that does anybody but a restore change it.
-isnt($ours->psql('new_ours', "UPDATE mnist_model SET architecture = 'mine' WHERE version = 1", stderr => \$stderr), 0, 'an UPDATE is refused');
+isnt($ours->psql('new_ours', "UPDATE mnist_model SET architecture = 'mine' WHERE version = 1", stderr => \$stderr), 0,
+	'an UPDATE is refused');
 isnt($ours->psql('new_ours', 'DELETE FROM mnist_deployment', stderr => \$stderr), 0, 'so is a DELETE');
 
 # A session that has read with the model that gives way reads with the other one from then on.
@@ -150,7 +159,8 @@ my $weights = $other->safe_psql('new_other', q{SELECT encode(weights, 'hex') FRO
 is( $ours->safe_psql('new_ours', qq{
 		SELECT mnist_classify(mnist_draw(3, 5));
 		INSERT INTO mnist_model (version, architecture, network, parameters, weights, weights_sha256)
-		SELECT 1, 'default', d.network, d.parameters, w, sha256(w) FROM decode('$weights', 'hex') AS w, mnist_internal.describe(w) AS d;
+		SELECT 1, 'default', d.network, d.parameters, w, sha256(w) FROM decode('$weights', 'hex') AS w,
+			mnist_internal.describe(w) AS d;
 		SELECT mnist_classify(mnist_draw(3, 5))}),
 	"3\n7", 'a session turns to the model that came');
 

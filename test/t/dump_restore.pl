@@ -41,7 +41,8 @@ $old->safe_psql(
 	INSERT INTO mnist_metric (run_id, epoch, train_loss) VALUES (1, 1, 0.5);
 	INSERT INTO mnist_trial (run_id, trial, status, architecture, parameters, value)
 		VALUES (1, 1, 'succeeded', 'mlp', '{"architecture": "mlp"}', 0.9);
-	INSERT INTO mnist_model (version, parent_version, architecture, network, parameters, weights, weights_sha256, run_id)
+	INSERT INTO mnist_model (version, parent_version, architecture, network, parameters, weights, weights_sha256,
+		run_id)
 	SELECT 2, 1, architecture, network, parameters, weights, weights_sha256, 1 FROM mnist_model;
 	SELECT mnist_activate(2, 'for the dump');
 	SELECT mnist_challenge(1, 1, shadow => true, reason => 'for the dump');
@@ -85,19 +86,24 @@ sub check_restored
 		isnt($expected, '', "$table has rows");
 		is(rows($node, $database, $table), $expected, "$how: $table is the same");
 	}
-	is( $node->safe_psql($database, "SELECT version, weights_sha256 = sha256(weights), run_id, parent_version FROM $schema.mnist_model ORDER BY 1"),
+	is( $node->safe_psql($database,
+		"SELECT version, weights_sha256 = sha256(weights), run_id, parent_version FROM $schema.mnist_model ORDER BY 1"),
 		"1|t||\n2|t|1|1", "$how: models are whole");
-	is($node->safe_psql($database, "SELECT live_version FROM $schema.mnist_status"), '2', "$how: the same model is live");
+	is($node->safe_psql($database, "SELECT live_version FROM $schema.mnist_status"), '2',
+		"$how: the same model is live");
 
 	# Life goes on: numbers continue, and nothing collides.
 	my $next = sub { return $old->safe_psql('postgres', "SELECT max(id) + 1 FROM $schema.$_[0]"); };
 	is( $node->safe_psql($database, "SELECT id, model_version FROM $schema.mnist_predict($schema.mnist_draw(3))"),
 		$next->('mnist_prediction') . '|2', "$how: reading goes on");
-	is( $node->safe_psql($database, "SELECT model_version, prediction_id IN (SELECT max(id) FROM $schema.mnist_prediction)
+	is( $node->safe_psql($database,
+		"SELECT model_version, prediction_id IN (SELECT max(id) FROM $schema.mnist_prediction)
 			FROM $schema.mnist_shadow ORDER BY prediction_id DESC LIMIT 1"),
 		'1|t', "$how: so does the challenge, in the shadow");
-	is($node->safe_psql($database, "SELECT $schema.mnist_correct(30, 3)"), $next->('mnist_feedback'), "$how: correcting goes on");
-	is($node->safe_psql($database, "SELECT $schema.mnist_import_synthetic('more', 70)"), '70', "$how: importing goes on");
+	is($node->safe_psql($database, "SELECT $schema.mnist_correct(30, 3)"), $next->('mnist_feedback'),
+		"$how: correcting goes on");
+	is($node->safe_psql($database, "SELECT $schema.mnist_import_synthetic('more', 70)"), '70',
+		"$how: importing goes on");
 	is( $node->safe_psql($database, "SELECT id FROM $schema.mnist_dataset WHERE name = 'more'"),
 		$next->('mnist_dataset'), "$how: with the next number");
 	is( $node->safe_psql(
@@ -107,7 +113,8 @@ sub check_restored
 		$next->('mnist_run'), "$how: so do runs");
 	is($node->safe_psql($database, "SELECT $schema.mnist_rollback()"), '1', "$how: rolling back goes where it went");
 	is( $node->safe_psql(
-			$database, "SELECT run_id, model_version FROM $schema.mnist_retrain('from_scratch', '{softmax}', promote => false)"),
+			$database,
+				"SELECT run_id, model_version FROM $schema.mnist_retrain('from_scratch', '{softmax}', promote => false)"),
 		$next->('mnist_run') + 1 . '|3', "$how: so does retraining");
 	is( $node->safe_psql(
 			$database, "SET search_path = $schema; SET ROLE regress_ann;
@@ -130,9 +137,11 @@ open my $replaced, '>', $text or die "$text: $!";
 print $replaced $sql;
 close $replaced;
 command_ok([ 'createdb', '-h', $old->host, '-p', $old->port, 'renamed' ], 'another database');
-command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-o', $old->backup_dir . '/out', '-d', $old->connstr('renamed'), '-f', $text ],
+command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-o', $old->backup_dir . '/out', '-d',
+	$old->connstr('renamed'), '-f', $text ],
 	'restore with another name of the schema');
-is($old->safe_psql('renamed', 'SELECT s.live_version, p.model_version FROM digits.mnist_status s, digits.mnist_predict(digits.mnist_draw(3)) p'),
+is($old->safe_psql('renamed',
+	'SELECT s.live_version, p.model_version FROM digits.mnist_status s, digits.mnist_predict(digits.mnist_draw(3)) p'),
 	'2|2', 'and it works there');
 
 # Into a new server.  pg_restore --jobs would load the tables of an extension in any order, whatever their foreign keys

@@ -38,7 +38,8 @@ sub correct
 {
 	my ($role, $label, $condition) = @_;
 
-	$node->safe_psql('postgres', "SET ROLE $role; SELECT count(mnist_correct(id, $label)) FROM mnist_prediction WHERE $condition");
+	$node->safe_psql('postgres',
+		"SET ROLE $role; SELECT count(mnist_correct(id, $label)) FROM mnist_prediction WHERE $condition");
 	return;
 }
 correct($name, '(label + 1) % 10', 'id <= 2');
@@ -57,23 +58,32 @@ my $child = $node->safe_psql('postgres', 'SELECT model_version FROM mnist_retrai
 
 # ---- a run that is learning from it
 
-my $run = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain('from_scratch', ARRAY['lenet5'], epochs => 10000, wait => false)");
+my $run = $node->safe_psql('postgres',
+	"SELECT run_id FROM mnist_retrain('from_scratch', ARRAY['lenet5'], epochs => 10000, wait => false)");
 my ($out, $err);
-ok($node->poll_query_until('postgres', "SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $run"), 'a run is under way');
-isnt($node->psql('postgres', "\\set VERBOSITY verbose\nSELECT mnist_erase('$name')", stderr => \$err), 0, 'nothing is erased while it learns');
-like($err, qr/55006: run $run is under way and uses feedback that is to be erased.*HINT:  .*pg_terminate_backend/s, 'and why not');
-is($node->safe_psql('postgres', "SELECT count(*) > 0 FROM mnist_feedback WHERE annotator = '$name'"), 't', 'it is all there');
-is($node->psql('postgres', "SELECT mnist_erase(predictions => '{95}')", stderr => \$err), 0, 'what it does not use can be erased');
+ok($node->poll_query_until('postgres', "SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $run"),
+	'a run is under way');
+isnt($node->psql('postgres', "\\set VERBOSITY verbose\nSELECT mnist_erase('$name')", stderr => \$err), 0,
+	'nothing is erased while it learns');
+like($err, qr/55006: run $run is under way and uses feedback that is to be erased.*HINT:  .*pg_terminate_backend/s,
+	'and why not');
+is($node->safe_psql('postgres', "SELECT count(*) > 0 FROM mnist_feedback WHERE annotator = '$name'"), 't',
+	'it is all there');
+is($node->psql('postgres', "SELECT mnist_erase(predictions => '{95}')", stderr => \$err), 0,
+	'what it does not use can be erased');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM mnist_run WHERE id = $run");
-ok($node->poll_query_until('postgres', "SELECT status = 'cancelled' FROM mnist_run WHERE id = $run"), 'the run is cancelled');
+ok($node->poll_query_until('postgres', "SELECT status = 'cancelled' FROM mnist_run WHERE id = $run"),
+	'the run is cancelled');
 
 # ---- what there is
 
-$node->safe_psql('postgres', "SELECT count(mnist_report(kind)) FROM unnest('{full,performance,quality}'::text[]) AS kind; ANALYZE");
+$node->safe_psql('postgres',
+	"SELECT count(mnist_report(kind)) FROM unnest('{full,performance,quality}'::text[]) AS kind; ANALYZE");
 my %trace = (
 	'the PNG' => $node->safe_psql('postgres', "SELECT encode(image, 'hex') FROM mnist_prediction WHERE id = 1"),
 	'its pixels' => $node->safe_psql('postgres', "SELECT encode(image, 'hex') FROM mnist_prediction WHERE id = 2"),
-	'the hash of its pixels' => $node->safe_psql('postgres', "SELECT encode(sha256(image), 'hex') FROM mnist_prediction WHERE id = 2"),
+	'the hash of its pixels' => $node->safe_psql('postgres',
+		"SELECT encode(sha256(image), 'hex') FROM mnist_prediction WHERE id = 2"),
 	'the hash it is found by' => $node->safe_psql('postgres', 'SELECT pixels_hash FROM mnist_prediction WHERE id = 2'),
 	'what was measured of it' => $node->safe_psql('postgres', 'SELECT features FROM mnist_prediction WHERE id = 2'),
 	'the picture in a report' => $node->safe_psql('postgres',
@@ -108,15 +118,19 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_report_log"), '3', '
 
 # ---- erasing
 
-my $result = $node->safe_psql('postgres', "SELECT what, removed, model_versions FROM mnist_erase('$name', '{1,2}') WHERE removed > 0 OR model_versions IS NOT NULL");
+my $result = $node->safe_psql('postgres',
+	"SELECT what, removed, model_versions FROM mnist_erase('$name', '{1,2}') WHERE removed > 0 OR model_versions IS NOT NULL");
 my %removed = map { /^(\w+)\|(\d+)\|/ ? ($1 => $2) : () } split /\n/, $result;
-is_deeply([ map { "$_ " . ($removed{$_} // 0) } qw(mnist_prediction mnist_shadow mnist_feedback mnist_label mnist_report_log mnist_event) ],
-	[ 'mnist_prediction 2', 'mnist_shadow 2', 'mnist_feedback 81', 'mnist_label 80', 'mnist_report_log 3', 'mnist_event 1' ],
+is_deeply([ map { "$_ "
+	. ($removed{$_} // 0) } qw(mnist_prediction mnist_shadow mnist_feedback mnist_label mnist_report_log mnist_event) ],
+	[ 'mnist_prediction 2', 'mnist_shadow 2', 'mnist_feedback 81', 'mnist_label 80', 'mnist_report_log 3',
+		'mnist_event 1' ],
 	'it says what it removed');
 # Three runs had it before them, the one that was cancelled included.
 cmp_ok($removed{mnist_run_feedback} // 0, '>=', 3 * 80, 'from the records of runs, too');
 like($result, qr/^weights\|0\|\{$learnt,$child\}$/m, 'and which models learnt from it');
-is($node->safe_psql('postgres', "SELECT detail->>'learnt_by' FROM mnist_event WHERE kind = 'data_erased' ORDER BY id DESC LIMIT 1"),
+is($node->safe_psql('postgres',
+	"SELECT detail->>'learnt_by' FROM mnist_event WHERE kind = 'data_erased' ORDER BY id DESC LIMIT 1"),
 	"[$learnt, $child]", 'which stays on record');
 
 my $after = dump_text();
@@ -128,19 +142,24 @@ is($node->safe_psql('postgres', $in_files), '', 'after VACUUM FULL: nor have the
 
 # ---- what is left
 
-is($node->safe_psql('postgres', "SELECT count(*), min(annotator), max(annotator) FROM mnist_feedback"), '48|regress_other|regress_other',
+is($node->safe_psql('postgres', "SELECT count(*), min(annotator), max(annotator) FROM mnist_feedback"),
+	'48|regress_other|regress_other',
 	'the other annotator\'s feedback is there');
 my $labels = "SELECT md5(string_agg((prediction_id, label, votes, annotators, feedback_ids)::text, ',' ORDER BY prediction_id)) FROM mnist_label";
 my $derived = $node->safe_psql('postgres', $labels);
-$node->safe_psql('postgres', 'DELETE FROM mnist_label; SELECT mnist_internal.resolve(array_agg(DISTINCT prediction_id)) FROM mnist_feedback');
+$node->safe_psql('postgres',
+	'DELETE FROM mnist_label; SELECT mnist_internal.resolve(array_agg(DISTINCT prediction_id)) FROM mnist_feedback');
 is($node->safe_psql('postgres', $labels), $derived, 'labels are what the feedback that is left comes to');
 is($node->safe_psql('postgres', 'SELECT label, failures, corrected FROM mnist_failure_counts WHERE corrected > 0'),
-	$node->safe_psql('postgres', 'SELECT label, count(*) FILTER (WHERE label <> predicted_label), count(*) FROM mnist_feedback GROUP BY label ORDER BY label'),
+	$node->safe_psql('postgres',
+		'SELECT label, count(*) FILTER (WHERE label <> predicted_label), count(*) FROM mnist_feedback GROUP BY label ORDER BY label'),
 	'failures are counted from it');
-isnt($node->psql('postgres', "SELECT mnist_reproduce(run_id) FROM mnist_model WHERE version = $learnt", stderr => \$err), 0,
+isnt($node->psql('postgres', "SELECT mnist_reproduce(run_id) FROM mnist_model WHERE version = $learnt",
+	stderr => \$err), 0,
 	'a run that learnt from it cannot be done again');
 like($err, qr/Feedback was erased/, 'and says so');
-like($node->safe_psql('postgres', 'SELECT verdict FROM mnist_retrain(seed => 4, promote => false)'), qr/\S/, 'another one can');
+like($node->safe_psql('postgres', 'SELECT verdict FROM mnist_retrain(seed => 4, promote => false)'), qr/\S/,
+	'another one can');
 $node->stop;
 
 done_testing();

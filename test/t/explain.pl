@@ -52,7 +52,8 @@ for my $name (sort keys %digits)
 					mnist_classify(erase(pixels, random[:n])) <> label AS random
 				FROM (
 					SELECT pixels, label, (count(*) * $share / 100)::int AS n,
-						array_agg(position ORDER BY attribution DESC) AS named, array_agg(position ORDER BY die) AS random
+						array_agg(position ORDER BY attribution DESC) AS named,
+						array_agg(position ORDER BY die) AS random
 					FROM $name GROUP BY ordinal, pixels, label) AS p
 				OFFSET 0) AS changed");
 		my $what = "$name, $share % of the ink";
@@ -62,7 +63,8 @@ for my $name (sort keys %digits)
 		cmp_ok($named, '>', 0.15 * $count, "$what: erasing the named pixels changes many readings");
 		# Of much ink even random pixels change many readings, mostly the same ones.
 		cmp_ok($named, '>', 2 * $random, "$what: more than twice as many as erasing random ones") if $share <= 10;
-		cmp_ok($only_named, '>=', 3 * $only_random, "$what: readings that only one of both changes are mostly changed by the named ones");
+		cmp_ok($only_named, '>=', 3 * $only_random,
+			"$what: readings that only one of both changes are mostly changed by the named ones");
 	}
 }
 $node->stop;

@@ -28,7 +28,8 @@ sub cache
 	my ($node) = @_;
 	my %row;
 
-	@row{qw(place size used models pinned private fallbacks evictions)} = split /\|/, $node->safe_psql('postgres', 'SELECT * FROM mnist_internal.cache()');
+	@row{qw(place size used models pinned private fallbacks evictions)} = split /\|/, $node->safe_psql('postgres',
+		'SELECT * FROM mnist_internal.cache()');
 	return \%row;
 }
 
@@ -62,7 +63,8 @@ sub check_switching
 
 	# A statement that runs across the commit keeps to its model.
 	$running->query_until(qr/running/, "\\echo running
-SELECT string_agg(label::text, '') FROM (SELECT mnist_classify($digit) AS label, pg_sleep(0.3) FROM generate_series(1, 8)) AS s;\n");
+SELECT string_agg(label::text, '') FROM (SELECT mnist_classify($digit) AS label, pg_sleep(0.3) FROM generate_series(1,
+	8)) AS s;\n");
 	wait_for($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", '1');
 	$switching->query_safe('COMMIT');
 	is($plain->query_safe($classify), '3', "$name: the first reading after the commit is the new model's");
@@ -120,7 +122,8 @@ $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION mnist_hil');
 is(cache($node)->{place}, 'shared memory', 'preloaded: models are in shared memory');
 cmp_ok(cache($node)->{size}, '<=', 1024 * 1024, 'of the size that was set');
-is($node->safe_psql('postgres', "SELECT count(*), sum(allocated_size) FROM pg_shmem_allocations WHERE name = 'mnist_hil models'"),
+is($node->safe_psql('postgres',
+	"SELECT count(*), sum(allocated_size) FROM pg_shmem_allocations WHERE name = 'mnist_hil models'"),
 	'1|' . 1024 * 1024, 'which is asked for at server start');
 
 check_switching($node, 'preloaded');
@@ -196,13 +199,16 @@ my $victim = $node->background_psql('postgres', on_error_stop => 0);
 my $pid = $victim->query_safe('SELECT pg_backend_pid()');
 $victim->query_until(qr/predicting/, "\\echo predicting
 SELECT count(*) FROM generate_series(1, 100000000), mnist_predict($digit);\n");
-wait_for($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND state = 'active' AND now() > query_start + interval '0.3 s'", '1');
+wait_for($node, 'postgres',
+	"SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND state = 'active' AND now() > query_start + interval '0.3 s'", '1');
 my $log = -s $node->logfile;
 kill 'KILL', $pid;
 $victim->{run}->finish;
 wait_for_restart($node, $log);
-is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_prediction'), $stored, 'every committed prediction is there, no other');
-is($node->safe_psql('postgres', "SELECT label, model_version FROM mnist_predict($digit)"), '2|102', 'the live model answers');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_prediction'), $stored,
+	'every committed prediction is there, no other');
+is($node->safe_psql('postgres', "SELECT label, model_version FROM mnist_predict($digit)"), '2|102',
+	'the live model answers');
 is(cache($node)->{models}, '1', 'from a cache filled anew');
 $node->stop;
 

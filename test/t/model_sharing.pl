@@ -91,7 +91,8 @@ my $room = status($node, 'models_cached');
 cmp_ok($room, '>=', 6, 'several models fit');
 cmp_ok($room, '<=', 12, 'and not many');
 is(status($node, 'cache_evictions'), 39 - $room, 'the others were evicted, and that is counted');
-is(status($node, 'models_pinned, models_private, cache_fallbacks'), '0|0|0', 'bringing models in pins none and finds room for each');
+is(status($node, 'models_pinned, models_private, cache_fallbacks'), '0|0|0',
+	'bringing models in pins none and finds room for each');
 $gatekeeper->quit;
 
 # ---------------------------------------------------------------- idle sessions
@@ -156,8 +157,10 @@ my $crowded = $room + 2;
 $node->safe_psql('postgres', "SELECT mnist_activate($crowded)");
 is(status($node, 'models_cached, models_pinned, cache_evictions'), "$room|$room|0", 'all are in use');
 my @private = map { $node->background_psql('postgres') } 1 .. 2;
-is($_->query_safe("SELECT mnist_classify($digit)"), $crowded % 10, 'a session that finds no room reads all the same') foreach @private;
-is(status($node, 'models_private, cache_fallbacks'), '2|3', 'with a copy of its own, which is counted, as was that of mnist_activate');
+is($_->query_safe("SELECT mnist_classify($digit)"), $crowded % 10,
+	'a session that finds no room reads all the same') foreach @private;
+is(status($node, 'models_private, cache_fallbacks'), '2|3',
+	'with a copy of its own, which is counted, as was that of mnist_activate');
 is($_->query_safe("SELECT mnist_classify($digit)"), $crowded % 10, 'again') foreach @private;
 is(status($node, 'models_private, cache_fallbacks'), '2|3', 'with the same copy');
 is(status($node, 'models_cached, models_pinned, cache_evictions'), "$room|$room|0", 'and nobody lost anything');
@@ -170,10 +173,12 @@ unlike($logged, qr/ERROR/, 'and nothing fails');
 $open_gate->();
 for my $version (2 .. $room + 1)
 {
-	is($running[ $version - 2 ]->query_safe('SELECT 0'), $version % 10 x 3 . "\n0", "the statement with version $version kept to it");
+	is($running[ $version - 2 ]->query_safe('SELECT 0'), $version % 10 x 3 . "\n0",
+		"the statement with version $version kept to it");
 }
 pinned_becomes($node, 0, 'statements that have ended have nothing pinned');
-is($_->query_safe("SELECT mnist_classify($digit)"), $crowded % 10, 'a session with a copy of its own reads again') foreach @private;
+is($_->query_safe("SELECT mnist_classify($digit)"), $crowded % 10,
+	'a session with a copy of its own reads again') foreach @private;
 is(status($node, 'models_private, cache_fallbacks'), '0|3', 'and shares the model now that there is room');
 $_->quit foreach @running, @private;
 
@@ -330,7 +335,8 @@ $node->safe_psql('postgres', "
 	CREATE TRIGGER crowd AFTER INSERT ON mnist_prediction FOR EACH STATEMENT EXECUTE FUNCTION crowd()");
 my $evictions = status($node, 'cache_evictions');
 is($node->safe_psql('postgres', "SELECT count(*), string_agg(DISTINCT label::text, ',')
-	FROM mnist_predict_batch((SELECT array_agg($digit) FROM generate_series(1, 300)))"), '300|2', 'a batch reads right to its end');
+	FROM mnist_predict_batch((SELECT array_agg($digit) FROM generate_series(1,
+		300)))"), '300|2', 'a batch reads right to its end');
 cmp_ok(status($node, 'cache_evictions'), '>', $evictions + 2 * $room, 'while the memory was turned over several times');
 $node->safe_psql('postgres', 'DROP TRIGGER crowd ON mnist_prediction');
 $gatekeeper->quit;
@@ -346,7 +352,8 @@ $node->safe_psql('postgres', "
 	FROM (SELECT weights AS w FROM mnist_model WHERE version = 39) AS s WHERE version = 2;
 	RESET session_replication_role;
 	SELECT mnist_internal.load(v) FROM generate_series(3, 38) AS v");
-is(scalar $session->query("SELECT mnist_classify($digit)"), '', 'when its weights were changed and evicted, it says so');
+is(scalar $session->query("SELECT mnist_classify($digit)"), '',
+	'when its weights were changed and evicted, it says so');
 like($session->{stderr}, qr/ERROR:  the weights of model version 2 have changed/, 'by an error');
 is(scalar $session->query("SELECT mnist_classify($digit)"), '9', 'and then reads with the new ones');
 $session->quit;
@@ -362,7 +369,8 @@ append_to_file($script, "\\set version random(3, 39)
 	SELECT 1 / ((mnist_internal.features(pixels, :version))[$label] = :version % 10)::int FROM image;\n");
 $node->command_ok([ 'pgbench', '-n', '-c', '4', '-t', '1500', '-M', 'prepared', '-f', $script, 'postgres' ],
 	'clients that evict each other\'s models all read right');
-is(status($node, 'models_cached, models_pinned, models_private, cache_fallbacks'), "$room|0|0|0", 'and always find room');
+is(status($node, 'models_cached, models_pinned, models_private, cache_fallbacks'), "$room|0|0|0",
+	'and always find room');
 cmp_ok(status($node, 'cache_evictions'), '>', 1000, 'by eviction');
 cmp_ok(status($node, 'memory_used'), '<=', status($node, 'memory_size'), 'of no more than there is');
 
@@ -374,7 +382,8 @@ restart($node, 1);
 add_variant($node, 'postgres', 300 + $_, 1, $_) foreach 1 .. 10;
 $node->safe_psql('postgres', "SELECT mnist_internal.load(v) FROM generate_series(301, 309) AS v");
 $node->safe_psql('postgres', "SELECT mnist_classify($digit)");
-is(status($node, 'models_cached, cache_evictions, cache_fallbacks'), '10|0|0', 'the default size has room for ten default models');
+is(status($node, 'models_cached, cache_evictions, cache_fallbacks'), '10|0|0',
+	'the default size has room for ten default models');
 $node->safe_psql('postgres', 'SELECT mnist_internal.load(310)');
 cmp_ok(status($node, 'models_cached'), '<=', '11', 'and not for many more');
 $node->stop;

@@ -61,9 +61,11 @@ END
 
 # The rules, as they stand.
 my ($out, $err);
-ok(IPC::Run::run([ 'promtool', 'check', 'rules', 'docker/prometheus/alerts.yml' ], '&>', \$out), 'promtool finds nothing wrong with the rules')
+ok(IPC::Run::run([ 'promtool', 'check', 'rules', 'docker/prometheus/alerts.yml' ], '&>', \$out),
+	'promtool finds nothing wrong with the rules')
 	or diag($out);
-ok(IPC::Run::run([ 'promtool', 'test', 'rules', 'test/prometheus/alerts_test.yml' ], '&>', \$out), 'each alert fires when it should')
+ok(IPC::Run::run([ 'promtool', 'test', 'rules', 'test/prometheus/alerts_test.yml' ], '&>', \$out),
+	'each alert fires when it should')
 	or diag($out);
 
 # A cluster in which things have happened.
@@ -77,7 +79,8 @@ $node->safe_psql('postgres', q{
 	GRANT SELECT ON mnist_metrics TO regress_exporter;
 	GRANT EXECUTE ON FUNCTION mnist_metrics_text TO regress_exporter;
 	SELECT mnist_import_synthetic('base', 1200);
-	SELECT count(id) FROM mnist_predict_batch((SELECT array_agg(mnist_draw(i % 10, i, 56)) FROM generate_series(1, 100) AS i));
+	SELECT count(id) FROM mnist_predict_batch((SELECT array_agg(mnist_draw(i % 10, i, 56)) FROM generate_series(1,
+		100) AS i));
 	SELECT count(mnist_correct(id, (label + (id % 5 = 0)::int) % 10)) FROM mnist_prediction;
 	SELECT mnist_retrain(architectures => '{softmax}', strategy => 'from_scratch', epochs => 1, seed => 1);
 	SELECT mnist_retrain(learning_rate => 1e-9, epochs => 1, seed => 1);
@@ -87,12 +90,14 @@ $node->safe_psql('postgres', q{
 
 # The format, as Prometheus reads it.
 my $text = $node->safe_psql('postgres', 'SET ROLE regress_exporter; SELECT mnist_metrics_text()');
-ok(IPC::Run::run([ 'promtool', 'check', 'metrics' ], '<', \"$text\n", '&>', \$out), 'promtool finds nothing wrong with mnist_metrics_text')
+ok(IPC::Run::run([ 'promtool', 'check', 'metrics' ], '<',
+	\"$text\n", '&>', \$out), 'promtool finds nothing wrong with mnist_metrics_text')
 	or diag($out);
 
 # The exporter and Prometheus, configured as in docker/ but for addresses and intervals.
 my $exporter = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
-$ENV{DATA_SOURCE_NAME} = 'host=' . $node->host . ' port=' . $node->port . ' user=regress_exporter dbname=postgres sslmode=disable';
+$ENV{DATA_SOURCE_NAME} = 'host=' . $node->host . ' port=' . $node->port
+	. ' user=regress_exporter dbname=postgres sslmode=disable';
 start_daemon('exporter', 'prometheus-postgres-exporter', '--extend.query-path=docker/prometheus/queries.yaml',
 	'--disable-default-metrics', '--disable-settings-metrics', "--web.listen-address=$exporter");
 my $scraped = wait_until('the exporter answers',
@@ -145,24 +150,29 @@ for my $file (qw(docker/prometheus/alerts.yml docker/grafana/dashboards/mnist_hi
 my $rules = decode_json(get("http://$prometheus/api/v1/rules"))->{data}{groups}[0]{rules};
 wait_until('every rule was evaluated',
 	sub { $rules = decode_json(get("http://$prometheus/api/v1/rules"))->{data}{groups}[0]{rules}; !grep { $_->{health} eq 'unknown' } @$rules });
-is(join(' ', map { "$_->{name}: $_->{lastError}" } grep { $_->{health} ne 'ok' } @$rules), '', 'Prometheus can evaluate every rule');
-is_deeply([ sort map { $_->{name} } grep { $_->{state} eq 'firing' && $_->{name} =~ /Down|Stuck/ } @$rules ], [], 'nothing is reported down');
+is(join(' ', map { "$_->{name}: $_->{lastError}" } grep { $_->{health} ne 'ok' } @$rules), '',
+	'Prometheus can evaluate every rule');
+is_deeply([ sort map { $_->{name} } grep { $_->{state} eq 'firing' && $_->{name} =~ /Down|Stuck/ } @$rules ], [],
+	'nothing is reported down');
 
 # During a retraining.
 $node->safe_psql('postgres', "SELECT mnist_retrain(wait => false, epochs => 60, seed => 1)");
 wait_until('a run under way is seen', sub { query('mnist_hil_run_in_progress == 1') });
 wait_until('and how far it is', sub { query('mnist_hil_run_progress_ratio > 0') });
 my $begun = time;
-is($node->safe_psql('postgres', "SELECT value FROM mnist_metrics WHERE name = 'mnist_hil_run_in_progress'"), '1', 'mnist_metrics answers meanwhile');
+is($node->safe_psql('postgres', "SELECT value FROM mnist_metrics WHERE name = 'mnist_hil_run_in_progress'"), '1',
+	'mnist_metrics answers meanwhile');
 cmp_ok(time - $begun, '<', 2, 'at once');
 
 # A look and a reading do not wait for each other.
 my $looking = $node->background_psql('postgres');
 $looking->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM mnist_metrics');
-is($node->safe_psql('postgres', "SET lock_timeout = '1s'; SELECT label IS NOT NULL FROM mnist_predict(mnist_draw(3))"), 't',
+is($node->safe_psql('postgres',
+	"SET lock_timeout = '1s'; SELECT label IS NOT NULL FROM mnist_predict(mnist_draw(3))"), 't',
 	'a reading does not wait for a transaction that has looked');
 $looking->query_safe('COMMIT; BEGIN; SELECT mnist_predict(mnist_draw(4)); SELECT mnist_correct(max(id), 4) FROM mnist_prediction');
-is($node->safe_psql('postgres', "SET lock_timeout = '1s'; SELECT count(*) > 50 FROM mnist_metrics"), 't', 'nor a look for a reading');
+is($node->safe_psql('postgres', "SET lock_timeout = '1s'; SELECT count(*) > 50 FROM mnist_metrics"), 't',
+	'nor a look for a reading');
 $looking->quit;
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM mnist_run WHERE status = 'running'");
 

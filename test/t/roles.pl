@@ -47,7 +47,8 @@ $node->safe_psql('postgres', $grants);
 # Every public function and procedure with NULL for every argument, which none acts on, and every relation.  The planner does not see
 # that it is NULL, and so does not leave a strict function's call out.
 my $objects = q{
-	SELECT p.proname::text AS name, format(CASE p.prokind WHEN 'p' THEN 'CALL %s(%s)' ELSE 'SELECT %s(%s)' END, p.oid::regproc, (
+	SELECT p.proname::text AS name, format(CASE p.prokind WHEN 'p' THEN 'CALL %s(%s)' ELSE 'SELECT %s(%s)' END,
+		p.oid::regproc, (
 			SELECT string_agg(format('(SELECT NULL::%s)', format_type(a.type, NULL)), ', ' ORDER BY a.place)
 			FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, place))) AS statement
 	FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
@@ -90,7 +91,8 @@ for my $role (@roles)
 	is($node->safe_psql('postgres', qq{
 		SELECT string_agg(c.oid::regclass || ' ' || privilege, ', ')
 		FROM pg_class c, unnest('{INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS privilege
-		WHERE (c.relname LIKE 'mnist\\_%' OR c.relnamespace = 'mnist_internal'::regnamespace) AND c.relkind IN ('r', 'v')
+		WHERE (c.relname LIKE 'mnist\\_%' OR c.relnamespace = 'mnist_internal'::regnamespace) AND c.relkind IN ('r',
+			'v')
 			AND has_table_privilege('$role', c.oid, privilege)}), '', "$role may change no table");
 	is($node->safe_psql('postgres', "SELECT has_schema_privilege('$role', 'mnist_internal', 'USAGE')"), 'f',
 		"$role does not see the internals");

@@ -48,11 +48,13 @@ sub goes_on
 	my ($what, $id) = @_;
 	my $ended = $node->safe_psql('postgres',
 		"SELECT count(*) FROM mnist_trial WHERE run_id = $id AND status IN ('succeeded', 'pruned', 'failed')");
-	my $resumed = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain(resume_run => $id, trials => $trials, promote => false)");
+	my $resumed = $node->safe_psql('postgres',
+		"SELECT run_id FROM mnist_retrain(resume_run => $id, trials => $trials, promote => false)");
 
 	is(trials_of($resumed), $expected, "$what: the study goes on to the same trials");
 	is(weights_of($resumed), weights_of($whole), "$what: and to the same weights");
-	is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE run_id = $resumed AND taken_from IS NOT NULL"), $ended,
+	is($node->safe_psql('postgres',
+		"SELECT count(*) FROM mnist_trial WHERE run_id = $resumed AND taken_from IS NOT NULL"), $ended,
 		"$what: none is made twice");
 }
 
@@ -60,7 +62,8 @@ sub goes_on
 sub start_study
 {
 	my ($images) = @_;
-	my $id = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($study, trials => 1000, trial_epochs => $images, wait => false)");
+	my $id = $node->safe_psql('postgres',
+		"SELECT run_id FROM mnist_retrain($study, trials => 1000, trial_epochs => $images, wait => false)");
 
 	# Trials are on record while the run goes on.
 	wait_for($node, 'postgres', "SELECT count(*) >= 3 FROM mnist_trial WHERE run_id = $id", 't');
@@ -70,12 +73,14 @@ sub start_study
 # ---- while it runs
 
 my $id = start_study(20);
-is($node->safe_psql('postgres', "SELECT phase, trial BETWEEN 3 AND 1000, trials, best_value > 0, epochs FROM mnist_training_progress"),
+is($node->safe_psql('postgres',
+	"SELECT phase, trial BETWEEN 3 AND 1000, trials, best_value > 0, epochs FROM mnist_training_progress"),
 	'searching|t|1000|t|20', 'progress shows the trial');
 my $pinned = 0;
 for (1 .. 30)
 {
-	$pinned += $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %'"
+	$pinned += $node->safe_psql('postgres',
+		"SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %'"
 			. " AND backend_xmin IS NOT NULL AND now() - xact_start > interval '1 s'");
 	sleep 0.02;
 }
@@ -89,7 +94,8 @@ is($node->safe_psql('postgres', "SELECT status FROM mnist_run WHERE id = $id"), 
 is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE run_id = $id AND status = 'running'"), '0',
 	'cancelled: no trial is left running');
 is($node->safe_psql('postgres', "SELECT status, sqlstate, error IS NOT NULL, finished_at IS NOT NULL FROM mnist_trial"
-			. " WHERE run_id = $id ORDER BY trial DESC LIMIT 1"), 'cancelled|57014|t|t', 'cancelled: the trial ends with the run');
+			. " WHERE run_id = $id ORDER BY trial DESC LIMIT 1"), 'cancelled|57014|t|t',
+				'cancelled: the trial ends with the run');
 
 my $slowest = 0;
 for my $round (1 .. 5)
@@ -104,9 +110,11 @@ for my $round (1 .. 5)
 	$slowest = $seconds if $seconds > $slowest;
 }
 cmp_ok($slowest, '<', 1, 'terminated: within a second at any moment');
-is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT status, ', ') FROM mnist_run WHERE id > $whole"), 'cancelled',
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT status, ', ') FROM mnist_run WHERE id > $whole"),
+	'cancelled',
 	'terminated: on record each time');
-is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE status = 'running'"), '0', 'terminated: no trial is left running');
+is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE status = 'running'"), '0',
+	'terminated: no trial is left running');
 
 # ---- taken over
 
@@ -124,7 +132,8 @@ my $log = -s $node->logfile;
 kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mnist_hil trainer'");
 wait_for_restart($node, $log);
 goes_on('killed', $id);
-is($node->safe_psql('postgres', "SELECT status, sqlstate FROM mnist_run WHERE id = $id"), 'failed|57P02', 'killed: the run has failed');
+is($node->safe_psql('postgres', "SELECT status, sqlstate FROM mnist_run WHERE id = $id"), 'failed|57P02',
+	'killed: the run has failed');
 is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE run_id = $id AND status = 'running'"), '0',
 	'killed: no trial is left running');
 

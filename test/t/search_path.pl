@@ -12,6 +12,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use TestRoles qw(grant_everything);
+
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nmnist_hil.min_new_labels = 5\n"
@@ -42,7 +44,8 @@ my @public = split /\n/, $node->safe_psql('postgres', q{
 	WHERE e.extname = 'mnist_hil' AND p.pronamespace = e.extnamespace ORDER BY 1});
 my $own = $node->safe_psql('postgres', q{
 	SELECT string_agg(format('(%L, %L::text[], %L::text[], %s)', p.proname,
-		(SELECT array_agg(format_type(a.type, NULL) ORDER BY a.n) FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, n)),
+		(SELECT array_agg(format_type(a.type,
+			NULL) ORDER BY a.n) FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, n)),
 		coalesce(p.proargnames, '{}'), p.pronargs), ', ')
 	FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'mnist\_%' AND p.pronargs > 0});
 
@@ -76,12 +79,14 @@ my $planted = in_database(qq{
 	EXCEPTION WHEN OTHERS THEN
 		RETURN 0;
 	END \$\$;
-	CREATE TEMP TABLE kind (type) AS VALUES ('smallint'), ('integer'), ('bigint'), ('real'), ('double precision'), ('text'),
+	CREATE TEMP TABLE kind (type) AS VALUES ('smallint'), ('integer'), ('bigint'), ('real'), ('double precision'),
+		('text'),
 		('name'), ('bytea'), ('boolean'), ('timestamp with time zone'), ('interval'), ('jsonb'), ('integer[]');
 	CREATE TEMP TABLE target AS
 	SELECT DISTINCT ON (p.proname, p.pronargs) p.proname::text AS name, p.pronargs AS n,
 		ARRAY(SELECT CASE WHEN t.typtype = 'p' THEN 'text' ELSE format_type(a.type, NULL) END
-			FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, place) JOIN pg_type t ON t.oid = a.type ORDER BY place) AS types,
+			FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type,
+				place) JOIN pg_type t ON t.oid = a.type ORDER BY place) AS types,
 		CASE WHEN t.typtype = 'p' THEN 'text' ELSE format_type(p.prorettype, NULL) END AS result
 	FROM pg_proc p JOIN pg_type t ON t.oid = p.prorettype
 	WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind = 'f' AND p.pronargs > 0 AND p.proname IN ($words)
@@ -100,7 +105,8 @@ my $planted = in_database(qq{
 	SELECT sum(pg_temp.plant(name, array_to_string(types, ', '), result)) FROM variant;
 	WITH own (name, types, names, n) AS (VALUES $own)
 	SELECT sum(pg_temp.plant(name, arguments, 'bigint')) FROM (
-		SELECT name, (SELECT string_agg(format('%I %s', names[i], types[i]), ', ') FROM generate_series(1, k) AS i) AS arguments
+		SELECT name, (SELECT string_agg(format('%I %s', names[i], types[i]), ', ') FROM generate_series(1,
+			k) AS i) AS arguments
 		FROM own CROSS JOIN generate_series(1, n - 1) AS k
 		UNION
 		SELECT name, format('%I %s', names[i], types[i]) FROM own CROSS JOIN generate_series(1, n) AS i WHERE n > 1
@@ -143,24 +149,7 @@ is(scalar hits(), 1, 'a planted function catches an unqualified call by who has 
 my $before = -s $node->logfile;
 
 in_database('CREATE EXTENSION mnist_hil');
-in_database(q{
-	DO $$
-	DECLARE
-		routine regprocedure;
-		relation regclass;
-	BEGIN
-		FOR routine IN SELECT p.oid FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
-			JOIN pg_extension e ON d.refobjid = e.oid AND d.deptype = 'e' WHERE p.pronamespace = e.extnamespace
-		LOOP
-			EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO regress_trainer', routine);
-		END LOOP;
-		FOR relation IN SELECT c.oid FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
-			JOIN pg_extension e ON d.refobjid = e.oid AND d.deptype = 'e'
-			WHERE c.relnamespace = e.extnamespace AND c.relkind IN ('r', 'v')
-		LOOP
-			EXECUTE format('GRANT SELECT ON %s TO regress_observer', relation);
-		END LOOP;
-	END $$;
+in_database(grant_everything('regress_trainer', 'regress_observer') . q{
 	GRANT EXECUTE ON FUNCTION public.mnist_predict(bytea), public.mnist_predict_batch(bytea[]) TO regress_app;
 	GRANT EXECUTE ON FUNCTION public.mnist_correct(bigint, int) TO regress_annotator;
 });
@@ -168,7 +157,8 @@ in_database(q{
 # A call that can mean nothing but ours, as it gives every argument with its exact type.
 my %signature;
 for (split /\n/, $node->safe_psql('postgres', q{
-	SELECT concat_ws('|', p.proname, a.name, format_type(a.type, NULL), pg_get_function_arg_default(p.oid, a.place::int))
+	SELECT concat_ws('|', p.proname, a.name, format_type(a.type, NULL), pg_get_function_arg_default(p.oid,
+		a.place::int))
 	FROM pg_proc p, unnest(p.proargtypes::oid[], p.proargnames[:p.pronargs]) WITH ORDINALITY AS a (type, name, place)
 	WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'mnist\_%' ORDER BY p.proname, a.place}))
 {
@@ -196,7 +186,8 @@ my @calls = (
 	map({ [ $_, 'regress_app', call($_, image => $png) ] }
 		qw(mnist_classify mnist_probabilities mnist_preprocess mnist_ascii mnist_features mnist_explain mnist_explanation)),
 	[ 'mnist_png', 'regress_app', call('mnist_png', pixels => call('mnist_preprocess', image => $png)) ],
-	[ 'mnist_predict', 'regress_app', 'count(' . call('mnist_predict', image => call('mnist_draw', label => 'i % 10', seed => 'i'))
+	[ 'mnist_predict', 'regress_app', 'count(' . call('mnist_predict', image => call('mnist_draw', label => 'i % 10',
+		seed => 'i'))
 		. ') FROM generate_series(1, 300) i' ],
 	[ 'mnist_predict_batch', 'regress_app', call('mnist_predict_batch', images => "ARRAY[$png, $png]") ],
 	[ 'mnist_import_synthetic', 'regress_trainer', call('mnist_import_synthetic', dataset => "'drawn'", n => 600) ],
@@ -207,15 +198,19 @@ my @calls = (
 		labels => "'\\x000008010000000103'") ],
 	[ 'mnist_drop_dataset', 'regress_trainer', call('mnist_drop_dataset', dataset => "'idx'") ],
 	# A small model is live for the run that mnist_check begins.
-	[ 'mnist_retrain', 'regress_trainer', call('mnist_retrain', strategy => "'from_scratch'", architectures => "'{softmax}'",
+	[ 'mnist_retrain', 'regress_trainer', call('mnist_retrain', strategy => "'from_scratch'",
+		architectures => "'{softmax}'",
 		epochs => 1) ],
 	[ 'mnist_activate', 'regress_trainer', call('mnist_activate', version => $newest, reason => "'a reason'") ],
-	[ 'mnist_correct', 'regress_annotator', 'count(' . call('mnist_correct', id => 'i', label => '(i + (i % 4 = 0)::int) % 10') . ') FROM generate_series(1, 40) i' ],
-	[ 'mnist_correct', 'regress_trainer', 'count(' . call('mnist_correct', id => 'i', label => '(i + (i % 4 = 0)::int) % 10') . ') FROM generate_series(1, 40) i' ],
+	[ 'mnist_correct', 'regress_annotator', 'count(' . call('mnist_correct', id => 'i',
+		label => '(i + (i % 4 = 0)::int) % 10') . ') FROM generate_series(1, 40) i' ],
+	[ 'mnist_correct', 'regress_trainer', 'count(' . call('mnist_correct', id => 'i',
+		label => '(i + (i % 4 = 0)::int) % 10') . ') FROM generate_series(1, 40) i' ],
 	[ 'mnist_check', 'regress_trainer', call('mnist_check') ],
 	[ 'mnist_housekeep', 'regress_trainer', call('mnist_housekeep') ],
 	[ 'wait' ],
-	[ 'mnist_retrain', 'regress_trainer', call('mnist_retrain', strategy => "'from_scratch'", architectures => "'{softmax}'",
+	[ 'mnist_retrain', 'regress_trainer', call('mnist_retrain', strategy => "'from_scratch'",
+		architectures => "'{softmax}'",
 		trials => 2, search => 'true', epochs => 1) ],
 	[ 'mnist_reproduce', 'regress_trainer', call('mnist_reproduce', run_id => $last_run) ],
 	[ 'mnist_rollback', 'regress_trainer', call('mnist_rollback', reason => "'a reason'") ],
@@ -224,7 +219,8 @@ my @calls = (
 	[ 'mnist_challenge_drop', 'regress_trainer', call('mnist_challenge_drop', reason => "'a reason'") ],
 	[ 'mnist_challenge', 'regress_trainer', call('mnist_challenge', version => $newest, share => '0.5') ],
 	[ 'mnist_challenge_promote', 'regress_trainer', call('mnist_challenge_promote', reason => "'a reason'") ],
-	[ 'mnist_retrain', 'regress_trainer', call('mnist_retrain', strategy => "'from_scratch'", architectures => "'{softmax}'", epochs => 8),
+	[ 'mnist_retrain', 'regress_trainer', call('mnist_retrain', strategy => "'from_scratch'",
+		architectures => "'{softmax}'", epochs => 8),
 		'SET mnist_hil.require_approval = on' ],
 	[ 'mnist_approve', 'regress_trainer', call('mnist_approve', run_id => $last_run) ],
 	[ 'mnist_export', 'regress_trainer', 'length(' . call('mnist_export', version => 1) . ')' ],
@@ -237,7 +233,8 @@ my @calls = (
 	[ 'mnist_metrics_text', 'regress_trainer', call('mnist_metrics_text') ],
 	map({ [ 'mnist_report', 'regress_trainer', 'length(' . call('mnist_report', kind => "'$_'") . ')' ] }
 		qw(full drift quality performance)),
-	[ 'mnist_erase', 'regress_trainer', call('mnist_erase', annotator => "'regress_annotator'", predictions => "'{1}'") ],
+	[ 'mnist_erase', 'regress_trainer', call('mnist_erase', annotator => "'regress_annotator'",
+		predictions => "'{1}'") ],
 	# pg_cron is not in this server: both end in an error of ours.
 	[ 'mnist_schedule', 'regress_trainer', call('mnist_schedule') ],
 	[ 'mnist_unschedule', 'regress_trainer', call('mnist_unschedule') ],
@@ -257,7 +254,8 @@ for my $call (@calls)
 		next;
 	}
 	my $verb = $function eq 'mnist_housekeep' ? 'CALL' : 'SELECT';
-	my ($status, $out, $err) = $node->psql('planted', 'SET search_path = pg_catalog; ' . ($before // '') . "; $verb $sql",
+	my ($status, $out, $err) = $node->psql('planted', 'SET search_path = pg_catalog; ' . ($before // '')
+		. "; $verb $sql",
 		connstr => $node->connstr('planted') . " user=$role");
 	$err =~ s/^\S*(NOTICE|WARNING):.*\n//gm;
 	if ($function =~ /schedule/) { like($err, qr/pg_cron is not (installed|loaded)/, $function); }
@@ -271,7 +269,8 @@ for my $relation (split /\n/, in_database(q{
 	SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
 	AND c.relname LIKE 'mnist\_%' ORDER BY 1}))
 {
-	my ($status, $out, $err) = $node->psql('planted', "SET search_path = pg_catalog; SELECT count(t) FROM public.$relation AS t",
+	my ($status, $out, $err) = $node->psql('planted',
+		"SET search_path = pg_catalog; SELECT count(t) FROM public.$relation AS t",
 		connstr => $node->connstr('planted') . ' user=regress_observer');
 	is($err, '', "$relation can be read");
 }

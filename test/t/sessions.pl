@@ -13,7 +13,8 @@ use TestWait qw(wait_for);
 my $seconds = $ENV{SECONDS_AT_ONCE} || 5;
 my $node = PostgreSQL::Test::Cluster->new('sessions');
 $node->init;
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nmax_worker_processes = 16\nlog_min_messages = info\n"
+$node->append_conf('postgresql.conf',
+	"shared_preload_libraries = 'mnist_hil'\nmax_worker_processes = 16\nlog_min_messages = info\n"
 	. "mnist_hil.min_new_labels = 10\nmnist_hil.fail_threshold = 2\nmnist_hil.epochs = 1\nmnist_hil.retry_delay = 1\n");
 $node->start;
 $node->safe_psql(
@@ -45,12 +46,16 @@ my %scripts = (
 	} ],
 	look => [ 6, q{
 		INSERT INTO mistake (what) SELECT 'live models: ' || count(*) FROM mnist_live HAVING count(*) <> 1;
-		INSERT INTO mistake (what) SELECT 'status: ' || count(*) FROM mnist_status s WHERE s.live_version IS NOT NULL HAVING count(*) <> 1;
-		INSERT INTO mistake (what) SELECT 'runs: ' || count(*) FROM mnist_run WHERE status = 'running' HAVING count(*) > 1;
-		INSERT INTO mistake (what) SELECT 'live and pruned: ' || l.version FROM mnist_live l JOIN mnist_model m USING (version) WHERE m.weights IS NULL;
+		INSERT INTO mistake (what) SELECT 'status: '
+			|| count(*) FROM mnist_status s WHERE s.live_version IS NOT NULL HAVING count(*) <> 1;
+		INSERT INTO mistake (what) SELECT 'runs: '
+			|| count(*) FROM mnist_run WHERE status = 'running' HAVING count(*) > 1;
+		INSERT INTO mistake (what) SELECT 'live and pruned: '
+			|| l.version FROM mnist_live l JOIN mnist_model m USING (version) WHERE m.weights IS NULL;
 	} ],
 	check => [ 3, 'SELECT * FROM mnist_check();' ],
-	activate => [ 2, "\\set version random(2, 4)\nSELECT attempt('SELECT mnist_activate(' || :version || ', ''sessions'')');" ],
+	activate => [ 2,
+		"\\set version random(2, 4)\nSELECT attempt('SELECT mnist_activate(' || :version || ', ''sessions'')');" ],
 	rollback => [ 2, q{SELECT attempt('SELECT mnist_rollback()');} ],
 	prune => [ 1, q{SELECT attempt('SELECT mnist_prune(3)');} ]);
 my $directory = PostgreSQL::Test::Utils::tempdir();
@@ -68,7 +73,8 @@ foreach my $name (sort keys %scripts)
 $ENV{PGOPTIONS} = '-c client_min_messages=warning';
 # One thread: pgbench's threads count what each script has done in one place, without a lock, and lose some of it.
 my ($stdout, $stderr) = run_command(
-	[ 'pgbench', '-n', '-c', 10, '-j', 1, '-T', $seconds, '-h', $node->host, '-p', $node->port, @arguments, 'postgres' ]);
+	[ 'pgbench', '-n', '-c', 10, '-j', 1, '-T', $seconds, '-h', $node->host, '-p', $node->port, @arguments,
+		'postgres' ]);
 is($stderr, q{}, q{no session is told of an error});
 note($stdout);
 my ($corrections) = $stdout =~ /correct\.sql\n.*?\n - (\d+) transactions/s;
@@ -77,7 +83,8 @@ cmp_ok($corrections // 0, '>', 0, 'there were corrections');
 delete $ENV{PGOPTIONS};
 
 # Runs that are still under way come to their end; then one more check, so that there was one for sure.
-$node->safe_psql('postgres', q{SELECT mnist_correct(id, (label + 1) % 10) FROM mnist_predict_batch(ARRAY(SELECT mnist_draw(3, i, 28) FROM generate_series(1, 20) AS i))});
+$node->safe_psql('postgres',
+	q{SELECT mnist_correct(id, (label + 1) % 10) FROM mnist_predict_batch(ARRAY(SELECT mnist_draw(3, i, 28) FROM generate_series(1, 20) AS i))});
 sub settle
 {
 	return wait_for($node, 'postgres', "SELECT count(*) FROM mnist_run WHERE status = 'running'", '0');
@@ -105,17 +112,21 @@ my %never = (
 		SELECT feedback_id FROM mnist_run_feedback GROUP BY feedback_id HAVING count(DISTINCT split) > 1},
 	'a promotion without its event, or an event without its switch' => q{
 		SELECT d.id, e.id FROM mnist_deployment d
-		FULL JOIN (SELECT * FROM mnist_event WHERE detail ? 'deployment_id') e ON (e.detail ->> 'deployment_id')::bigint = d.id
+		FULL JOIN (SELECT * FROM mnist_event WHERE detail
+			? 'deployment_id') e ON (e.detail ->> 'deployment_id')::bigint = d.id
 		WHERE (d.id IS NULL OR e.id IS NULL) AND d.action IS DISTINCT FROM 'install'});
 foreach my $what (sort keys %never)
 {
 	is($node->safe_psql('postgres', $never{$what}), '', "never $what");
 }
 is($node->safe_psql('postgres', 'SELECT count(*) - 20 FROM mnist_feedback'), $corrections, 'no feedback is lost');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_label'), $node->safe_psql('postgres', 'SELECT count(DISTINCT prediction_id) FROM mnist_feedback'),
+is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_label'), $node->safe_psql('postgres',
+	'SELECT count(DISTINCT prediction_id) FROM mnist_feedback'),
 	'each corrected reading has its label');
-cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM mnist_run WHERE trigger = 'check' AND status = 'succeeded'"), '>', 1, 'there were runs');
-cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM mnist_deployment WHERE action = 'rollback'"), '>', 0, 'and rollbacks');
+cmp_ok($node->safe_psql('postgres',
+	"SELECT count(*) FROM mnist_run WHERE trigger = 'check' AND status = 'succeeded'"), '>', 1, 'there were runs');
+cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM mnist_deployment WHERE action = 'rollback'"), '>', 0,
+	'and rollbacks');
 unlike(slurp_file($node->logfile), qr/ERROR|FATAL|WARNING|PANIC|TRAP/, 'the log has no error');
 $node->stop;
 

@@ -10,6 +10,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use TestRoles qw(grant_everything);
+
 my $sqlsmith = (grep { -x } map { "$_/sqlsmith" } split /:/, $ENV{PATH})[0];
 plan skip_all => 'sqlsmith is not installed' unless $sqlsmith;
 
@@ -46,23 +48,7 @@ $node->safe_psql('postgres', q{
 	SELECT length(mnist_report());
 	CREATE ROLE regress_nobody LOGIN;
 	CREATE ROLE regress_everything LOGIN;
-	DO $$
-	DECLARE
-		routine regprocedure;
-		relation regclass;
-	BEGIN
-		FOR routine IN SELECT p.oid FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
-			JOIN pg_extension e ON d.refobjid = e.oid AND d.deptype = 'e' WHERE p.pronamespace = e.extnamespace
-		LOOP
-			EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO regress_everything', routine);
-		END LOOP;
-		FOR relation IN SELECT c.oid FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
-			JOIN pg_extension e ON d.refobjid = e.oid AND d.deptype = 'e'
-			WHERE c.relnamespace = e.extnamespace AND c.relkind IN ('r', 'v')
-		LOOP
-			EXECUTE format('GRANT SELECT ON %s TO regress_everything', relation);
-		END LOOP;
-	END $$});
+} . grant_everything('regress_everything', 'regress_everything'));
 
 for my $role (qw(regress_nobody regress_everything))
 {
@@ -72,7 +58,8 @@ for my $role (qw(regress_nobody regress_everything))
 	# A role that may read nothing of ours is left with the catalogs to build statements on.
 	my @relations = $role eq 'regress_nobody' ? () : ('--exclude-catalog');
 	IPC::Run::run([ $sqlsmith, @relations, "--max-queries=$queries", "--seed=$seed",
-		'--target=' . $node->connstr('postgres') . " user=$role" ], '>', \$out, '2>', \$err, IPC::Run::timeout(60 + $queries));
+		'--target=' . $node->connstr('postgres') . " user=$role" ], '>', \$out, '2>', \$err,
+			IPC::Run::timeout(60 + $queries));
 	my $log = substr(slurp_file($node->logfile), $from);
 	my %state;
 
@@ -87,7 +74,8 @@ for my $role (qw(regress_nobody regress_everything))
 
 	note("$role: " . scalar(@known) . " internal errors of the server's own parser") if @known;
 	@internal = grep { !/LOCATION:  coerce_type, parse_coerce\.c/ } @internal;
-	is(scalar @internal, 0, "$role: no internal error") or diag(join "\n\n", @internal[0 .. ($#internal < 4 ? $#internal : 4)]);
+	is(scalar @internal, 0, "$role: no internal error") or diag(join "\n\n",
+		@internal[0 .. ($#internal < 4 ? $#internal : 4)]);
 
 	# Statements did reach the extension.
 	cmp_ok($state{42501} // 0, '>', 0, "$role: privileges refuse something") if $role eq 'regress_nobody';

@@ -15,7 +15,8 @@ $primary->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'
 $primary->start;
 $primary->safe_psql('postgres', 'CREATE EXTENSION mnist_hil');
 add_constant_model($primary, 'postgres', 2, 'maxpool 28, dense 10', 20, 2);
-$primary->safe_psql('postgres', 'CREATE TABLE digit AS SELECT mnist_draw(i % 10, i, 56) AS image FROM generate_series(1, 50) AS i');
+$primary->safe_psql('postgres',
+	'CREATE TABLE digit AS SELECT mnist_draw(i % 10, i, 56) AS image FROM generate_series(1, 50) AS i');
 $primary->backup('copy');
 
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -24,16 +25,20 @@ $standby->start;
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 
 my $readings = 'SELECT string_agg(mnist_probabilities(image)::text, \';\') FROM digit';
-is($standby->safe_psql('postgres', $readings), $primary->safe_psql('postgres', $readings), 'a standby reads as its primary does');
+is($standby->safe_psql('postgres', $readings), $primary->safe_psql('postgres', $readings),
+	'a standby reads as its primary does');
 
 my $explanation = 'SELECT md5(string_agg(mnist_explain(image, 3)::text, \';\')) FROM (SELECT image FROM digit LIMIT 3) AS d';
-is($standby->safe_psql('postgres', $explanation), $primary->safe_psql('postgres', $explanation), 'and explains as it does');
+is($standby->safe_psql('postgres', $explanation), $primary->safe_psql('postgres', $explanation),
+	'and explains as it does');
 
-my ($result, $out, $err) = $standby->psql('postgres', 'SELECT * FROM mnist_predict(mnist_draw(1))', extra_params => ['-v', 'VERBOSITY=verbose']);
+my ($result, $out, $err) = $standby->psql('postgres', 'SELECT * FROM mnist_predict(mnist_draw(1))',
+	extra_params => ['-v', 'VERBOSITY=verbose']);
 isnt($result, 0, 'it cannot store a prediction');
 like($err, qr/25006: cannot store a prediction during recovery/, 'and says so');
 like($err, qr/HINT:  Use mnist_classify/, 'with what to do instead');
-is($standby->safe_psql('postgres', 'SET mnist_hil.log_predictions = off; SELECT id IS NULL, label IS NOT NULL FROM mnist_predict(mnist_draw(1))'),
+is($standby->safe_psql('postgres',
+	'SET mnist_hil.log_predictions = off; SELECT id IS NULL, label IS NOT NULL FROM mnist_predict(mnist_draw(1))'),
 	't|t', 'unless readings are not stored at all');
 
 # Sessions that are open on the standby turn to the new model when the switch is replayed.
@@ -53,17 +58,20 @@ $repeatable->quit;
 $primary->safe_psql('postgres', 'SELECT mnist_challenge(1, 0.5)');
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 is($session->query_safe($constant), '50', 'what is not stored is read by the live model on a standby, too');
-is($standby->safe_psql('postgres', 'SET mnist_hil.log_predictions = off; SELECT model_version FROM mnist_predict(mnist_draw(0))'),
+is($standby->safe_psql('postgres',
+	'SET mnist_hil.log_predictions = off; SELECT model_version FROM mnist_predict(mnist_draw(0))'),
 	'2', 'by mnist_predict as well');
 is($standby->safe_psql('postgres', 'SELECT version, share, live_version FROM mnist_challenge_now'), '1|0.5|2',
 	'but it knows of the challenge');
 
 $standby->promote;
 is( $standby->safe_psql('postgres', 'CREATE TEMP TABLE r AS SELECT p.* FROM digit, mnist_predict(image) AS p;
-		SELECT count(DISTINCT model_version), bool_and((model_version = 1) = (mnist_internal.challenge_point(id) < 0.5)) FROM r'),
+		SELECT count(DISTINCT model_version),
+			bool_and((model_version = 1) = (mnist_internal.challenge_point(id) < 0.5)) FROM r'),
 	'2|t', 'once promoted it goes on with it');
 $standby->safe_psql('postgres', 'SELECT mnist_challenge_drop()');
-is($standby->safe_psql('postgres', 'SELECT label, model_version FROM mnist_predict(mnist_draw(0))'), '2|2', 'once promoted it stores readings');
+is($standby->safe_psql('postgres', 'SELECT label, model_version FROM mnist_predict(mnist_draw(0))'), '2|2',
+	'once promoted it stores readings');
 is($session->query_safe($constant), '50', 'and its open sessions read on');
 $standby->safe_psql('postgres', 'SELECT mnist_activate(1)');
 isnt($session->query_safe($constant), '50', 'and turn to a model that is switched to there');

@@ -82,16 +82,21 @@ is(query("SELECT status, decision, promoted, phase, sqlstate IS NULL FROM mnist_
 is(query("SELECT weights IS NOT NULL FROM mnist_model WHERE version = $version"), 't', '... its model is kept');
 is(query("SELECT count(*) FROM mnist_prune(0, true) AS v WHERE v = $version"), '0', '... and not to be pruned');
 is(query($live), $bad, '... and not live');
-is(query("SELECT kind, model_version FROM mnist_event WHERE run_id = $id"), "promotion_pending|$version", '... which is an event');
-like(query('SELECT retrain, reasons[1] FROM mnist_check()'), qr/^f\|model version $version of run $id: not yet live: could not obtain lock/,
+is(query("SELECT kind, model_version FROM mnist_event WHERE run_id = $id"), "promotion_pending|$version",
+	'... which is an event');
+like(query('SELECT retrain, reasons[1] FROM mnist_check()'),
+	qr/^f\|model version $version of run $id: not yet live: could not obtain lock/,
 	'mnist_check says what is in the way');
 release($other, 'ROLLBACK');
-like(query('SELECT retrain, reasons[1] FROM mnist_check()'), qr/^f\|model version $version of run $id: promoted: accuracy on validation images/,
+like(query('SELECT retrain, reasons[1] FROM mnist_check()'),
+	qr/^f\|model version $version of run $id: promoted: accuracy on validation images/,
 	'mnist_check makes the switch once it can be made');
 is(query('SELECT version, action, run_id, deployed_by = current_user, reason LIKE \'promoted: accuracy%\' FROM mnist_live'),
 	"$version|promote|$id|t|t", '... on behalf of the run');
-is(query("SELECT decision, promoted, verdict LIKE 'promoted: accuracy%' FROM mnist_run WHERE id = $id"), 'promoted|t|t', '... which says so');
-is(query("SELECT count(*) FROM mnist_event WHERE run_id = $id AND kind = 'model_promoted'"), '1', '... and is an event');
+is(query("SELECT decision, promoted, verdict LIKE 'promoted: accuracy%' FROM mnist_run WHERE id = $id"),
+	'promoted|t|t', '... which says so');
+is(query("SELECT count(*) FROM mnist_event WHERE run_id = $id AND kind = 'model_promoted'"), '1',
+	'... and is an event');
 is(query('SELECT reasons FROM mnist_check()'), '{}', 'nothing is pending any more');
 query('SELECT mnist_rollback()');
 is(query($live), $bad, '... and it can be undone');
@@ -100,11 +105,13 @@ is(query($live), $bad, '... and it can be undone');
 $other = hold('SELECT mnist_activate(1)');
 $id = query("SELECT run_id FROM $training");
 release($other, 'COMMIT');
-like(query('SELECT reasons[1] FROM mnist_check()'), qr/: rejected: another model went live since the run began, which compared with version $bad$/,
+like(query('SELECT reasons[1] FROM mnist_check()'),
+	qr/: rejected: another model went live since the run began, which compared with version $bad$/,
 	'overtaken by another switch: mnist_check says so');
 is(query("SELECT decision, promoted FROM mnist_run WHERE id = $id"), 'rejected|f', '... and so does the run');
 is(query($live), '1', '... and the live model is the other one');
-is(query("SELECT string_agg(kind, ' ' ORDER BY id) FROM mnist_event WHERE run_id = $id"), 'promotion_pending model_rejected', '... with its events');
+is(query("SELECT string_agg(kind, ' ' ORDER BY id) FROM mnist_event WHERE run_id = $id"),
+	'promotion_pending model_rejected', '... with its events');
 query("SELECT mnist_activate($bad)");
 
 # A check whose snapshot is older than a switch leaves it to the next one.
@@ -116,18 +123,22 @@ $other = hold('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) 
 query("SELECT mnist_activate(1); SELECT mnist_activate($bad)");
 $other->{in} .= "SELECT reasons[1] FROM mnist_check();\n";
 $other->{psql}->pump until $other->{out} =~ /not yet live/;
-like($other->{out}, qr/: not yet live: could not switch models or change the challenge due to a concurrent switch$/m, 'a check with an older snapshot makes no switch');
+like($other->{out}, qr/: not yet live: could not switch models or change the challenge due to a concurrent switch$/m,
+	'a check with an older snapshot makes no switch');
 release($other, 'COMMIT');
 like(query('SELECT reasons[1] FROM mnist_check()'), qr/ of run $id: promoted: /, '... the next one does');
 
 # One that fails, for whatever reason.
 query("SELECT mnist_activate($bad); CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not today''; END';"
 		. ' CREATE TRIGGER refuse BEFORE INSERT ON mnist_deployment FOR EACH ROW EXECUTE FUNCTION refuse()');
-like(query("SELECT promoted, verdict FROM $training"), qr/^f\|promotion pending: /, 'a switch that fails: the run says that it is pending');
+like(query("SELECT promoted, verdict FROM $training"), qr/^f\|promotion pending: /,
+	'a switch that fails: the run says that it is pending');
 ($id, $version) = split /\|/, query('SELECT id, model_version FROM mnist_run ORDER BY id DESC LIMIT 1');
-like(query('SELECT reasons[1] FROM mnist_check()'), qr/^model version $version of run $id: not yet live: not today$/, '... mnist_check says why');
+like(query('SELECT reasons[1] FROM mnist_check()'), qr/^model version $version of run $id: not yet live: not today$/,
+	'... mnist_check says why');
 query('DROP TRIGGER refuse ON mnist_deployment');
-like(query('SELECT reasons[1] FROM mnist_check()'), qr/^model version $version of run $id: promoted: /, '... and makes it once it can');
+like(query('SELECT reasons[1] FROM mnist_check()'), qr/^model version $version of run $id: promoted: /,
+	'... and makes it once it can');
 is(query($live), $version, '... so that the model is live');
 query("SELECT mnist_activate($bad)");
 
@@ -138,9 +149,11 @@ my @others = (
 	hold("SELECT mnist_import(weights, 'default') FROM file"),
 	hold('SELECT mnist_correct(id, 3) FROM mnist_predict(mnist_draw(3, 77))'),
 	# what VACUUM holds, which gives way to nobody where it prevents wraparound
-	hold(join '; ', map { "LOCK TABLE $_ IN SHARE UPDATE EXCLUSIVE MODE" } qw(mnist_model mnist_run mnist_metric mnist_label mnist_event)));
+	hold(join '; ',
+		map { "LOCK TABLE $_ IN SHARE UPDATE EXCLUSIVE MODE" } qw(mnist_model mnist_run mnist_metric mnist_label mnist_event)));
 $start = time;
-like(query("SELECT promoted, verdict FROM $training"), qr/^t\|promoted: /, 'idle transactions and VACUUM do not hinder a run');
+like(query("SELECT promoted, verdict FROM $training"), qr/^t\|promoted: /,
+	'idle transactions and VACUUM do not hinder a run');
 cmp_ok(time - $start, '<', 10, '... nor delay it');
 release($_, 'ROLLBACK') foreach @others;
 query("SELECT mnist_activate($bad)");
@@ -157,17 +170,20 @@ sub meet_lock
 	$id = query("SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 150, seed => 2, wait => false)");
 	wait_here("SELECT progress > 0 FROM mnist_run WHERE id = $id", 't');
 	my $session = hold($statement);
-	cmp_ok(wait_here("SELECT count(*) FROM pg_stat_activity WHERE query = 'waiting to record a retraining run'", '1'), '<', 25,
+	cmp_ok(wait_here("SELECT count(*) FROM pg_stat_activity WHERE query = 'waiting to record a retraining run'", '1'),
+		'<', 25,
 		"$statement: the run waits");
 	return $session;
 }
 $other = meet_lock($lock);
 is(query("SELECT status FROM mnist_run WHERE id = $id"), 'running', '... and is under way');
-is(query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'mnist_hil helper'"), '0', '... without its helpers');
+is(query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'mnist_hil helper'"), '0',
+	'... without its helpers');
 is(query("SELECT count(*) FROM pg_stat_activity WHERE query = 'waiting to record a retraining run' AND backend_xmin IS NOT NULL"), '0',
 	'... and without a snapshot between two attempts');
 release($other, 'ROLLBACK');
-ok(defined wait_here("SELECT status || ' ' || decision FROM mnist_run WHERE id = $id", 'succeeded promoted'), '... and ends well');
+ok(defined wait_here("SELECT status || ' ' || decision FROM mnist_run WHERE id = $id", 'succeeded promoted'),
+	'... and ends well');
 query("SELECT mnist_activate($bad)");
 
 $other = meet_lock($lock);
@@ -185,17 +201,21 @@ like(query('SELECT reasons[1] FROM mnist_check()'), qr/^run $id ended without a 
 # A transaction that would wait for itself.
 foreach my $statement ($lock, 'LOCK TABLE mnist_metric IN SHARE MODE', "UPDATE mnist_run SET phase = phase")
 {
-	isnt($node->psql($name, "\\set VERBOSITY verbose\nBEGIN; $statement; SELECT * FROM $training", stderr => \$stderr), 0, "$statement: refused to wait");
+	isnt($node->psql($name, "\\set VERBOSITY verbose\nBEGIN; $statement; SELECT * FROM $training",
+		stderr => \$stderr), 0, "$statement: refused to wait");
 	like($stderr, qr/55000: mnist_retrain cannot wait in a transaction that has changed mnist_/, '... and told why');
 }
 
 # ---- a caller who waits keeps a snapshot, and is told so
 
-my $caller = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($name), '-c', "SELECT mnist_retrain('from_scratch', '{softmax}', epochs => 10000)" ],
+my $caller = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($name), '-c',
+	"SELECT mnist_retrain('from_scratch', '{softmax}', epochs => 10000)" ],
 	'>', \my $out, '2>', \my $err);
 wait_here('SELECT count(*) FROM mnist_training_progress WHERE progress > 0', '1');
-is(query("SELECT backend_xmin IS NOT NULL FROM pg_stat_activity WHERE query LIKE 'SELECT mnist_retrain(%'"), 't', 'who waits has a snapshot');
-like(query("SELECT obj_description(oid, 'pg_proc') FROM pg_proc WHERE proname = 'mnist_retrain'"), qr/keeps its snapshot/, '... as the comment says');
+is(query("SELECT backend_xmin IS NOT NULL FROM pg_stat_activity WHERE query LIKE 'SELECT mnist_retrain(%'"), 't',
+	'who waits has a snapshot');
+like(query("SELECT obj_description(oid, 'pg_proc') FROM pg_proc WHERE proname = 'mnist_retrain'"),
+	qr/keeps its snapshot/, '... as the comment says');
 query('SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
 $caller->finish;
 wait_here($processes, '0');
@@ -213,12 +233,14 @@ query(qq{
 	DROP EXTENSION mnist_hil CASCADE;
 	CREATE EXTENSION mnist_hil;
 	SELECT mnist_import_synthetic('drawn', 1200, 1);
-	INSERT INTO mnist_run (id, status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, phase)
+	INSERT INTO mnist_run (id, status, strategy, architecture, seed, parameters, requested_by, pid,
+		process_started_at, phase)
 	SELECT $id, 'running', 'fine_tune', 'default', 7, '{}', 'nobody', pid, backend_start, 'new'
 	FROM pg_stat_activity WHERE backend_type = 'checkpointer';
 	COMMIT});
 cmp_ok(wait_here($processes, '0'), '<', 2, 'DROP and CREATE EXTENSION: the old trainer ends');
-is(query("SELECT status, seed, phase, epoch, progress, updated_at, error FROM mnist_run WHERE id = $id"), 'running|7|new||||',
+is(query("SELECT status, seed, phase, epoch, progress, updated_at, error FROM mnist_run WHERE id = $id"),
+	'running|7|new||||',
 	'... and leaves the new run of its id alone');
 is(query('SELECT count(*) FROM mnist_metric'), '0', '... with its curves');
 query("DELETE FROM mnist_run; SELECT setval('mnist_run_id_seq', 1, false)");
@@ -229,7 +251,8 @@ wait_here("SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $id",
 $trainer = query('SELECT pid FROM mnist_training_progress');
 query("BEGIN; DROP EXTENSION mnist_hil CASCADE; CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1); COMMIT");
 is(query("SELECT run_id FROM $endless, seed => 2)"), $id, 'DROP and CREATE EXTENSION: a new run has the same id');
-cmp_ok(wait_here("SELECT count(*) FROM pg_stat_activity WHERE pid = $trainer", '0'), '<', 2, '... the old trainer ends');
+cmp_ok(wait_here("SELECT count(*) FROM pg_stat_activity WHERE pid = $trainer", '0'), '<', 2,
+	'... the old trainer ends');
 is(query("SELECT status, seed, pid <> $trainer FROM mnist_run"), 'running|2|t', '... and the new run goes on');
 ok(defined wait_here("SELECT count(*) > 0 AND count(*) = count(DISTINCT m.epoch) AND bool_and(m.recorded_at > r.started_at) FROM mnist_metric m, mnist_run r"
 			. ' WHERE r.progress > 0', 't'), '... with curves of its own');
@@ -244,7 +267,8 @@ $node->reload;
 wait_here('SHOW log_min_messages', 'debug1');
 my $log = -s $node->logfile;
 isnt($node->psql($name, "\\set VERBOSITY verbose\nSET mnist_hil.training_memory = '32MB';\n"
-			. "SELECT mnist_retrain('from_scratch', ARRAY['dense 2000, relu, dense 10'])", stderr => \$stderr), 0, 'too much memory');
+			. "SELECT mnist_retrain('from_scratch', ARRAY['dense 2000, relu, dense 10'])", stderr => \$stderr), 0,
+				'too much memory');
 like($stderr, qr/53200: .*more memory than mnist_hil.training_memory allows/, '... is refused');
 my $logged = substr slurp_file($node->logfile), $log;
 like($logged, qr/registering background worker "mnist_hil trainer"/, '... by the trainer');
@@ -252,7 +276,8 @@ unlike($logged, qr/registering background worker "mnist_hil helper"/, '... befor
 
 # ---- the library, wherever others are looked for
 
-$node->append_conf('postgresql.conf', "log_min_messages = info\nshared_preload_libraries = '\$libdir/mnist_hil'\ndynamic_library_path = '/nowhere'");
+$node->append_conf('postgresql.conf',
+	"log_min_messages = info\nshared_preload_libraries = '\$libdir/mnist_hil'\ndynamic_library_path = '/nowhere'");
 $node->restart;
 is(query("SELECT count(*) FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, promote => false)"), '1',
 	'training does not depend on dynamic_library_path');
@@ -263,20 +288,27 @@ $node->safe_psql('postgres', 'CREATE DATABASE owned; CREATE ROLE regress_owner S
 $name = 'owned';
 query("SET ROLE regress_owner; CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1)");
 my $run = "mnist_retrain('from_scratch', '{softmax}', epochs => 1, promote => false)";
-is(query("SELECT r.status, r.processes FROM $run t JOIN mnist_run r ON r.id = t.run_id"), '', 'a statement of before does not see the run');
-is(query('SELECT status, processes FROM mnist_run'), 'succeeded|2', 'an owner who is a superuser and cannot log in trains all the same');
-is(query("SELECT string_agg(DISTINCT requested_by::text, ' ') = current_user FROM mnist_run"), 't', '... for who asked');
+is(query("SELECT r.status, r.processes FROM $run t JOIN mnist_run r ON r.id = t.run_id"), '',
+	'a statement of before does not see the run');
+is(query('SELECT status, processes FROM mnist_run'), 'succeeded|2',
+	'an owner who is a superuser and cannot log in trains all the same');
+is(query("SELECT string_agg(DISTINCT requested_by::text, ' ') = current_user FROM mnist_run"), 't',
+	'... for who asked');
 query('ALTER ROLE regress_owner NOSUPERUSER');
 SKIP:
 {
 	skip 'from 17 on any owner can', 2 if $node->pg_version >= 17;
-	isnt($node->psql($name, "\\set VERBOSITY verbose\nSELECT * FROM $run", stderr => \$stderr), 0, 'an owner who is no superuser cannot');
-	like($stderr, qr/55000: the owner of extension mnist_hil cannot log in.*HINT:  ALTER ROLE regress_owner LOGIN;/s, '... and is told what to do');
+	isnt($node->psql($name, "\\set VERBOSITY verbose\nSELECT * FROM $run", stderr => \$stderr), 0,
+		'an owner who is no superuser cannot');
+	like($stderr, qr/55000: the owner of extension mnist_hil cannot log in.*HINT:  ALTER ROLE regress_owner LOGIN;/s,
+		'... and is told what to do');
 	query('ALTER ROLE regress_owner LOGIN');
 }
 is(query("SELECT count(*) FROM $run"), '1', 'an owner who is no superuser and can log in trains');
 query('REVOKE CONNECT ON DATABASE owned FROM PUBLIC');
-isnt($node->psql($name, "\\set VERBOSITY verbose\nSELECT * FROM $run", stderr => \$stderr), 0, 'an owner who may not connect cannot');
-like($stderr, qr/55000: the training process could not begin.*HINT:  .*owner, role "regress_owner", must be allowed to connect/s, '... and why is told');
+isnt($node->psql($name, "\\set VERBOSITY verbose\nSELECT * FROM $run", stderr => \$stderr), 0,
+	'an owner who may not connect cannot');
+like($stderr,
+	qr/55000: the training process could not begin.*HINT:  .*owner, role "regress_owner", must be allowed to connect/s, '... and why is told');
 $node->stop;
 done_testing();

@@ -42,7 +42,8 @@ sub check_after
 {
 	my ($what, $id, $status, $live) = @_;
 
-	is($node->safe_psql('postgres', "SELECT status FROM mnist_run WHERE id = $id"), $status, "$what: the run is $status");
+	is($node->safe_psql('postgres', "SELECT status FROM mnist_run WHERE id = $id"), $status,
+		"$what: the run is $status");
 	is($node->safe_psql('postgres', 'SELECT version FROM mnist_live'), $live, "$what: the live model is the same");
 	like($node->safe_psql('postgres', 'SELECT mnist_classify(mnist_draw(3, 5))'), qr/^\d$/, "$what: it answers");
 	is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_model WHERE run_id = $id"), '0', "$what: no model");
@@ -55,7 +56,8 @@ sub next_run_works
 	my $run = $node->safe_psql('postgres',
 		"SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, promote => false)");
 
-	is($node->safe_psql('postgres', "SELECT status FROM mnist_run WHERE id = $run"), 'succeeded', "$what: the next run works");
+	is($node->safe_psql('postgres', "SELECT status FROM mnist_run WHERE id = $run"), 'succeeded',
+		"$what: the next run works");
 	return $run;
 }
 
@@ -77,7 +79,8 @@ my ($id, $start, $stdout, $stderr);
 
 $id = start_run();
 is($node->safe_psql('postgres', "SELECT string_agg(backend_type, ', ' ORDER BY backend_type DESC) FROM pg_stat_activity"
-			. " WHERE backend_type LIKE 'mnist_hil %'"), 'mnist_hil trainer, mnist_hil helper', 'trainer and helper show');
+			. " WHERE backend_type LIKE 'mnist_hil %'"), 'mnist_hil trainer, mnist_hil helper',
+				'trainer and helper show');
 SKIP:
 {
 	skip 'no /proc', 1 unless -d '/proc/self/task';
@@ -89,7 +92,8 @@ $node->psql('postgres', "SELECT mnist_retrain($endless)", stderr => \$stderr);
 like($stderr, qr/already under way.*run $id\b/s, 'a second run is refused');
 
 # Everything else goes on: predicting, correcting, importing.
-my $corrections = $node->safe_psql('postgres', "SELECT count(mnist_correct(id, 3)) FROM mnist_predict(mnist_draw(3, 77))");
+my $corrections = $node->safe_psql('postgres',
+	"SELECT count(mnist_correct(id, 3)) FROM mnist_predict(mnist_draw(3, 77))");
 is($corrections, '1', 'predicting and correcting go on');
 
 # ---- cancelled in one way or another
@@ -110,7 +114,8 @@ check_after('statement_timeout', $node->safe_psql('postgres', 'SELECT max(id) FR
 sub start_waiting
 {
 	my ($out, $err) = @_;
-	my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "SELECT mnist_retrain($endless)" ],
+	my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+		"SELECT mnist_retrain($endless)" ],
 		'>', $out, '2>', $err);
 
 	wait_for($node, 'postgres', 'SELECT count(*) FROM mnist_training_progress WHERE progress > 0', '1');
@@ -119,7 +124,8 @@ sub start_waiting
 
 my $waiting = start_waiting(\$stdout, \$stderr);
 $id = $node->safe_psql('postgres', 'SELECT max(id) FROM mnist_run');
-$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%mnist_retrain(%'"
+$node->safe_psql('postgres',
+	"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%mnist_retrain(%'"
 		. " AND backend_type = 'client backend' AND pid <> pg_backend_pid()");
 $waiting->finish;
 cmp_ok(processes_end(), '<', 1, 'terminated caller: all processes end within a second');
@@ -127,7 +133,8 @@ check_after('terminated caller', $id, 'cancelled', $live);
 
 $waiting = start_waiting(\$stdout, \$stderr);
 $id = $node->safe_psql('postgres', 'SELECT max(id) FROM mnist_run');
-$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'mnist_hil helper'");
+$node->safe_psql('postgres',
+	"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'mnist_hil helper'");
 $waiting->finish;
 like($stderr, qr/retraining run $id was cancelled/, 'terminated helper: the caller is told');
 cmp_ok(processes_end(), '<', 1, 'terminated helper: all processes end within a second');
@@ -150,12 +157,15 @@ next_run_works('after cancels');
 for my $victim ('trainer', 'helper')
 {
 	$id = start_run();
-	$corrections = $node->safe_psql('postgres', 'SELECT count(mnist_correct(id, 5)) FROM mnist_predict(mnist_draw(5, 78));')
+	$corrections = $node->safe_psql('postgres',
+		'SELECT count(mnist_correct(id, 5)) FROM mnist_predict(mnist_draw(5, 78));')
 		&& $node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback');
-	kill_process($node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mnist_hil $victim'"));
+	kill_process($node->safe_psql('postgres',
+		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'mnist_hil $victim'"));
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_training_progress'), '0',
 		"killed $victim: the run does not show as under way");
-	is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback'), $corrections, "killed $victim: no correction is lost");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback'), $corrections,
+		"killed $victim: no correction is lost");
 	next_run_works("killed $victim");
 	check_after("killed $victim", $id, 'failed', $live);
 	like($node->safe_psql('postgres', "SELECT error FROM mnist_run WHERE id = $id"), qr/ended without a word/,
@@ -164,18 +174,22 @@ for my $victim ('trainer', 'helper')
 
 # A backend in the middle of predicting.
 my $predicting = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
-		'SELECT count(mnist_classify(mnist_draw(i % 10, i))) FROM generate_series(1, 100000000) i' ], '>', \$stdout, '2>', \$stderr);
+		'SELECT count(mnist_classify(mnist_draw(i % 10, i))) FROM generate_series(1, 100000000) i' ], '>', \$stdout,
+			'2>', \$stderr);
 my $predictor = "FROM pg_stat_activity WHERE query LIKE '%generate_series%' AND pid <> pg_backend_pid()";
-wait_for($node, 'postgres', "SELECT count(*) $predictor AND state = 'active' AND now() > query_start + interval '0.3 s'", '1');
+wait_for($node, 'postgres',
+	"SELECT count(*) $predictor AND state = 'active' AND now() > query_start + interval '0.3 s'", '1');
 kill_process($node->safe_psql('postgres', "SELECT pid $predictor"));
 $predicting->finish;
-like($node->safe_psql('postgres', 'SELECT mnist_classify(mnist_draw(3, 5))'), qr/^\d$/, 'killed backend: the model answers');
+like($node->safe_psql('postgres', 'SELECT mnist_classify(mnist_draw(3, 5))'), qr/^\d$/,
+	'killed backend: the model answers');
 
 $id = start_run();
 $corrections = $node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback');
 $node->stop('immediate');
 $node->start;
-is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback'), $corrections, 'immediate stop: no correction is lost');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback'), $corrections,
+	'immediate stop: no correction is lost');
 next_run_works('immediate stop');
 check_after('immediate stop', $id, 'failed', $live);
 
@@ -202,7 +216,8 @@ $node->safe_psql('other', "CREATE EXTENSION mnist_hil; SELECT mnist_import_synth
 $node->safe_psql('other', "SELECT mnist_retrain($endless, wait => false)");
 wait_for($node, 'other', 'SELECT count(*) FROM mnist_training_progress WHERE progress > 0', '1');
 $id = start_run();
-is($node->safe_psql('postgres', "SELECT count(DISTINCT datname) FROM pg_stat_activity WHERE backend_type = 'mnist_hil trainer'"),
+is($node->safe_psql('postgres',
+	"SELECT count(DISTINCT datname) FROM pg_stat_activity WHERE backend_type = 'mnist_hil trainer'"),
 	'2', 'two databases train at once');
 $start = time;
 $node->safe_psql('postgres', 'DROP DATABASE other WITH (FORCE)');
@@ -217,10 +232,12 @@ processes_end();
 $node->append_conf('postgresql.conf', 'max_worker_processes = 2');
 $node->restart;
 $id = next_run_works('one slot');
-is($node->safe_psql('postgres', "SELECT processes FROM mnist_run WHERE id = $id"), '1', 'one slot: it trains without helpers');
+is($node->safe_psql('postgres', "SELECT processes FROM mnist_run WHERE id = $id"), '1',
+	'one slot: it trains without helpers');
 $node->append_conf('postgresql.conf', 'max_worker_processes = 1');
 $node->restart;
-isnt($node->psql('postgres', "\\set VERBOSITY verbose\nSELECT mnist_retrain()", stderr => \$stderr), 0, 'no slot: refused');
+isnt($node->psql('postgres', "\\set VERBOSITY verbose\nSELECT mnist_retrain()", stderr => \$stderr), 0,
+	'no slot: refused');
 like($stderr, qr/53400.*HINT:  Increase max_worker_processes/s, '... with a hint');
 
 # ---- not preloaded

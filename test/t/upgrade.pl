@@ -42,7 +42,8 @@ sub contents
 	my ($node) = @_;
 
 	return join "\n",
-		(map { "$_ " . $node->safe_psql('postgres', "SELECT md5(coalesce(string_agg(t::text, ',' ORDER BY t::text), '')) FROM $_ t") } @tables),
+		(map { "$_ " . $node->safe_psql('postgres',
+			"SELECT md5(coalesce(string_agg(t::text, ',' ORDER BY t::text), '')) FROM $_ t") } @tables),
 		(map { "$_ " . $node->safe_psql('postgres', "SELECT last_value, is_called FROM $_") } @sequences);
 }
 my $before = contents($old);
@@ -53,7 +54,8 @@ sub catalogue
 	my ($node) = @_;
 	my $facts = $node->safe_psql('postgres', slurp_file("$FindBin::RealBin/../catalogue.sql"));
 
-	return join "\n", grep { /: (member|comment|dumped|owner|privileges|event trigger|trigger \w+|options|column \d+): / } split /\n/, $facts;
+	return join "\n",
+		grep { /: (member|comment|dumped|owner|privileges|event trigger|trigger \w+|options|column \d+): / } split /\n/, $facts;
 }
 my $catalogue_before = catalogue($old);
 like($catalogue_before, qr/^mnist_hil_keep_schema: event trigger:/m, 'the catalogs know the event trigger');
@@ -74,8 +76,10 @@ is(contents($new), $before, 'every table and sequence is the same');
 is(catalogue($new), $catalogue_before, 'so is what the catalogs say');
 is($new->safe_psql('postgres', 'SELECT mnist_correct(21, 3)'), '21', 'correcting goes on');
 is($new->safe_psql('postgres', 'SELECT retrain FROM mnist_check()'), 't', 'so does the loop');
-ok($new->poll_query_until('postgres', "SELECT status = 'succeeded' FROM mnist_run ORDER BY id DESC LIMIT 1"), 'and its run comes to its end');
-is($new->safe_psql('postgres', 'SELECT mnist_rollback() > 0, count(*) = 1 FROM mnist_live'), 't|t', 'rolling back goes on');
+ok($new->poll_query_until('postgres', "SELECT status = 'succeeded' FROM mnist_run ORDER BY id DESC LIMIT 1"),
+	'and its run comes to its end');
+is($new->safe_psql('postgres', 'SELECT mnist_rollback() > 0, count(*) = 1 FROM mnist_live'), 't|t',
+	'rolling back goes on');
 $new->stop;
 
 done_testing();

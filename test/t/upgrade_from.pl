@@ -84,7 +84,8 @@ my @queries = split /\n/, sql(q{
 	FROM pg_class c
 	JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
 	JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-	WHERE d.refclassid = 'pg_extension'::regclass AND (c.relkind = 'r' OR c.relname IN ('mnist_live', 'mnist_failure_counts',
+	WHERE d.refclassid = 'pg_extension'::regclass AND (c.relkind = 'r' OR c.relname IN ('mnist_live',
+		'mnist_failure_counts',
 		'mnist_lineage', 'mnist_confusion', 'mnist_set_aside', 'mnist_gate'))
 	GROUP BY c.oid ORDER BY c.oid::regclass::text});
 cmp_ok(scalar @queries, '>=', 20, '0.1.0 has tables and views');
@@ -116,7 +117,9 @@ sub kept
 {
 	my ($database) = @_;
 
-	return join "\n", map { $node->safe_psql($database, "SET search_path = \"My Schema\"; SELECT count(*), md5(string_agg(t::text, '')) FROM ($_) AS t") } @kept;
+	return join "\n",
+		map { $node->safe_psql($database,
+		"SET search_path = \"My Schema\"; SELECT count(*), md5(string_agg(t::text, '')) FROM ($_) AS t") } @kept;
 }
 my $kept_before = kept('postgres');
 
@@ -135,7 +138,8 @@ is(sql("SELECT count(fmgr_c_validator(p.oid)) > 20
 	FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	WHERE p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c') AND d.refclassid = 'pg_extension'::regclass"),
 	't', 'the library has every function that 0.1.0 refers to');
-is($node->safe_psql('postgres', 'SELECT id, model_version FROM mnist_predict(mnist_draw(3))', extra_params => [ '-U', 'regress_app' ]),
+is($node->safe_psql('postgres', 'SELECT id, model_version FROM mnist_predict(mnist_draw(3))',
+	extra_params => [ '-U', 'regress_app' ]),
 	'81|2', 'predicting goes on');
 is(sql('SELECT mnist_correct(81, 3) > 0'), 't', 'so does correcting');
 is(sql("SELECT count(*) > 25 FROM (SELECT query_to_xml(format('SELECT * FROM %s', c.oid::regclass), false, false, '')
@@ -143,7 +147,8 @@ is(sql("SELECT count(*) > 25 FROM (SELECT query_to_xml(format('SELECT * FROM %s'
 		WHERE c.relkind = 'v' OFFSET 0) v"), 't', 'every view can be read');
 foreach my $call ("mnist_retrain('from_scratch', '{softmax}', epochs => 1)", 'mnist_reproduce(1)')
 {
-	like(error_of("SELECT $call"), qr/of version 0\.1\.0, but its library is of version.*HINT: +Run ALTER EXTENSION mnist_hil UPDATE/s,
+	like(error_of("SELECT $call"),
+		qr/of version 0\.1\.0, but its library is of version.*HINT: +Run ALTER EXTENSION mnist_hil UPDATE/s,
 		'what it is told');
 }
 $before = contents();
@@ -180,19 +185,24 @@ is(join("\n", grep { !$in_fresh{$_} } @upgraded), '', 'and has nothing that a fr
 # ---- and life goes on
 
 is(sql('SELECT live_version FROM public.dashboard'), '2', 'a view of the user\'s goes on');
-is($node->safe_psql('postgres', 'SELECT id, model_version FROM mnist_predict(mnist_draw(3))', extra_params => [ '-U', 'regress_app' ]),
+is($node->safe_psql('postgres', 'SELECT id, model_version FROM mnist_predict(mnist_draw(3))',
+	extra_params => [ '-U', 'regress_app' ]),
 	'82|2', 'so does predicting');
 is(sql('SET ROLE regress_trainer; SELECT count(*) FROM mnist_reproduce(1)'), '1', 'the run of 0.1.0 is reproduced');
-is(sql('SELECT count(DISTINCT weights_sha256), count(*) FROM mnist_model WHERE version IN (2, 3)'), '1|2', 'bit by bit');
-is(sql("SELECT model_version, promoted FROM mnist_retrain('fine_tune', epochs => 1, seed => 7, promote => false)"), '4|f',
+is(sql('SELECT count(DISTINCT weights_sha256), count(*) FROM mnist_model WHERE version IN (2, 3)'), '1|2',
+	'bit by bit');
+is(sql("SELECT model_version, promoted FROM mnist_retrain('fine_tune', epochs => 1, seed => 7, promote => false)"),
+	'4|f',
 	'retraining works');
 is(sql('SELECT mnist_rollback()'), '1', 'rolling back goes where it went');
 is(sql('SELECT count(*) FROM mnist_check()'), '1', 'the loop goes on');
 
 # What was granted is no part of the extension, so pg_dump takes it along.
 my ($dump) = run_command([ $node->installed_command('pg_dump'), '-s', '-d', $node->connstr('postgres') ]);
-foreach my $grant ('REVOKE ALL ON FUNCTION .*mnist_classify\(.* FROM PUBLIC', 'GRANT ALL ON FUNCTION .*mnist_classify\(.* TO regress_app',
-	'GRANT ALL ON FUNCTION .*mnist_reproduce\(.* TO regress_trainer WITH GRANT OPTION', 'GRANT ALL ON FUNCTION .*mnist_correct\(.* TO PUBLIC',
+foreach my $grant ('REVOKE ALL ON FUNCTION .*mnist_classify\(.* FROM PUBLIC',
+	'GRANT ALL ON FUNCTION .*mnist_classify\(.* TO regress_app',
+	'GRANT ALL ON FUNCTION .*mnist_reproduce\(.* TO regress_trainer WITH GRANT OPTION',
+		'GRANT ALL ON FUNCTION .*mnist_correct\(.* TO PUBLIC',
 	'GRANT SELECT ON TABLE .*mnist_run_feedback TO regress_observer')
 {
 	like($dump, qr/^$grant/m, "pg_dump: $grant");
@@ -200,9 +210,11 @@ foreach my $grant ('REVOKE ALL ON FUNCTION .*mnist_classify\(.* FROM PUBLIC', 'G
 
 # The dump of 0.1.0, which has not got what CREATE EXTENSION adds.
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
-$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), $dumped ], 'the dump of 0.1.0 is restored');
+$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), $dumped ],
+	'the dump of 0.1.0 is restored');
 is(kept('restored'), $kept_before, 'and all is there');
-is($node->safe_psql('restored', 'SET search_path = "My Schema"; SELECT model_version FROM mnist_predict(mnist_draw(3));'), '2',
+is($node->safe_psql('restored',
+	'SET search_path = "My Schema"; SELECT model_version FROM mnist_predict(mnist_draw(3));'), '2',
 	'and works');
 
 unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP:/, 'no process crashed');
