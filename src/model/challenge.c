@@ -4,7 +4,7 @@
  * A challenge gives a second model, the challenger, a share of the readings that mnist_predict and
  * mnist_predict_batch store: it answers them (A/B), or it reads them along with the live model (shadow).  Which
  * challenge is under way is looked up with the live model (see model_cache.c); what people make of the readings is
- * compared in SQL (sql/parts/52-challenge.sql).
+ * compared in SQL (sql/challenge.sql).
  *
  * Which readings the challenger gets follows from their ids alone: each id has a point between 0 and 1, and the
  * challenger gets those below the share.  So a reading always falls on the same side, whatever the image shows and

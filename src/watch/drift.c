@@ -4,7 +4,7 @@
  * The features of a window of readings are counted by an aggregate into the bins of the reference, all features in
  * one pass: a look at drift must not take longer than a blink, and what takes SQL a row for every value of every
  * reading is here a search in an array.  Which readings, which reference and what follows from it, SQL says
- * (61-drift.sql).
+ * (sql/drift.sql).
  */
 #include "postgres.h"
 
