@@ -40,9 +40,17 @@ LIBRARY_SOURCES := $(wildcard $(LIBRARY_ROOMS:%=src/%/*.c))
 SERVER_SOURCES := src/module.c $(wildcard $(SERVER_ROOMS:%=src/%/*.c))
 OBJS := $(patsubst %.c,%.o,$(SERVER_SOURCES) $(LIBRARY_SOURCES))
 
-# The install script is put together from its parts, and can be run over itself.  An upgrade script in sql/ says what is
-# altered and dropped; what is installed is that and then the install script.
-SQL_PARTS := $(sort $(wildcard sql/parts/*.sql))
+# The install script is put together from a file for each subject, and can be run over itself.  An upgrade script in sql/
+# says what is altered and dropped; what is installed is that and then the install script.  The order is that in which
+# views and the bodies of functions, which are bound when they are created, need each other.
+SQL_SUBJECTS = header common \
+	run model event image prediction feedback dataset snapshot label_noise release_0_1_0 \
+	statistics challenge transfer training gate \
+	drift bundled/drift_reference restore \
+	loop registry retention schedule \
+	status metrics quality performance report/html report/sections report/report \
+	erase privileges upgraded
+SQL_PARTS = $(SQL_SUBJECTS:%=sql/%.sql)
 EXTENSION_SCRIPT = $(BUILD)/mnist_hil--$(EXTVERSION).sql
 EXTENSION_WEIGHTS = $(BUILD)/mnist_hil--default.weights
 UPGRADES := $(patsubst sql/%,$(BUILD)/%,$(wildcard sql/mnist_hil--*--$(EXTVERSION).sql))
@@ -106,13 +114,13 @@ VECTORS = -ftree-vectorize
 src/image/%.o: override CFLAGS += $(VECTORS)
 $(BUILD)/src/image/%.o: override PROGRAM_CFLAGS += $(VECTORS)
 
-$(EXTENSION_SCRIPT): $(SQL_PARTS) mnist_hil.control | $(BUILD)
+$(EXTENSION_SCRIPT): $(SQL_PARTS) Makefile mnist_hil.control | $(BUILD)
 	cat $(SQL_PARTS) > $@
 
 $(UPGRADES): $(BUILD)/%: sql/% $(EXTENSION_SCRIPT)
 	cat $^ > $@
 
-$(EXTENSION_WEIGHTS): sql/default.weights | $(BUILD)
+$(EXTENSION_WEIGHTS): sql/bundled/default.weights | $(BUILD)
 	cp $< $@
 
 $(BUILD):
@@ -219,8 +227,8 @@ bench:			## measure; each program in test/bench says what
 bench-smoke:	## the benchmarks with tiny sizes, to see that they run
 	test/run bench-smoke
 
-model:			## train the bundled model anew from MNIST (sql/default.weights); takes a while
-	test/bench/train_default.sh
+model:			## train the bundled model anew from MNIST (sql/bundled); takes a while
+	src/tools/train_bundled.sh
 
 debug:			## build without optimisation, with our own assertions
 	$(MAKE) clean

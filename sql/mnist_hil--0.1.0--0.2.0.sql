@@ -2,7 +2,7 @@
 
 /*
  * From 0.1.0 to 0.2.0: what the install script, which is run after this, cannot do because it only adds and replaces.
- * What is dropped here and made anew there keeps the privileges granted on it (95-upgraded.sql).
+ * What is dropped here and made anew there keeps the privileges granted on it (upgraded.sql).
  */
 SET LOCAL search_path = pg_catalog, pg_temp;
 
@@ -36,7 +36,7 @@ BEGIN
 END
 $$;
 
--- Privileges as they are, before anything is dropped: 95-upgraded.sql puts them back.
+-- Privileges as they are, before anything is dropped: upgraded.sql puts them back.
 CREATE TABLE mnist_internal.saved_privileges AS
 SELECT d.classid AS class, i.identity, concat_ws('.', quote_ident(i.schema), quote_ident(o.name)) AS name, o.acl, p.initprivs AS init_acl
 FROM pg_depend d
@@ -60,7 +60,7 @@ DROP FUNCTION mnist_internal.doubt(bigint, bigint[], int[], int[], real[], real[
 DROP FUNCTION mnist_internal.retain(interval);
 DROP FUNCTION mnist_internal.retain_events(timestamptz, int);
 DROP FUNCTION mnist_internal.retain_predictions(timestamptz, int);
--- Views use it until they are replaced; 95-upgraded.sql drops what is called replaced_x.
+-- Views use it until they are replaced; upgraded.sql drops what is called replaced_x.
 ALTER FUNCTION mnist_internal.cache() RENAME TO replaced_cache;
 
 ---------------------------------------------------------------- tables
@@ -78,7 +78,7 @@ UPDATE @extschema@.mnist_retention SET prediction_id = 0;
 
 ---------------------------------------------------------------- which feedback a run used: the table becomes a view
 
--- mnist_run_feedback had a row for each run and each label; 95-upgraded.sql brings them into their new form.
+-- mnist_run_feedback had a row for each run and each label; upgraded.sql brings them into their new form.
 CREATE TABLE mnist_internal.run_feedback_row (
     run_id       bigint NOT NULL,
     feedback_id  bigint NOT NULL,

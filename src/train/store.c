@@ -5,7 +5,7 @@
  * of the model comes from a sequence.  The lock on mnist_deployment that a switch needs is taken if it is free; then
  * all of it is one transaction.  If it is not free, or the switch fails, the model is stored all the same, as
  * 'promotion pending'; the trainer then waits for the lock for a while, and after that mnist_check makes the switch
- * (sql/parts/63-promotion.sql).
+ * (sql/gate.sql).
  */
 #include "postgres.h"
 

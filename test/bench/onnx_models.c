@@ -4,8 +4,8 @@
  *		onnx_models DIRECTORY IMAGES WEIGHTS
  *
  * For every preset, with random weights, one network of all layers in unusual places ("mixed"), and the model in
- * WEIGHTS (sql/default.weights, "bundled"), it writes to DIRECTORY: NAME.onnx, and NAME.probabilities, float32
- * (n, 10), of the images in the IDX file IMAGES, plain or gzip.
+ * WEIGHTS (sql/bundled/default.weights, "bundled"), it writes to DIRECTORY: NAME.onnx, and NAME.probabilities,
+ * float32 (n, 10), of the images in the IDX file IMAGES, plain or gzip.
  */
 #include "nn/nn.h"
 #include "util/rng.h"

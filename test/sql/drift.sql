@@ -54,7 +54,7 @@ DELETE FROM mnist_prediction;
 
 ---------------------------------------------------------------- the reference
 
--- The bundled model brings one, made with these very weights: see test/bench/bundled_reference.sh if it does not.
+-- The bundled model brings one, made with these very weights: see src/tools/drift_reference.sh if it does not.
 SELECT r.id, r.model_version, r.source, r.readings, count(*) AS features,
     bool_and((SELECT sum(c) FROM unnest(h.counts) AS c) = r.readings) AS all_counted
 FROM mnist_drift_reference r JOIN mnist_drift_histogram h ON h.reference_id = r.id GROUP BY r.id;

@@ -1,0 +1,419 @@
+/*
+ * Challenges: a second model is tried beside the live one, on a fraction of the predictions.
+ *
+ * mnist_challenger records them.  Its newest row decides: if that row begins a challenge, and the deployment that the
+ * row names is still live, then this challenge is under way.  So there is at most one.  It ends when a later row ends
+ * it, when another challenge begins, or when the live model is switched, by whomever: to compare the challenger with a
+ * model that is no longer live is pointless.  Every session learns of a challenge when it commits, as of a switch
+ * (model.sql), and whoever adds a row calls mnist_internal.lock_readers, too.  challenge.c decides which predictions
+ * the challenger gets.
+ *
+ * The fraction of a challenge never changes.  A larger fraction is another challenge, so that figures from different
+ * fractions, and so from different times, are not mixed.
+ */
+
+CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_challenger_id_seq;
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_challenger (
+    id             bigint PRIMARY KEY DEFAULT nextval('@extschema@.mnist_challenger_id_seq'),
+    action         text NOT NULL CHECK (action IN ('challenge', 'promote', 'drop')),
+    version        int NOT NULL REFERENCES @extschema@.mnist_model,
+    share          real CHECK (share > 0 AND share <= 1),
+    shadow         boolean,
+    ends           bigint UNIQUE CHECK (ends < id),                 -- of this table
+    deployment_id  bigint NOT NULL REFERENCES @extschema@.mnist_deployment,
+    reason         text,
+    decided_by     name NOT NULL DEFAULT session_user,
+    decided_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CHECK (CASE action
+        WHEN 'challenge' THEN share IS NOT NULL AND shadow IS NOT NULL AND ends IS NULL
+        ELSE share IS NULL AND shadow IS NULL AND ends IS NOT NULL END)
+);
+ALTER SEQUENCE @extschema@.mnist_challenger_id_seq OWNED BY @extschema@.mnist_challenger.id;
+
+COMMENT ON TABLE @extschema@.mnist_challenger IS 'challenges of the live model, and how they ended: who, when and why';
+COMMENT ON COLUMN @extschema@.mnist_challenger.id IS 'the challenge, or what ended it';
+COMMENT ON COLUMN @extschema@.mnist_challenger.action IS 'challenge (one begins), or promote or drop (one ends)';
+COMMENT ON COLUMN @extschema@.mnist_challenger.version IS 'the challenger';
+COMMENT ON COLUMN @extschema@.mnist_challenger.share IS 'the share of the readings that it takes part in, above 0, up to 1';
+COMMENT ON COLUMN @extschema@.mnist_challenger.shadow IS
+    'whether it only reads along and the live model answers; if not, it answers these readings';
+COMMENT ON COLUMN @extschema@.mnist_challenger.ends IS 'the row that began the challenge which this row ends';
+COMMENT ON COLUMN @extschema@.mnist_challenger.deployment_id IS 'the live model at that time: a switch to another ends the challenge';
+COMMENT ON COLUMN @extschema@.mnist_challenger.reason IS 'why, in the words of who decided';
+COMMENT ON COLUMN @extschema@.mnist_challenger.decided_by IS 'the role that decided';
+COMMENT ON COLUMN @extschema@.mnist_challenger.decided_at IS 'when; it takes effect at commit';
+
+SELECT pg_extension_config_dump('@extschema@.mnist_challenger', '');
+SELECT pg_extension_config_dump('@extschema@.mnist_challenger_id_seq', '');
+
+CREATE OR REPLACE TRIGGER mnist_challenger_refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON @extschema@.mnist_challenger
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.refuse(
+        'Use mnist_challenge, mnist_challenge_promote or mnist_challenge_drop.');
+CREATE OR REPLACE TRIGGER mnist_challenger_changed
+    AFTER INSERT OR UPDATE OR DELETE ON @extschema@.mnist_challenger
+    FOR EACH ROW EXECUTE FUNCTION mnist_internal.deployment_changed();
+ALTER TABLE @extschema@.mnist_challenger ENABLE ALWAYS TRIGGER mnist_challenger_changed;
+
+/*
+ * A row is written with each reading, hence no foreign keys, which would take longer to check than the insert takes;
+ * rows go with their readings by the trigger below.
+ */
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_shadow (
+    prediction_id  bigint PRIMARY KEY,                              -- of mnist_prediction
+    challenge_id   bigint NOT NULL,                                 -- of mnist_challenger
+    model_version  int NOT NULL,
+    label          smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
+    confidence     real NOT NULL
+);
+COMMENT ON TABLE @extschema@.mnist_shadow IS 'what a challenger made of readings that the live model answered';
+COMMENT ON COLUMN @extschema@.mnist_shadow.prediction_id IS 'the reading';
+COMMENT ON COLUMN @extschema@.mnist_shadow.challenge_id IS 'the challenge';
+COMMENT ON COLUMN @extschema@.mnist_shadow.model_version IS 'the challenger';
+COMMENT ON COLUMN @extschema@.mnist_shadow.label IS 'the digit that it read';
+COMMENT ON COLUMN @extschema@.mnist_shadow.confidence IS 'its probability of that digit, 0 .. 1';
+
+SELECT pg_extension_config_dump('@extschema@.mnist_shadow', '');
+
+CREATE OR REPLACE FUNCTION mnist_internal.prediction_erased() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM @extschema@.mnist_shadow s USING erased e WHERE s.prediction_id = e.id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.prediction_erased() IS 'trigger that deletes what belongs to deleted readings; internal';
+
+CREATE OR REPLACE TRIGGER mnist_prediction_erased AFTER DELETE ON @extschema@.mnist_prediction
+    REFERENCING OLD TABLE AS erased
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.prediction_erased();
+
+---------------------------------------------------------------- what is under way
+
+CREATE OR REPLACE VIEW @extschema@.mnist_challenge_now AS
+    SELECT c.id AS challenge_id, c.version, c.share, c.shadow, live.version AS live_version, live.deployment_id,
+        c.reason, c.decided_by, c.decided_at
+    FROM @extschema@.mnist_live live
+    JOIN (SELECT n.* FROM @extschema@.mnist_challenger n ORDER BY n.id DESC LIMIT 1) c
+        ON c.deployment_id = live.deployment_id AND c.action = 'challenge';
+COMMENT ON VIEW @extschema@.mnist_challenge_now IS 'the challenge under way, one row; empty when there is none';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.challenge_id IS 'the row of mnist_challenger that began it';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.version IS 'the challenger';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.share IS 'the share of the readings that it takes part in';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.shadow IS 'whether it only reads along and the live model answers';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.live_version IS 'the live model';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.deployment_id IS 'the row of mnist_deployment that made it live';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.reason IS 'why the challenge began';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.decided_by IS 'the role that began it';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.decided_at IS 'when it began';
+
+CREATE OR REPLACE FUNCTION mnist_internal.challenge_point(id bigint) RETURNS double precision
+    AS 'MODULE_PATHNAME', 'mnist_hil_challenge_point' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mnist_internal.challenge_point(bigint) IS
+    'where a reading falls, 0 to 1: a challenger takes part in those below its share; internal';
+
+---------------------------------------------------------------- beginning and ending
+
+CREATE OR REPLACE FUNCTION @extschema@.mnist_challenge(version int, share real, shadow boolean DEFAULT false, reason text DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    live @extschema@.mnist_live;
+    under_way @extschema@.mnist_challenge_now;
+    wanted_share real := CASE WHEN mnist_challenge.shadow THEN coalesce(mnist_challenge.share, 1)
+        ELSE mnist_challenge.share END;
+    challenge_id bigint;
+BEGIN
+    IF mnist_challenge.version IS NULL OR mnist_challenge.shadow IS NULL OR wanted_share IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('%s must not be null',
+                CASE WHEN mnist_challenge.version IS NULL THEN 'version'
+                    WHEN mnist_challenge.shadow IS NULL THEN 'shadow' ELSE 'share' END),
+            HINT = 'mnist_challenge_drop ends a challenge.';
+    END IF;
+    IF NOT (wanted_share > 0 AND wanted_share <= 1) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('share %s is out of range', wanted_share),
+            DETAIL = 'It is the share of the readings that the challenger takes part in: above 0, up to 1.',
+            HINT = 'mnist_challenge_drop ends a challenge.';
+    END IF;
+
+    PERFORM mnist_internal.lock_readers();
+    SELECT l.* INTO live FROM @extschema@.mnist_live l;
+    SELECT n.* INTO under_way FROM @extschema@.mnist_challenge_now n;
+    IF mnist_challenge.version = live.version THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('model version %s is live', live.version),
+            DETAIL = 'A model cannot challenge itself.',
+            HINT = 'mnist_model lists the others.';
+    END IF;
+    IF (under_way.version, under_way.share, under_way.shadow)
+        = (mnist_challenge.version, wanted_share, mnist_challenge.shadow)
+    THEN
+        RAISE NOTICE 'this challenge by model version % is under way already', under_way.version;
+        RETURN under_way.challenge_id;
+    END IF;
+    PERFORM mnist_internal.load(mnist_challenge.version);
+    INSERT INTO @extschema@.mnist_challenger (action, version, share, shadow, deployment_id, reason, decided_by)
+    VALUES ('challenge', mnist_challenge.version, wanted_share, mnist_challenge.shadow, live.deployment_id,
+        mnist_challenge.reason, mnist_internal.invoker())
+    RETURNING id INTO challenge_id;
+    RETURN challenge_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.mnist_challenge(int, real, boolean, text) IS
+    'give a model version a share of the readings that mnist_predict stores, to answer them, or (shadow) to read them along; from commit on; ends the challenge before it; returns the id of the challenge';
+
+CREATE OR REPLACE FUNCTION mnist_internal.end_challenge(new_action text, new_reason text) RETURNS @extschema@.mnist_challenge_now
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ended @extschema@.mnist_challenge_now;
+BEGIN
+    PERFORM mnist_internal.lock_readers();
+    SELECT n.* INTO ended FROM @extschema@.mnist_challenge_now n;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = 'no challenge is under way',
+            DETAIL = 'There was none, or it has ended; switching the live model ends it, too.',
+            HINT = 'mnist_challenge_result lists those that were; mnist_challenge begins one.';
+    END IF;
+    INSERT INTO @extschema@.mnist_challenger (action, version, ends, deployment_id, reason, decided_by)
+    VALUES (new_action, ended.version, ended.challenge_id, ended.deployment_id, new_reason, mnist_internal.invoker());
+    RETURN ended;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.end_challenge(text, text) IS 'end the challenge under way; returns it as it was; internal';
+
+CREATE OR REPLACE FUNCTION @extschema@.mnist_challenge_promote(reason text DEFAULT NULL) RETURNS int
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ended @extschema@.mnist_challenge_now := mnist_internal.end_challenge('promote', mnist_challenge_promote.reason);
+BEGIN
+    RETURN mnist_internal.deploy(ended.version, 'promote', ended.deployment_id,
+        format('challenge %s%s', ended.challenge_id, ': ' || mnist_challenge_promote.reason));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.mnist_challenge_promote(text) IS
+    'end the challenge under way and make its challenger live, in every session from commit on; returns its version';
+
+CREATE OR REPLACE FUNCTION @extschema@.mnist_challenge_drop(reason text DEFAULT NULL) RETURNS int
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ended @extschema@.mnist_challenge_now := mnist_internal.end_challenge('drop', mnist_challenge_drop.reason);
+BEGIN
+    RETURN ended.version;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.mnist_challenge_drop(text) IS
+    'end the challenge under way; the live model goes on alone; returns the version of the challenger';
+
+---------------------------------------------------------------- events
+
+CREATE OR REPLACE FUNCTION mnist_internal.challenge_noted() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A restore adds rows with ids that the sequence has not given out yet; their events come from the dump.
+    IF (SELECT NOT s.is_called OR NEW.id > s.last_value FROM @extschema@.mnist_challenger_id_seq s) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM mnist_internal.event(
+        CASE NEW.action WHEN 'challenge' THEN 'challenge_began' ELSE 'challenge_dropped' END,
+        CASE NEW.action
+            WHEN 'challenge' THEN format('model version %s takes part in %s %% of the readings%s%s', NEW.version,
+                round((100 * NEW.share)::numeric, 2), CASE WHEN NEW.shadow THEN ', in the shadow' END,
+                ': ' || NEW.reason)
+            ELSE format('challenge by model version %s was dropped%s', NEW.version, ': ' || NEW.reason) END,
+        jsonb_strip_nulls(jsonb_build_object('model_version', NEW.version, 'challenge_id', coalesce(NEW.ends, NEW.id),
+            'share', NEW.share, 'shadow', NEW.shadow, 'reason', NEW.reason, 'decided_by', NEW.decided_by)));
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.challenge_noted() IS 'trigger that notes a challenge that begins or is dropped; internal';
+
+-- A promotion is a switch, and noted as one.
+CREATE OR REPLACE TRIGGER mnist_challenger_noted AFTER INSERT ON @extschema@.mnist_challenger
+    FOR EACH ROW WHEN (NEW.action <> 'promote')
+    EXECUTE FUNCTION mnist_internal.challenge_noted();
+
+CREATE OR REPLACE FUNCTION mnist_internal.challenge_overtaken() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    challenge @extschema@.mnist_challenger;
+BEGIN
+    IF NEW.id > (SELECT s.last_value FROM @extschema@.mnist_deployment_id_seq s) THEN
+        RETURN NULL;
+    END IF;
+    SELECT c.* INTO challenge FROM @extschema@.mnist_challenger c ORDER BY c.id DESC LIMIT 1;
+    IF challenge.action = 'challenge'
+        AND challenge.deployment_id = (SELECT max(d.id) FROM @extschema@.mnist_deployment d WHERE d.id < NEW.id)
+    THEN
+        PERFORM mnist_internal.event('challenge_ended', format(
+                'challenge by model version %s ended, as the live model was switched to version %s',
+                challenge.version, NEW.version),
+            jsonb_build_object('model_version', challenge.version, 'challenge_id', challenge.id,
+                'deployment_id', NEW.id));
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.challenge_overtaken() IS
+    'trigger that notes a challenge that ends because the live model is switched; internal';
+
+CREATE OR REPLACE TRIGGER mnist_deployment_ends_challenge AFTER INSERT ON @extschema@.mnist_deployment
+    FOR EACH ROW EXECUTE FUNCTION mnist_internal.challenge_overtaken();
+
+---------------------------------------------------------------- comparing
+
+/*
+ * What people said of the readings of each challenge: counts from mnist_label alone, which has what the challenger
+ * read in the shadow from mnist_shadow by way of mnist_feedback, so that 1,000,000 shadows need not be looked at.  Of a
+ * challenge in the shadow those readings count that both models have read.
+ */
+CREATE OR REPLACE VIEW @extschema@.mnist_challenge_result AS
+    SELECT c.id AS challenge_id,
+        c.version,
+        d.version AS live_version,
+        c.share,
+        c.shadow,
+        CASE
+            WHEN e.action = 'promote' OR e.id IS NULL AND switch.version = c.version THEN 'promoted'
+            WHEN e.action = 'drop' THEN 'dropped'
+            WHEN next.id IS NOT NULL THEN 'replaced'
+            WHEN switch.id IS NOT NULL THEN 'overtaken'
+            ELSE 'under way' END AS outcome,
+        coalesce(k.live_labels, 0) AS live_labels,
+        coalesce(k.live_right, 0) AS live_right,
+        (k.live_right::float8 / nullif(k.live_labels, 0))::real AS live_accuracy,
+        live.low::real AS live_low,
+        live.high::real AS live_high,
+        coalesce(k.challenger_labels, 0) AS challenger_labels,
+        coalesce(k.challenger_right, 0) AS challenger_right,
+        (k.challenger_right::float8 / nullif(k.challenger_labels, 0))::real AS challenger_accuracy,
+        challenger.low::real AS challenger_low,
+        challenger.high::real AS challenger_high,
+        (k.challenger_right::float8 / nullif(k.challenger_labels, 0) - k.live_right::float8 / nullif(k.live_labels, 0))::real
+            AS difference,
+        coalesce(paired.low, unpaired.low)::real AS difference_low,
+        coalesce(paired.high, unpaired.high)::real AS difference_high,
+        CASE
+            WHEN coalesce(paired.low, unpaired.low) > 0 THEN 'challenger better'
+            WHEN coalesce(paired.high, unpaired.high) < 0 THEN 'live model better'
+            ELSE 'undecided' END AS finding,
+        CASE WHEN c.shadow THEN coalesce(k.only_live_right, 0) END AS only_live_right,
+        CASE WHEN c.shadow THEN coalesce(k.only_challenger_right, 0) END AS only_challenger_right,
+        mcnemar.exact AS mcnemar_exact,
+        mcnemar.mid_p AS mcnemar_mid_p,
+        (errors.share / nullif(1 - errors.share, 0) * errors.odds)::real AS error_ratio,
+        (errors.low / nullif(1 - errors.low, 0) * errors.odds)::real AS error_ratio_low,
+        (errors.high / nullif(1 - errors.high, 0) * errors.odds)::real AS error_ratio_high,
+        c.reason,
+        c.decided_by AS began_by,
+        c.decided_at AS began_at,
+        coalesce(e.reason, CASE WHEN next.id IS NOT NULL THEN next.reason ELSE switch.reason END) AS end_reason,
+        coalesce(e.decided_by, next.decided_by, switch.deployed_by) AS ended_by,
+        coalesce(e.decided_at, next.decided_at, switch.deployed_at) AS ended_at
+    FROM @extschema@.mnist_challenger c
+    JOIN @extschema@.mnist_deployment d ON d.id = c.deployment_id
+    LEFT JOIN @extschema@.mnist_challenger e ON e.ends = c.id
+    LEFT JOIN LATERAL (
+        SELECT n.* FROM @extschema@.mnist_challenger n WHERE n.id > c.id ORDER BY n.id LIMIT 1) next
+        ON next.action = 'challenge' AND next.deployment_id = c.deployment_id
+    LEFT JOIN LATERAL (
+        SELECT n.* FROM @extschema@.mnist_deployment n WHERE n.id > c.deployment_id ORDER BY n.id LIMIT 1) switch ON true
+    LEFT JOIN (
+        SELECT r.challenge_id,
+            sum(r.n) FILTER (WHERE r.live IS NOT NULL)::bigint AS live_labels,
+            coalesce(sum(r.n) FILTER (WHERE r.live), 0)::bigint AS live_right,
+            sum(r.n) FILTER (WHERE r.challenger IS NOT NULL)::bigint AS challenger_labels,
+            coalesce(sum(r.n) FILTER (WHERE r.challenger), 0)::bigint AS challenger_right,
+            coalesce(sum(r.n) FILTER (WHERE r.live AND r.challenger), 0)::bigint AS both_right,
+            coalesce(sum(r.n) FILTER (WHERE r.live AND NOT r.challenger), 0)::bigint AS only_live_right,
+            coalesce(sum(r.n) FILTER (WHERE NOT r.live AND r.challenger), 0)::bigint AS only_challenger_right,
+            coalesce(sum(r.n) FILTER (WHERE NOT r.live AND NOT r.challenger), 0)::bigint AS both_wrong
+        FROM (
+            -- Whether each was right; NULL if it did not read, or, in the shadow, the other did not.
+            SELECT g.challenge_id, g.n,
+                CASE WHEN a.shadow AND g.challenger IS NOT NULL OR NOT a.shadow AND g.model_version <> a.version
+                    THEN g.answer END AS live,
+                CASE WHEN a.shadow THEN g.challenger WHEN g.model_version = a.version THEN g.answer END AS challenger
+            FROM (
+                SELECT l.challenge_id, l.model_version, l.predicted_label = l.label AS answer,
+                    l.challenger_label = l.label AS challenger, count(*) AS n
+                FROM @extschema@.mnist_label l
+                WHERE l.label IS NOT NULL AND l.challenge_id IS NOT NULL
+                GROUP BY 1, 2, 3, 4) g
+            JOIN @extschema@.mnist_challenger a ON a.id = g.challenge_id) r
+        GROUP BY r.challenge_id) k ON k.challenge_id = c.id
+    CROSS JOIN LATERAL mnist_internal.wilson(k.live_right, k.live_labels) AS live
+    CROSS JOIN LATERAL mnist_internal.wilson(k.challenger_right, k.challenger_labels) AS challenger
+    CROSS JOIN LATERAL mnist_internal.newcombe(
+        CASE WHEN NOT c.shadow THEN k.challenger_right END, k.challenger_labels, k.live_right, k.live_labels) AS unpaired
+    CROSS JOIN LATERAL mnist_internal.newcombe_paired(
+        CASE WHEN c.shadow THEN k.both_right END, k.only_challenger_right, k.only_live_right, k.both_wrong) AS paired
+    CROSS JOIN LATERAL mnist_internal.mcnemar(
+        CASE WHEN c.shadow THEN k.only_live_right END, k.only_challenger_right) AS mcnemar
+    LEFT JOIN LATERAL (
+        SELECT f.challenger::float8 / nullif(f.challenger + f.live, 0) AS share, (1 - c.share::float8) / c.share AS odds,
+            w.low, w.high
+        FROM (SELECT k.challenger_labels - k.challenger_right AS challenger, k.live_labels - k.live_right AS live) f,
+            mnist_internal.wilson(f.challenger, f.challenger + f.live) AS w) errors ON NOT c.shadow
+    WHERE c.action = 'challenge';
+COMMENT ON VIEW @extschema@.mnist_challenge_result IS
+    'every challenge, what became of it, and how challenger and live model compare by what people said of their readings; intervals are of 95 %';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenge_id IS 'the row of mnist_challenger that began it';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.version IS 'the challenger';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_version IS 'the live model that it challenged';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.share IS 'the share of the readings that the challenger took part in';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.shadow IS 'whether it only read along; if not, it answered these readings';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.outcome IS
+    'under way; promoted (the challenger went live), dropped, replaced (by another challenge), or overtaken (by a switch to another model)';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_labels IS 'labelled readings of the live model';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_right IS 'of these, those read as people say';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_accuracy IS 'their share, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_low IS 'lower end of that share''s interval (Wilson)';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_high IS 'upper end of that share''s interval';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_labels IS
+    'labelled readings of the challenger; in the shadow the same ones as the live model''s';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_right IS 'of these, those read as people say';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_accuracy IS 'their share, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_low IS 'lower end of that share''s interval (Wilson)';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_high IS 'upper end of that share''s interval';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.difference IS 'the challenger''s share right minus the live model''s';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.difference_low IS
+    'lower end of the difference''s interval (Newcombe, method 10; in the shadow that for paired shares)';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.difference_high IS 'upper end of the difference''s interval';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.finding IS
+    'challenger better, live model better, or undecided where the difference''s interval holds zero';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.only_live_right IS
+    'in the shadow: labelled readings that the live model read right and the challenger wrong';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.only_challenger_right IS
+    'in the shadow: labelled readings that the challenger read right and the live model wrong';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.mcnemar_exact IS 'in the shadow: p-value of McNemar''s exact test of the two counts before';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.mcnemar_mid_p IS 'in the shadow: its mid-p-value, less cautious';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio IS
+    'A/B: how many readings of the challenger were found wrong for one of the live model, had both read equally many; holds also where people only correct what is wrong';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio_low IS 'lower end of that ratio''s interval';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio_high IS 'upper end of that ratio''s interval; NULL: none';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.reason IS 'why it began';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.began_by IS 'the role that began it';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.began_at IS 'when it began';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.end_reason IS 'why it ended, or why what replaced or overtook it was begun';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.ended_by IS 'the role that ended it';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.ended_at IS 'when it ended';

@@ -1,0 +1,360 @@
+/*
+ * Feedback: the labels that annotators give to predictions, and the label that results for each prediction.
+ *
+ * mnist_feedback keeps every label that an annotator gave.  mnist_label has one row for each labelled prediction;
+ * triggers keep it up to date, because to work out 100,000 labels on every query takes too long.  A lock on the
+ * prediction serialises two annotators of the same prediction, so that the second one counts the vote of the first.
+ *
+ * Which labels are new, that is, used by no completed run, is worked out in snapshot.sql.
+ */
+
+CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_feedback_id_seq;
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_feedback (
+    id               bigint PRIMARY KEY DEFAULT nextval('@extschema@.mnist_feedback_id_seq'),
+    prediction_id    bigint NOT NULL REFERENCES @extschema@.mnist_prediction,
+    label            smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
+    predicted_label  smallint NOT NULL,
+    model_version    int NOT NULL,
+    annotator        name NOT NULL,
+    challenge_id     bigint,
+    challenger_label smallint,
+    pixels_sha256    bytea NOT NULL CHECK (octet_length(pixels_sha256) = 32),
+    held_out         boolean NOT NULL GENERATED ALWAYS AS (get_byte(pixels_sha256, 0) % 5 = 0) STORED,
+    created_at       timestamptz NOT NULL DEFAULT now()
+);
+ALTER SEQUENCE @extschema@.mnist_feedback_id_seq OWNED BY @extschema@.mnist_feedback.id;
+CREATE INDEX IF NOT EXISTS mnist_feedback_newest ON @extschema@.mnist_feedback (prediction_id, annotator, id DESC);
+
+COMMENT ON TABLE @extschema@.mnist_feedback IS
+    'what people said of readings; rows never change: of an annotator''s rows on a reading the newest counts';
+COMMENT ON COLUMN @extschema@.mnist_feedback.id IS 'the feedback';
+COMMENT ON COLUMN @extschema@.mnist_feedback.prediction_id IS 'the reading';
+COMMENT ON COLUMN @extschema@.mnist_feedback.label IS 'the digit that it shows, says the annotator';
+COMMENT ON COLUMN @extschema@.mnist_feedback.predicted_label IS 'the digit that was read';
+COMMENT ON COLUMN @extschema@.mnist_feedback.model_version IS 'the model that read it';
+COMMENT ON COLUMN @extschema@.mnist_feedback.challenge_id IS 'the challenge that was under way when it was read, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_feedback.challenger_label IS 'the digit that the challenger read in the shadow, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_feedback.annotator IS 'the role that said so';
+COMMENT ON COLUMN @extschema@.mnist_feedback.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
+COMMENT ON COLUMN @extschema@.mnist_feedback.held_out IS 'never trained on, only judged by; follows from the pixels, one in five';
+COMMENT ON COLUMN @extschema@.mnist_feedback.created_at IS 'when its transaction began';
+
+CREATE OR REPLACE TRIGGER mnist_feedback_refuse BEFORE UPDATE OR TRUNCATE ON @extschema@.mnist_feedback
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.refuse(
+        'To change your mind, call mnist_correct again; to erase a person''s data, use mnist_erase.');
+
+SELECT pg_extension_config_dump('@extschema@.mnist_feedback', '');
+SELECT pg_extension_config_dump('@extschema@.mnist_feedback_id_seq', '');
+
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_label (
+    prediction_id    bigint PRIMARY KEY,
+    label            smallint CHECK (label BETWEEN 0 AND 9),
+    predicted_label  smallint NOT NULL,
+    model_version    int NOT NULL,
+    challenge_id     bigint,
+    challenger_label smallint,
+    votes            int NOT NULL CHECK (votes > 0),
+    annotators       int NOT NULL CHECK (annotators >= votes),
+    new              boolean NOT NULL,
+    pixels_sha256    bytea NOT NULL,
+    held_out         boolean NOT NULL,
+    feedback_ids     bigint[] NOT NULL,
+    predicted_at     timestamptz,
+    confidence       real
+) WITH (fillfactor = 80);
+
+-- The labels that no run has used: what a run marks as used, and the newest of which tell the accuracy.
+CREATE INDEX IF NOT EXISTS mnist_label_new ON @extschema@.mnist_label (prediction_id) WHERE new;
+CREATE INDEX IF NOT EXISTS mnist_label_shared ON @extschema@.mnist_label (prediction_id) WHERE annotators > 1;
+-- What mnist_label_conflict finds drawings by that are not labelled alike.
+CREATE INDEX IF NOT EXISTS mnist_label_by_pixels ON @extschema@.mnist_label (pixels_sha256) INCLUDE (label, votes, annotators);
+
+COMMENT ON TABLE @extschema@.mnist_label IS
+    'the labelled readings: what mnist_feedback comes to, one row a reading, kept up to date by triggers';
+COMMENT ON COLUMN @extschema@.mnist_label.prediction_id IS 'the reading';
+COMMENT ON COLUMN @extschema@.mnist_label.label IS
+    'the digit that most annotators say it shows, each by their newest word; NULL in a tie';
+COMMENT ON COLUMN @extschema@.mnist_label.predicted_label IS 'the digit that was read';
+COMMENT ON COLUMN @extschema@.mnist_label.model_version IS 'the model that read it';
+COMMENT ON COLUMN @extschema@.mnist_label.challenge_id IS 'the challenge that was under way when it was read, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_label.challenger_label IS 'the digit that the challenger read in the shadow, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_label.votes IS 'annotators for the label; in a tie, for each of the labels in front';
+COMMENT ON COLUMN @extschema@.mnist_label.annotators IS 'annotators in all';
+COMMENT ON COLUMN @extschema@.mnist_label.new IS 'whether it rests on feedback that no completed run has used';
+COMMENT ON COLUMN @extschema@.mnist_label.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
+COMMENT ON COLUMN @extschema@.mnist_label.held_out IS 'never trained on, only judged by';
+COMMENT ON COLUMN @extschema@.mnist_label.feedback_ids IS 'the rows of mnist_feedback it rests on, each annotator''s newest';
+COMMENT ON COLUMN @extschema@.mnist_label.predicted_at IS 'when it was read';
+COMMENT ON COLUMN @extschema@.mnist_label.confidence IS 'the probability that the model gave the digit read, 0 .. 1';
+
+CREATE OR REPLACE FUNCTION @extschema@.mnist_correct(id bigint, label int) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    feedback_id bigint;
+BEGIN
+    IF mnist_correct.id IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'id must not be null',
+            HINT = 'Give the id that mnist_predict returned; it is NULL where mnist_hil.log_predictions is off.';
+    END IF;
+    IF mnist_correct.label IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'label must not be null',
+            HINT = 'Give the digit that the image shows, 0 to 9.';
+    END IF;
+    IF mnist_correct.label NOT BETWEEN 0 AND 9 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('label %s is out of range', mnist_correct.label),
+            HINT = 'Give the digit that the image shows, 0 to 9.';
+    END IF;
+
+    INSERT INTO @extschema@.mnist_feedback (prediction_id, label, predicted_label, model_version, challenge_id, challenger_label,
+        annotator, pixels_sha256)
+    SELECT p.id, mnist_correct.label, p.label, p.model_version, p.challenge_id, s.label,
+        mnist_internal.invoker(), sha256(mnist_internal.pixels(p.image))
+    FROM @extschema@.mnist_prediction p
+    LEFT JOIN @extschema@.mnist_shadow s ON s.prediction_id = p.id
+    WHERE p.id = mnist_correct.id
+    FOR KEY SHARE OF p
+    RETURNING mnist_feedback.id INTO feedback_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'no_data_found',
+            MESSAGE = format('reading %s does not exist', mnist_correct.id),
+            DETAIL = 'It was never stored, its transaction has not committed, or it was deleted.',
+            HINT = 'Give the id that mnist_predict returned.';
+    END IF;
+    RETURN feedback_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.mnist_correct(bigint, int) IS
+    'say which digit a reading shows; replaces what the caller said of it before, or affirms a label that mnist_doubted shows; returns the feedback''s id';
+
+---------------------------------------------------------------- what feedback comes to
+
+-- The plan is generic because planning takes several times as long as resolving one reading; it has no join that
+-- could go wrong.
+CREATE OR REPLACE FUNCTION mnist_internal.resolve(readings bigint[]) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    INSERT INTO @extschema@.mnist_label AS l (prediction_id, label, predicted_label, model_version, challenge_id,
+        challenger_label, votes, annotators, new, pixels_sha256, held_out, feedback_ids, predicted_at, confidence)
+    SELECT r.prediction_id,
+        CASE WHEN count(DISTINCT r.label) FILTER (WHERE r.votes = r.most_votes) = 1
+            THEN min(r.label) FILTER (WHERE r.votes = r.most_votes) END,
+        (array_agg(r.predicted_label ORDER BY r.id DESC))[1],
+        (array_agg(r.model_version ORDER BY r.id DESC))[1],
+        (array_agg(r.challenge_id ORDER BY r.id DESC))[1],
+        (array_agg(r.challenger_label ORDER BY r.id DESC))[1],
+        max(r.votes),
+        count(*),
+        true,
+        (array_agg(r.pixels_sha256 ORDER BY r.id DESC))[1],
+        (array_agg(r.held_out ORDER BY r.id DESC))[1],
+        array_agg(r.id ORDER BY r.id DESC),
+        (SELECT p.created_at FROM @extschema@.mnist_prediction p WHERE p.id = r.prediction_id),
+        (SELECT p.confidence FROM @extschema@.mnist_prediction p WHERE p.id = r.prediction_id)
+    FROM (
+        SELECT v.*, max(v.votes) OVER (PARTITION BY v.prediction_id) AS most_votes
+        FROM (
+            SELECT n.*, count(*) OVER (PARTITION BY n.prediction_id, n.label) AS votes
+            FROM (
+                SELECT DISTINCT ON (f.prediction_id, f.annotator) f.*
+                FROM @extschema@.mnist_feedback f
+                WHERE f.prediction_id = ANY (readings)
+                ORDER BY f.prediction_id, f.annotator, f.id DESC) n) v) r
+    GROUP BY r.prediction_id
+    ON CONFLICT (prediction_id) DO UPDATE SET
+        label = excluded.label, predicted_label = excluded.predicted_label, model_version = excluded.model_version,
+        challenge_id = excluded.challenge_id, challenger_label = excluded.challenger_label, votes = excluded.votes,
+        annotators = excluded.annotators, new = excluded.new,
+        pixels_sha256 = excluded.pixels_sha256, held_out = excluded.held_out, feedback_ids = excluded.feedback_ids,
+        predicted_at = excluded.predicted_at, confidence = excluded.confidence;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.resolve(bigint[]) IS
+    'write what the feedback on these readings comes to into mnist_label, as new; internal';
+
+-- Feedback that is added is new, but for a dump that is restored, whose snapshots may be there already.
+CREATE OR REPLACE FUNCTION mnist_internal.feedback_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    changes bigint;
+    readings bigint[];
+    oldest bigint;
+    compact boolean;
+BEGIN
+    SELECT count(*), array_agg(DISTINCT c.prediction_id), min(c.id), bool_or(c.id % 1000 = 0)
+    INTO changes, readings, oldest, compact
+    FROM changed c;
+    IF changes = 0 THEN
+        RETURN NULL;
+    END IF;
+    PERFORM FROM @extschema@.mnist_prediction p
+    WHERE p.id IN (SELECT c.prediction_id FROM changed c)
+    ORDER BY p.id
+    FOR NO KEY UPDATE;
+
+    IF TG_OP = 'DELETE' THEN
+        DELETE FROM mnist_internal.snapshot_exception e WHERE e.feedback_id IN (SELECT c.id FROM changed c);
+        DELETE FROM mnist_internal.run_excluded e WHERE e.feedback_id IN (SELECT c.id FROM changed c);
+        DELETE FROM @extschema@.mnist_label l WHERE l.prediction_id = ANY (readings);
+        changes := -changes;
+    END IF;
+    PERFORM mnist_internal.resolve(readings);
+    IF TG_OP = 'DELETE' OR oldest <= (SELECT s.newest FROM mnist_internal.snapshot s ORDER BY s.id DESC LIMIT 1) THEN
+        PERFORM mnist_internal.note_used(readings);
+    END IF;
+    INSERT INTO mnist_internal.tally (feedback) VALUES (changes);
+    IF compact THEN
+        PERFORM mnist_internal.compact_tally();
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.feedback_changed() IS 'trigger that keeps mnist_label, and counts; internal';
+
+CREATE OR REPLACE TRIGGER mnist_feedback_added AFTER INSERT ON @extschema@.mnist_feedback
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.feedback_changed();
+CREATE OR REPLACE TRIGGER mnist_feedback_erased AFTER DELETE ON @extschema@.mnist_feedback
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.feedback_changed();
+
+---------------------------------------------------------------- annotators who contradict each other
+
+-- Only drawings on which not all readings' labels agree need a closer look: the planner takes an array to be short.
+CREATE OR REPLACE VIEW @extschema@.mnist_label_conflict AS
+    SELECT d.pixels_sha256,
+        d.prediction_ids,
+        CASE WHEN count(*) FILTER (WHERE v.votes = v.most_votes) = 1
+            THEN min(v.label) FILTER (WHERE v.votes = v.most_votes) END AS label,
+        jsonb_object_agg(v.label::text, v.annotators) AS votes,
+        d.held_out
+    FROM (
+        SELECT l.pixels_sha256, l.held_out, array_agg(l.prediction_id ORDER BY l.prediction_id) AS prediction_ids
+        FROM @extschema@.mnist_label l
+        WHERE l.pixels_sha256 = ANY (ARRAY(
+            SELECT c.pixels_sha256
+            FROM @extschema@.mnist_label c
+            GROUP BY c.pixels_sha256
+            HAVING min(c.label) <> max(c.label) OR bool_or(c.votes < c.annotators)))
+        GROUP BY l.pixels_sha256, l.held_out) d
+    CROSS JOIN LATERAL (
+        SELECT w.label, count(*) AS votes, array_agg(w.annotator ORDER BY w.annotator) AS annotators,
+            max(count(*)) OVER () AS most_votes, count(*) OVER () AS labels
+        FROM (
+            SELECT DISTINCT ON (f.annotator) f.annotator, f.label
+            FROM @extschema@.mnist_feedback f
+            WHERE f.prediction_id = ANY (d.prediction_ids)
+            ORDER BY f.annotator, f.id DESC) w
+        GROUP BY w.label) v
+    WHERE v.labels > 1
+    GROUP BY d.pixels_sha256, d.prediction_ids, d.held_out;
+COMMENT ON VIEW @extschema@.mnist_label_conflict IS
+    'drawings on which annotators contradict each other: the majority labels them, a tie leaves them out';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.pixels_sha256 IS 'the drawing: SHA-256 of the image brought to MNIST''s form';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.prediction_ids IS 'the readings of it that have feedback';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.label IS 'the digit that most annotators say it shows; NULL in a tie: not trained on';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.votes IS 'each digit that somebody says it shows, and who';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.held_out IS 'never trained on, only judged by';
+
+---------------------------------------------------------------- counts
+
+/*
+ * Counts that cost the same however much there is to count.  A counter row for everybody would make
+ * annotators wait for each other, so each statement adds a row with what it changed, and the counts are the sums.
+ */
+CREATE TABLE IF NOT EXISTS mnist_internal.tally (
+    label            smallint,
+    predicted_label  smallint,
+    new              boolean,
+    labels           bigint NOT NULL DEFAULT 0,
+    feedback         bigint NOT NULL DEFAULT 0
+);
+-- Instalments may be equal, so that there is no key; without this a publication of all tables would refuse to DELETE.
+ALTER TABLE mnist_internal.tally REPLICA IDENTITY FULL;
+COMMENT ON TABLE mnist_internal.tally IS
+    'numbers of labels and of feedback, in instalments that are to be summed up; follows from mnist_label and mnist_feedback by triggers; internal';
+COMMENT ON COLUMN mnist_internal.tally.label IS 'as in mnist_label; ties are not counted';
+COMMENT ON COLUMN mnist_internal.tally.predicted_label IS 'as in mnist_label';
+COMMENT ON COLUMN mnist_internal.tally.new IS 'as in mnist_label';
+COMMENT ON COLUMN mnist_internal.tally.labels IS 'how many rows of this kind mnist_label has more by this instalment';
+COMMENT ON COLUMN mnist_internal.tally.feedback IS 'how many rows mnist_feedback has more by this instalment';
+
+CREATE OR REPLACE FUNCTION mnist_internal.label_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO mnist_internal.tally (label, predicted_label, new, labels)
+        SELECT l.label, l.predicted_label, l.new, count(*)
+        FROM after l
+        WHERE l.label IS NOT NULL
+        GROUP BY 1, 2, 3;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO mnist_internal.tally (label, predicted_label, new, labels)
+        SELECT l.label, l.predicted_label, l.new, -count(*)
+        FROM before l
+        WHERE l.label IS NOT NULL
+        GROUP BY 1, 2, 3;
+    ELSIF EXISTS (SELECT FROM after) THEN
+        -- INSERT ... ON CONFLICT comes here, too, mostly with nothing.
+        INSERT INTO mnist_internal.tally (label, predicted_label, new, labels)
+        SELECT l.label, l.predicted_label, l.new, sum(l.n)
+        FROM (
+            SELECT a.label, a.predicted_label, a.new, 1 AS n FROM after a
+            UNION ALL
+            SELECT b.label, b.predicted_label, b.new, -1 FROM before b) l
+        WHERE l.label IS NOT NULL
+        GROUP BY 1, 2, 3
+        HAVING sum(l.n) <> 0;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.label_changed() IS 'trigger that counts labels; internal';
+
+CREATE OR REPLACE TRIGGER mnist_label_added AFTER INSERT ON @extschema@.mnist_label
+    REFERENCING NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.label_changed();
+CREATE OR REPLACE TRIGGER mnist_label_changed AFTER UPDATE ON @extschema@.mnist_label
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.label_changed();
+CREATE OR REPLACE TRIGGER mnist_label_removed AFTER DELETE ON @extschema@.mnist_label
+    REFERENCING OLD TABLE AS before
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.label_changed();
+
+-- Of two at once each takes the rows that the other has not locked.  Under REPEATABLE READ rows that another one has
+-- replaced since the snapshot was taken are an error, which is no reason to fail: they are replaced.
+CREATE OR REPLACE FUNCTION mnist_internal.compact_tally() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH gone AS (
+        DELETE FROM mnist_internal.tally t
+        WHERE t.ctid = ANY (ARRAY(SELECT f.ctid FROM mnist_internal.tally f FOR UPDATE SKIP LOCKED))
+        RETURNING t.label, t.predicted_label, t.new, t.labels, t.feedback
+    )
+    INSERT INTO mnist_internal.tally (label, predicted_label, new, labels, feedback)
+    SELECT g.label, g.predicted_label, g.new, sum(g.labels), sum(g.feedback)
+    FROM gone g
+    GROUP BY 1, 2, 3
+    HAVING sum(g.labels) <> 0 OR sum(g.feedback) <> 0;
+EXCEPTION WHEN serialization_failure THEN
+    NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.compact_tally() IS 'replace the rows of mnist_internal.tally by their sums; internal';

@@ -1,0 +1,378 @@
+/*
+ * The loop: mnist_check decides when to train.
+ *
+ * mnist_housekeep (retention.sql) calls mnist_check every few minutes, and mostly there is nothing to do.  Then
+ * mnist_check reads a few rows and writes nothing, so that it waits for no disk.  Where it acts, a lock that is tried,
+ * not waited for, keeps two checks from doing the same thing; the unique index of mnist_run ensures that there is one
+ * run at a time.  It never waits for a run: the trainer reports that it has started and continues alone.
+ *
+ * It does not close the record of a crashed run and begin another run in the same transaction, because the trainer
+ * would wait for that row while the check waits for the trainer.
+ *
+ * mnist_label.new tells which feedback is new.  It follows from what each run trained on, never from ids or times:
+ * rows commit in any order.  What a run has used is no longer new, whatever became of its model.
+ */
+
+---------------------------------------------------------------- the conditions
+
+-- Each condition is a branch of its own, so that asking for one does not work out the others.
+CREATE OR REPLACE VIEW @extschema@.mnist_retrain_decision AS
+    SELECT 'new_labels'::text AS condition,
+        n.value,
+        s.min_new_labels::float8 AS threshold,
+        n.value >= s.min_new_labels AS met,
+        format('%s new labels, %s are enough', n.value, s.min_new_labels) AS explanation
+    FROM mnist_internal.settings() s
+    CROSS JOIN (SELECT coalesce(sum(t.labels), 0)::float8 AS value FROM mnist_internal.tally t WHERE t.new) n
+UNION ALL
+    SELECT 'failures',
+        f.value,
+        s.fail_threshold,
+        f.value >= s.fail_threshold,
+        CASE WHEN f.value > 0
+            THEN format('new failures, %s of a digit are enough: %s', s.fail_threshold, f.digits)
+            ELSE 'no new failures' END
+    FROM mnist_internal.settings() s
+    CROSS JOIN (
+        SELECT coalesce(max(d.failures), 0)::float8 AS value,
+            string_agg(format('%s of digit %s', d.failures, d.label), ', ' ORDER BY d.failures DESC, d.label) AS digits
+        FROM (
+            SELECT t.label, sum(t.labels)::bigint AS failures
+            FROM mnist_internal.tally t
+            WHERE t.new AND t.label <> t.predicted_label
+            GROUP BY t.label
+            HAVING sum(t.labels) > 0) d) f
+UNION ALL
+    SELECT 'drift',
+        d.share,
+        s.drift_threshold,
+        coalesce(d.alarm AND d.share > s.drift_threshold, false),
+        CASE
+            WHEN d.share IS NULL THEN 'drift is not known'
+            ELSE format('%s %% of the features have drifted, more than %s %% are a reason',
+                    round((100 * d.share)::numeric, 1), round((100 * s.drift_threshold)::numeric, 1))
+                || CASE
+                    WHEN d.share <= s.drift_threshold OR d.alarm THEN ''
+                    WHEN d.breaches < d.breaches_needed
+                        THEN format(', in %s looks in a row; this was one of %s', d.breaches_needed, d.breaches)
+                    ELSE format(', but not before %s, because of the last run', d.cooling_until::timestamp(0)) END
+        END
+    FROM mnist_internal.settings() s
+    LEFT JOIN @extschema@.mnist_drift_share d ON true
+UNION ALL
+    SELECT 'accuracy',
+        a.value,
+        nullif(s.accuracy_floor, 0),
+        a.labels >= s.min_new_labels AND a.value < s.accuracy_floor,
+        CASE WHEN a.labels >= s.min_new_labels
+            THEN format('%s %% right of %s recent new labels%s', round((100 * a.value)::numeric, 1), a.labels,
+                CASE WHEN s.accuracy_floor > 0
+                    THEN format(', less than %s %% is a reason', round((100 * s.accuracy_floor)::numeric, 1)) END)
+            ELSE format('%s recent new labels, too few of %s to tell the accuracy', a.labels, s.min_new_labels) END
+    FROM mnist_internal.settings() s
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS labels,
+            CASE WHEN count(*) >= s.min_new_labels THEN avg((r.label = r.predicted_label)::int)::float8 END AS value
+        FROM (
+            SELECT l.label, l.predicted_label, l.model_version
+            FROM @extschema@.mnist_label l
+            WHERE l.new AND l.label IS NOT NULL
+            ORDER BY l.prediction_id DESC
+            LIMIT greatest(200, s.min_new_labels)) r
+        WHERE r.model_version = (SELECT m.version FROM @extschema@.mnist_live m)) a;
+COMMENT ON VIEW @extschema@.mnist_retrain_decision IS
+    'the conditions that mnist_check goes by: train if new_labels and failures are met, or drift, or accuracy; four rows';
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.condition IS
+    'new_labels: labelled readings that no completed run has used; failures: those of them that the model misread, of the digit that has most; drift: share of drifted features; accuracy: share right of the newest labelled readings by the live model that no completed run has used, 200 or min_new_labels of them';
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.value IS 'what it is; NULL: not known, or too few to tell';
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.threshold IS
+    'what it is held against: reached by new labels and failures, exceeded by drift, fallen short of by accuracy; NULL: off';
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.met IS 'whether the condition holds';
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.explanation IS 'the same in words';
+
+-- The first two conditions together, for a check with nothing to do, which must be cheap.
+CREATE OR REPLACE FUNCTION mnist_internal.enough_failures(min_new_labels int, fail_threshold int) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT coalesce(sum(d.new_labels) >= min_new_labels AND max(d.failures) >= fail_threshold, false)
+    FROM (
+        SELECT sum(t.labels) AS new_labels, sum(t.labels) FILTER (WHERE t.label <> t.predicted_label) AS failures
+        FROM mnist_internal.tally t
+        WHERE t.new
+        GROUP BY t.label) d;
+END;
+COMMENT ON FUNCTION mnist_internal.enough_failures(int, int) IS
+    'whether conditions new_labels and failures of mnist_retrain_decision are both met; cheap; internal';
+
+-- What stands in the way of a run now although there is a reason for one.
+CREATE OR REPLACE VIEW mnist_internal.retry AS
+    SELECT r.id AS failed_run,
+        r.attempt,
+        r.error,
+        CASE WHEN r.attempt <= s.retries
+            THEN r.finished_at + s.retry_delay * power(4, r.attempt - 1) END AS not_before,
+        r.attempt > s.retries AS given_up
+    FROM mnist_internal.settings() s
+    CROSS JOIN (
+        SELECT e.*
+        FROM @extschema@.mnist_run e
+        WHERE e.status = 'succeeded' OR (e.status <> 'running' AND e.trigger = 'check')
+        ORDER BY e.id DESC
+        LIMIT 1) r
+    WHERE r.status <> 'succeeded'
+        AND NOT EXISTS (SELECT FROM @extschema@.mnist_dataset d WHERE d.created_at > r.finished_at)
+        AND NOT (r.attempt > s.retries
+            AND coalesce((SELECT f.created_at FROM @extschema@.mnist_feedback f ORDER BY f.id DESC LIMIT 1) > r.finished_at, false));
+COMMENT ON VIEW mnist_internal.retry IS
+    'the run that mnist_check began and that failed, until one succeeds, or there are new data sets, or, where it has given up, new feedback; one row or none; internal';
+COMMENT ON COLUMN mnist_internal.retry.failed_run IS 'the run';
+COMMENT ON COLUMN mnist_internal.retry.attempt IS 'which try it was, from 1';
+COMMENT ON COLUMN mnist_internal.retry.error IS 'why it failed';
+COMMENT ON COLUMN mnist_internal.retry.not_before IS 'when mnist_check tries again at the earliest; NULL: not at all';
+COMMENT ON COLUMN mnist_internal.retry.given_up IS 'whether it has failed too often';
+
+---------------------------------------------------------------- acting
+
+CREATE OR REPLACE FUNCTION mnist_internal.try_lock() RETURNS boolean
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mnist_hil_try_lock';
+COMMENT ON FUNCTION mnist_internal.try_lock() IS
+    'take the lock of who acts on the loop''s behalf, until the transaction ends; false: another one has it; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.retrain_by_check(reasons text, attempt int, retry_of bigint) RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mnist_hil_retrain_by_check';
+COMMENT ON FUNCTION mnist_internal.retrain_by_check(text, int, bigint) IS
+    'mnist_retrain(wait => false), recorded as decided by mnist_check for these reasons (a text[] as text); internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.close_orphan(orphan bigint) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE @extschema@.mnist_run r
+    SET status = 'failed', finished_at = clock_timestamp(), sqlstate = '57P02',
+        error = 'its process ended without a word, as in a crash of the server'
+    WHERE r.id = orphan AND r.status = 'running' AND NOT mnist_internal.process_alive(r.pid, r.process_started_at);
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.close_orphan(bigint) IS
+    'close the record of a run whose process is gone; whether it was open; internal';
+
+---------------------------------------------------------------- what holds for a while
+
+-- An event when it begins and one when it ends: what was noted last says which of the two is due.  Where the condition
+-- is not known nothing changes.
+CREATE OR REPLACE FUNCTION mnist_internal.note_state(now_holds boolean, begun text, ended text, message text, detail jsonb)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    last_begun bigint;
+    last_ended bigint;
+BEGIN
+    FOR attempt IN 1 .. 2 LOOP
+        SELECT max(e.id) INTO last_begun FROM @extschema@.mnist_event e WHERE e.kind = begun;
+        SELECT max(e.id) INTO last_ended FROM @extschema@.mnist_event e WHERE e.kind = ended;
+        IF now_holds = (coalesce(last_begun, 0) > coalesce(last_ended, 0)) THEN
+            RETURN;
+        END IF;
+        -- Once more under the lock: another check may have noted it meanwhile.
+        IF attempt = 1 AND NOT mnist_internal.try_lock() THEN
+            RETURN;
+        END IF;
+    END LOOP;
+    PERFORM mnist_internal.event(CASE WHEN now_holds THEN begun ELSE ended END, message, detail);
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.note_state(boolean, text, text, text, jsonb) IS
+    'note an event if what holds now is not what was noted last; internal';
+
+-- Whether a condition of mnist_retrain_decision is met, noted where it begins or ends to be so.  While a run not long
+-- ago keeps drift from being a reason, it goes on all the same.
+CREATE OR REPLACE FUNCTION mnist_internal.watch(watched text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c @extschema@.mnist_retrain_decision;
+    holds boolean;
+BEGIN
+    SELECT d.* INTO c FROM @extschema@.mnist_retrain_decision d WHERE d.condition = watched;
+    holds := c.met;
+    IF watched = 'drift' AND NOT c.met THEN
+        SELECT d.share > c.threshold AND d.breaches >= d.breaches_needed INTO holds FROM @extschema@.mnist_drift_share d;
+    END IF;
+    IF c.value IS NOT NULL AND c.threshold IS NOT NULL THEN
+        PERFORM mnist_internal.note_state(holds,
+            CASE watched WHEN 'drift' THEN 'drift' ELSE 'accuracy_under_floor' END,
+            CASE watched WHEN 'drift' THEN 'drift_ended' ELSE 'accuracy_recovered' END,
+            format('%s: %s', watched, c.explanation),
+            jsonb_build_object('value', c.value, 'threshold', c.threshold,
+                'model_version', (SELECT l.version FROM @extschema@.mnist_live l)));
+    END IF;
+    RETURN c.met;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.watch(text) IS
+    'whether drift, or accuracy, is a reason to train; notes where it begins or ends; internal';
+
+---------------------------------------------------------------- the check
+
+-- The model, a run for which was rejected or rolled back, drifts on: training again on the same data would come to
+-- the same.  It takes new labels, as many as retraining waits for, or another data set.
+CREATE OR REPLACE FUNCTION mnist_internal.same_data() RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    last @extschema@.mnist_run;
+BEGIN
+    SELECT r.* INTO last FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' ORDER BY r.id DESC LIMIT 1;
+    IF last.id IS NULL OR last.model_version = (SELECT l.version FROM @extschema@.mnist_live l)
+        OR EXISTS (
+            SELECT FROM @extschema@.mnist_dataset d WHERE d.created_at > last.started_at OR d.name <> ALL (last.datasets))
+        OR (SELECT d.met FROM @extschema@.mnist_retrain_decision d WHERE d.condition = 'new_labels')
+    THEN
+        RETURN NULL;
+    END IF;
+    RETURN format('not trained again on the data of run %s, whose model is not live', last.id);
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.same_data() IS
+    'why drift alone is no reason to train; NULL: it is one; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.obstacle(only_drift boolean) RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    retry mnist_internal.retry;
+BEGIN
+    IF NOT mnist_internal.try_lock() THEN
+        RETURN 'another check is under way';
+    END IF;
+    SELECT h.* INTO retry FROM mnist_internal.retry h;
+    RETURN CASE
+        WHEN retry.given_up THEN format('given up after run %s failed: %s', retry.failed_run, retry.error)
+        WHEN clock_timestamp() < retry.not_before THEN format('run %s failed: %s; not tried again before %s',
+            retry.failed_run, retry.error, date_trunc('second', retry.not_before))
+        WHEN only_drift THEN mnist_internal.same_data() END;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.obstacle(boolean) IS
+    'what stands in the way of a run for which there is reason, NULL if nothing does; then this transaction has the lock; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.start_run(reasons text[], OUT run_id bigint, OUT obstacle text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    retry mnist_internal.retry;
+    last_run bigint := coalesce((SELECT max(r.id) FROM @extschema@.mnist_run r), 0);
+    run @extschema@.mnist_run;
+    failure text;
+    state text;
+BEGIN
+    SELECT h.* INTO retry FROM mnist_internal.retry h;
+    run_id := mnist_internal.retrain_by_check(reasons::text, coalesce(retry.attempt, 0) + 1, coalesce(retry.failed_run, 0));
+EXCEPTION
+    WHEN object_in_use THEN
+        obstacle := 'another run is under way';
+    WHEN OTHERS THEN
+        -- It counts as a run that failed, to be tried again later, and is on record as one, unless it came far enough
+        -- to write that itself.
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, failure = MESSAGE_TEXT;
+        IF NOT EXISTS (SELECT FROM @extschema@.mnist_run r WHERE r.id > last_run AND r.trigger = 'check') THEN
+            INSERT INTO @extschema@.mnist_run (status, strategy, architecture, seed, parameters, parent_version, requested_by, pid,
+                process_started_at, finished_at, trigger, reasons, attempt, retry_of, error, sqlstate)
+            SELECT 'failed', 'fine_tune', coalesce(l.architecture, 'unknown'), 0, '{}', l.version, mnist_internal.invoker(),
+                pg_backend_pid(), clock_timestamp(), clock_timestamp(), 'check', start_run.reasons,
+                coalesce(retry.attempt, 0) + 1, retry.failed_run, failure, state
+            FROM (SELECT) AS one LEFT JOIN @extschema@.mnist_live l ON true
+            RETURNING * INTO run;
+            PERFORM mnist_internal.note_run(run);
+        END IF;
+        obstacle := format('it failed at once: %s', failure);
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.start_run(text[]) IS
+    'begin a run for these reasons: its id, or why it did not come to be; internal';
+
+-- It asks one table after another, and those that are switched off or cannot have changed not at all: a new
+-- connection, which pg_cron makes for each check, pays for every table and view that it sees for the first time.
+CREATE OR REPLACE FUNCTION @extschema@.mnist_check(OUT retrain boolean, OUT reasons text[], OUT run_id bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    s record;
+    running bigint;
+    look record;
+    enough boolean;
+    inaccurate boolean := false;
+    drifted boolean := false;
+    obstacle text;
+BEGIN
+    retrain := false;
+    reasons := '{}';
+    IF current_setting('transaction_read_only')::boolean THEN
+        reasons := ARRAY[CASE WHEN pg_is_in_recovery()
+            THEN 'this server is a standby: its primary decides' ELSE 'the transaction is read-only' END];
+        RETURN;
+    END IF;
+    SELECT * INTO s FROM mnist_internal.settings();
+    IF s.retention IS NOT NULL THEN
+        PERFORM mnist_internal.retain(s.retention);
+    END IF;
+
+    enough := mnist_internal.enough_failures(s.min_new_labels, s.fail_threshold);
+    IF s.accuracy_floor > 0 THEN
+        inaccurate := mnist_internal.watch('accuracy');
+    END IF;
+    -- The last look at drift; and whether there may be something new to see.
+    SELECT c.share,
+        n.features IS NOT NULL AND n.id IS DISTINCT FROM c.last_reading
+            AND coalesce(c.checked_at < clock_timestamp() - interval '1 minute', true) AS due
+    INTO look
+    FROM (SELECT) AS one
+    LEFT JOIN (SELECT d.* FROM @extschema@.mnist_drift_check d ORDER BY d.id DESC LIMIT 1) c ON true
+    LEFT JOIN (SELECT p.id, p.features FROM @extschema@.mnist_prediction p ORDER BY p.id DESC LIMIT 1) n ON true;
+    IF (look.due AND mnist_internal.drift_update()) OR look.share > s.drift_threshold THEN
+        drifted := mnist_internal.watch('drift');
+    END IF;
+
+    -- A model that waits to go live comes first: it is what another run would be compared with.
+    IF EXISTS (SELECT FROM @extschema@.mnist_run r WHERE r.decision = 'promotion pending') THEN
+        reasons := mnist_internal.settle_promotions();
+        RETURN;
+    END IF;
+    SELECT r.id INTO running FROM @extschema@.mnist_run r WHERE r.status = 'running';
+    IF running IS NOT NULL THEN
+        IF mnist_internal.close_orphan(running) THEN
+            reasons := ARRAY[format('run %s ended without a word', running)];
+        ELSE
+            run_id := running;
+            reasons := ARRAY[format('run %s is under way', running)];
+        END IF;
+        RETURN;
+    END IF;
+    IF NOT (enough OR inaccurate OR drifted) THEN
+        RETURN;
+    END IF;
+
+    SELECT array_agg(d.explanation) INTO reasons
+    FROM @extschema@.mnist_retrain_decision d
+    WHERE d.met AND (enough OR d.condition NOT IN ('new_labels', 'failures'));
+    obstacle := mnist_internal.obstacle(drifted AND NOT enough AND NOT inaccurate);
+    IF obstacle IS NULL THEN
+        SELECT b.* INTO run_id, obstacle FROM mnist_internal.start_run(reasons) AS b;
+        retrain := run_id IS NOT NULL;
+    END IF;
+    reasons := array_remove(reasons || obstacle, NULL);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.mnist_check() IS
+    'begin a retraining run if there is reason to, without waiting for it: whether it did, why, or why not, and which; to be called every few minutes';

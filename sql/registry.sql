@@ -1,0 +1,136 @@
+/*
+ * The registry: where each model comes from, and which models keep their weights.
+ */
+
+CREATE OR REPLACE VIEW @extschema@.mnist_lineage AS
+    WITH RECURSIVE descent AS (
+        SELECT m.version, ARRAY[m.version] AS line, m.parent_version AS next
+        FROM @extschema@.mnist_model m
+        UNION ALL
+        SELECT d.version, p.version || d.line, p.parent_version
+        FROM descent d
+        JOIN @extschema@.mnist_model p ON p.version = d.next
+    )
+    SELECT m.version,
+        m.parent_version,
+        d.line,
+        m.architecture,
+        m.run_id,
+        r.strategy,
+        r.trigger,
+        r.reasons,
+        r.datasets,
+        r.data_sha256,
+        r.feedback_train_images,
+        r.feedback_held_out_images,
+        r.seed,
+        m.validation_accuracy,
+        m.test_accuracy,
+        r.verdict,
+        m.created_at,
+        m.created_by,
+        m.version = (SELECT l.version FROM @extschema@.mnist_live l) AS live,
+        s.deployments,
+        s.last_deployed_at,
+        m.weights IS NULL AS pruned
+    FROM @extschema@.mnist_model m
+    JOIN descent d ON d.version = m.version AND d.next IS NULL
+    LEFT JOIN @extschema@.mnist_run r ON r.id = m.run_id
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS deployments, max(x.deployed_at) AS last_deployed_at
+        FROM @extschema@.mnist_deployment x
+        WHERE x.version = m.version) s
+    ORDER BY m.version;
+COMMENT ON VIEW @extschema@.mnist_lineage IS 'where each model comes from: parents, run, data, who; and what became of it';
+COMMENT ON COLUMN @extschema@.mnist_lineage.version IS 'the model';
+COMMENT ON COLUMN @extschema@.mnist_lineage.parent_version IS 'the model that its training started from; NULL: from scratch, or from elsewhere';
+COMMENT ON COLUMN @extschema@.mnist_lineage.line IS 'its forebears from the first to itself';
+COMMENT ON COLUMN @extschema@.mnist_lineage.architecture IS 'its architecture';
+COMMENT ON COLUMN @extschema@.mnist_lineage.run_id IS 'the run that made it; NULL: bundled or imported';
+COMMENT ON COLUMN @extschema@.mnist_lineage.strategy IS 'fine_tune or from_scratch';
+COMMENT ON COLUMN @extschema@.mnist_lineage.trigger IS 'what began the run: by hand, or check';
+COMMENT ON COLUMN @extschema@.mnist_lineage.reasons IS 'why mnist_check began it';
+COMMENT ON COLUMN @extschema@.mnist_lineage.datasets IS 'the data sets trained on';
+COMMENT ON COLUMN @extschema@.mnist_lineage.data_sha256 IS 'SHA-256 over the exact data of the run';
+COMMENT ON COLUMN @extschema@.mnist_lineage.feedback_train_images IS 'labelled readings trained on';
+COMMENT ON COLUMN @extschema@.mnist_lineage.feedback_held_out_images IS 'labelled readings judged by';
+COMMENT ON COLUMN @extschema@.mnist_lineage.seed IS 'what all randomness of the run follows from';
+COMMENT ON COLUMN @extschema@.mnist_lineage.validation_accuracy IS 'share right of the validation images when it was made, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_lineage.test_accuracy IS 'share right of the test images when it was made, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_lineage.verdict IS 'why it went live, or not';
+COMMENT ON COLUMN @extschema@.mnist_lineage.created_at IS 'when it was added';
+COMMENT ON COLUMN @extschema@.mnist_lineage.created_by IS 'the role that asked for it';
+COMMENT ON COLUMN @extschema@.mnist_lineage.live IS 'whether it answers now';
+COMMENT ON COLUMN @extschema@.mnist_lineage.deployments IS 'how often it went live';
+COMMENT ON COLUMN @extschema@.mnist_lineage.last_deployed_at IS 'when it did last';
+COMMENT ON COLUMN @extschema@.mnist_lineage.pruned IS 'whether its weights are gone';
+
+---------------------------------------------------------------- pruning
+
+-- Whose weights must stay whatever their age.
+CREATE OR REPLACE VIEW mnist_internal.kept_model AS
+    SELECT l.version, 'live' AS reason FROM @extschema@.mnist_live l
+UNION ALL
+    SELECT d.version, 'rollback' FROM @extschema@.mnist_live l JOIN @extschema@.mnist_deployment d ON d.id = l.rollback_to
+UNION ALL
+    SELECT c.version, 'challenger' FROM @extschema@.mnist_challenge_now c
+UNION ALL
+    SELECT d.version, 'live before'
+    FROM (SELECT x.version FROM @extschema@.mnist_deployment x ORDER BY x.id DESC OFFSET 1 LIMIT 1) d
+UNION ALL
+    SELECT r.model_version, r.decision
+    FROM @extschema@.mnist_run r
+    WHERE r.decision IN ('awaiting approval', 'promotion pending') AND r.model_version IS NOT NULL;
+COMMENT ON VIEW mnist_internal.kept_model IS 'models whose weights mnist_prune never takes, and why; internal';
+COMMENT ON COLUMN mnist_internal.kept_model.version IS 'the model';
+COMMENT ON COLUMN mnist_internal.kept_model.reason IS 'why it is kept';
+
+CREATE OR REPLACE FUNCTION @extschema@.mnist_prune(
+    keep int DEFAULT (mnist_internal.settings()).keep_models, dry_run boolean DEFAULT false) RETURNS SETOF int
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 10
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    pruned int[];
+BEGIN
+    IF keep IS NULL OR dry_run IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('%s must not be null', CASE WHEN keep IS NULL THEN 'keep' ELSE 'dry_run' END);
+    END IF;
+    IF keep < 0 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('cannot keep %s model versions', keep),
+            HINT = 'The live one and the one before it are kept even with 0.';
+    END IF;
+
+    -- An older snapshot would not show which model went live since, and so not keep it.
+    IF current_setting('transaction_isolation') NOT LIKE 'read%' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = format('mnist_prune does not work in a %s transaction', current_setting('transaction_isolation')),
+            HINT = 'Call it in a READ COMMITTED transaction.';
+    END IF;
+
+    -- As when models are switched: neither the live one nor the one before it changes until this has committed.
+    IF NOT dry_run THEN
+        LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
+    END IF;
+    SELECT coalesce(array_agg(m.version ORDER BY m.version), '{}') INTO pruned
+    FROM @extschema@.mnist_model m
+    WHERE m.weights IS NOT NULL
+        AND m.version NOT IN (
+            SELECT n.version FROM @extschema@.mnist_model n WHERE n.weights IS NOT NULL ORDER BY n.version DESC LIMIT keep)
+        AND m.version NOT IN (SELECT k.version FROM mnist_internal.kept_model k);
+    IF NOT dry_run AND pruned <> '{}' THEN
+        UPDATE @extschema@.mnist_model m SET weights = NULL WHERE m.version = ANY (pruned);
+        PERFORM mnist_internal.event('models_pruned',
+            format('weights of %s model versions were pruned: %s', cardinality(pruned), array_to_string(pruned, ', ')),
+            jsonb_build_object('versions', pruned, 'pruned_by', mnist_internal.invoker()));
+    END IF;
+    RETURN QUERY SELECT unnest(pruned);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.mnist_prune(int, boolean) IS
+    'free the weights of all models but the newest (keep), the live one, the one before it, and those that are a challenger or wait to go live; their history stays; returns the versions, which dry_run only names';

@@ -1,0 +1,176 @@
+/*
+ * Retention: what nobody needs any more goes, where mnist_hil.retention says so.
+ *
+ * mnist_check deletes one batch in its transaction; mnist_housekeep, which pg_cron calls, goes on batch by batch, with
+ * a commit after each, until nothing is left or its time is up.
+ *
+ * Predictions are walked through in the order of their age, and how far that came is kept, so that those that stay,
+ * because people said something of them, are not looked at again each time.  A walk passes over a row that somebody is
+ * correcting; it cannot see one that commits late; and one that stays may lose its feedback afterwards.  So when a walk
+ * has come to its end another begins at the oldest row, a day after the one before, or sooner where the retention is
+ * shorter.  It costs a look at each old prediction that has feedback, and finds whatever was missed.
+ *
+ * No row that has feedback is ever locked, and a lock on any other row is tried, not waited for: who corrects waits for
+ * a batch only where the prediction is one that is being deleted, and retention waits for nobody.
+ */
+
+CREATE TABLE IF NOT EXISTS @extschema@.mnist_retention (
+    one            boolean PRIMARY KEY DEFAULT true CHECK (one),
+    prediction_id  bigint NOT NULL DEFAULT 0,
+    created_at     timestamptz NOT NULL DEFAULT '-infinity',
+    begun_at       timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO @extschema@.mnist_retention DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+COMMENT ON TABLE @extschema@.mnist_retention IS 'how far the deletion of old predictions came; one row';
+COMMENT ON COLUMN @extschema@.mnist_retention.one IS 'true';
+COMMENT ON COLUMN @extschema@.mnist_retention.prediction_id IS
+    'the prediction reached, in the order of created_at and id: those before it are gone, or stay until the next walk';
+COMMENT ON COLUMN @extschema@.mnist_retention.created_at IS 'its age: mnist_prediction.created_at';
+COMMENT ON COLUMN @extschema@.mnist_retention.begun_at IS 'when this walk began at the oldest prediction';
+
+SELECT pg_extension_config_dump('@extschema@.mnist_retention', 'WHERE false');
+
+CREATE INDEX IF NOT EXISTS mnist_prediction_by_age ON @extschema@.mnist_prediction (created_at, id);
+
+CREATE OR REPLACE FUNCTION mnist_internal.try_retention_lock() RETURNS boolean
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mnist_hil_try_retention_lock';
+COMMENT ON FUNCTION mnist_internal.try_retention_lock() IS
+    'take the lock of who deletes what is too old, until the transaction ends; false: another one has it; internal';
+
+-- Of what holds for a while the newest event is kept: mnist_check goes by it.  These, one a kind, stay at the front.
+CREATE OR REPLACE FUNCTION mnist_internal.old_events(cutoff timestamptz, batch int) RETURNS SETOF bigint
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT e.id
+    FROM (SELECT f.id, f.created_at, f.kind FROM @extschema@.mnist_event f ORDER BY f.id LIMIT batch) e
+    WHERE e.created_at < cutoff
+        AND EXISTS (SELECT FROM @extschema@.mnist_event n WHERE n.kind = e.kind AND n.id > e.id);
+END;
+COMMENT ON FUNCTION mnist_internal.old_events(timestamptz, int) IS
+    'old events that may go, among the first of all, so many; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.old_trials(cutoff timestamptz) RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT r.id
+    FROM @extschema@.mnist_run r
+    WHERE r.finished_at < cutoff AND r.id = (SELECT min(t.run_id) FROM @extschema@.mnist_trial t);
+END;
+COMMENT ON FUNCTION mnist_internal.old_trials(timestamptz) IS
+    'the first run that has trials, if it is old, else NULL; internal';
+
+/*
+ * The next old predictions of the walk, in order; where there are none and the next walk is due, its first.  The index
+ * serves it at once; the planner, which may not know the table yet, is not asked.
+ */
+CREATE OR REPLACE FUNCTION mnist_internal.old_predictions(
+    retention interval, cutoff timestamptz, batch int,
+    OUT ids bigint[], OUT last_created_at timestamptz, OUT anew boolean)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+AS $$
+DECLARE
+    at @extschema@.mnist_retention;
+BEGIN
+    SELECT t.* INTO at FROM @extschema@.mnist_retention t;
+    anew := at.created_at = '-infinity';
+    LOOP
+        SELECT array_agg(o.id ORDER BY o.created_at, o.id), max(o.created_at) INTO ids, last_created_at
+        FROM (
+            SELECT p.id, p.created_at
+            FROM @extschema@.mnist_prediction p
+            WHERE (p.created_at, p.id) > (at.created_at, at.prediction_id) AND p.created_at < cutoff
+            ORDER BY p.created_at, p.id
+            LIMIT batch) o;
+        EXIT WHEN ids IS NOT NULL OR anew
+            OR at.begun_at > clock_timestamp() - least(greatest(retention, interval '1 hour'), interval '1 day');
+        anew := true;
+        at.created_at := '-infinity';
+        at.prediction_id := 0;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.old_predictions(interval, timestamptz, int) IS
+    'the next old predictions to look at, so many; anew: they are the oldest of all, with which another walk begins; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.retain_predictions(retention interval, cutoff timestamptz, batch int)
+    RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    old record;
+    locked bigint[];
+BEGIN
+    SELECT o.* INTO old FROM mnist_internal.old_predictions(retention, cutoff, batch) o;
+    IF old.ids IS NULL THEN
+        RETURN false;
+    END IF;
+    SELECT array_agg(l.id) INTO locked
+    FROM (
+        SELECT p.id
+        FROM @extschema@.mnist_prediction p
+        WHERE p.id = ANY (old.ids)
+            AND NOT EXISTS (SELECT FROM @extschema@.mnist_feedback f WHERE f.prediction_id = p.id)
+        FOR UPDATE SKIP LOCKED) l;
+    -- What was corrected before it was locked is seen now, because this statement looks anew.
+    DELETE FROM @extschema@.mnist_prediction p
+    WHERE p.id = ANY (locked) AND NOT EXISTS (SELECT FROM @extschema@.mnist_feedback f WHERE f.prediction_id = p.id);
+    UPDATE @extschema@.mnist_retention t
+    SET prediction_id = old.ids[cardinality(old.ids)], created_at = old.last_created_at,
+        begun_at = CASE WHEN old.anew THEN clock_timestamp() ELSE t.begun_at END;
+    RETURN cardinality(old.ids) = batch;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.retain_predictions(interval, timestamptz, int) IS
+    'delete what has no feedback of a batch of old predictions; whether there may be more of them; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.retain(retention interval) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    cutoff timestamptz := clock_timestamp() - retention;
+    predictions constant int := 5000;               -- in a batch: about 0.2 s
+    events constant int := 1000;
+    old_run bigint;
+    deleted bigint;
+    more boolean;
+BEGIN
+    -- A transaction with one snapshot could not see feedback that commits while it deletes.
+    IF current_setting('transaction_isolation') NOT LIKE 'read%'
+        OR (SELECT o.ids IS NULL FROM mnist_internal.old_predictions(retention, cutoff, 1) o)
+            AND NOT EXISTS (SELECT FROM mnist_internal.old_events(cutoff, 100))
+            AND mnist_internal.old_trials(cutoff) IS NULL
+        OR NOT mnist_internal.try_retention_lock()
+    THEN
+        RETURN false;
+    END IF;
+    more := mnist_internal.retain_predictions(retention, cutoff, predictions);
+
+    DELETE FROM @extschema@.mnist_event e
+    WHERE e.id IN (SELECT o.id FROM mnist_internal.old_events(cutoff, events) AS o (id));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    more := more OR deleted > 0;
+
+    old_run := mnist_internal.old_trials(cutoff);
+    IF old_run IS NOT NULL THEN
+        DELETE FROM @extschema@.mnist_metric m WHERE m.run_id = old_run AND m.trial > 0;
+        DELETE FROM @extschema@.mnist_trial t WHERE t.run_id = old_run;
+        more := true;
+    END IF;
+    RETURN more;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.retain(interval) IS
+    'delete a batch of old predictions without feedback, of old events, and an old run''s trials; whether there may be more; internal';
+
+CREATE OR REPLACE PROCEDURE @extschema@.mnist_housekeep()
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'mnist_housekeep';
+COMMENT ON PROCEDURE @extschema@.mnist_housekeep() IS
+    'mnist_check, and then the deletion of all that mnist_hil.retention says, in batches with a commit after each, for as long as mnist_hil.retention_budget; what pg_cron calls';

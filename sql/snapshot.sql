@@ -1,0 +1,461 @@
+/*
+ * Snapshots: the exact data of a training run.
+ *
+ * When a run begins it takes a snapshot: which feedback there is, and how each label counts.  All processes of the run
+ * read the feedback from there (mnist_run_feedback); labels that are given later have no part in the run.  When the
+ * samples are loaded, their number and hash are written to mnist_run.data.  From both, mnist_reproduce can repeat the
+ * run, or tell what has changed.
+ *
+ * A snapshot stores what is new since the snapshot before: the ids of added feedback, as ranges, because ids are
+ * consecutive; and what counts differently than before.  Most labels count in full, as their annotator gave them, and
+ * need no row.  A label that does not has one row for all consecutive snapshots in which it counts the same.  Only
+ * labels that the label-noise filter excludes have a row in each run, because each run measures them anew.
+ *
+ * Erased feedback disappears from all snapshots, because mnist_run_feedback reads the label itself from mnist_feedback.
+ * The processes of a run read under one database snapshot, and so does mnist_run.data: feedback that is erased while a
+ * run begins is either in all of them or in none.
+ *
+ * How feedback counts.  Labels are counted by image: predictions of the same pixels are one image, and the newest label
+ * of each annotator is one vote.  The majority labels the image; a tie leaves it out.  Votes are not weighted by how
+ * often annotators agree with others: of two annotators each has the other's record, and one of several gets a good
+ * record cheaply, by agreeing on what is easy.  A tie teaches nothing wrong, and a third annotator decides it;
+ * mnist_annotator_agreement shows who causes ties.  Of the images that only one annotator labelled, each annotator's
+ * fraction of the run is limited (see mnist_internal.allowance).  The hashes of the pixels select which of them count,
+ * so that nobody can choose and every run selects the same.  The label-noise filter excludes labels of a single
+ * annotator that are probably wrong (see mnist_internal.filter_labels), from training and from comparing models.
+ *
+ * Table run_excluded, which only the filter writes, is here and not in label_noise.sql because the views below read it.
+ */
+
+/*
+ * Which feedback a run had before it, and how it counted: view mnist_run_feedback reads it from these
+ * four tables.  They grow with what is new in a run, not with all the feedback that it uses.  None of them refers to
+ * mnist_feedback by a foreign key, whose checks would lock, and so write, every row of feedback.
+ */
+CREATE TABLE IF NOT EXISTS mnist_internal.snapshot (
+    id      bigint PRIMARY KEY,
+    newest  bigint NOT NULL,
+    added   int8multirange NOT NULL CHECK (NOT lower_inf(added) AND NOT upper_inf(added))
+);
+COMMENT ON TABLE mnist_internal.snapshot IS
+    'the feedback there was when runs began: a snapshot has what it added and what all earlier ones added; internal';
+COMMENT ON COLUMN mnist_internal.snapshot.id IS 'the snapshot: the id of the run that took it';
+COMMENT ON COLUMN mnist_internal.snapshot.newest IS 'the highest id of feedback in it';
+COMMENT ON COLUMN mnist_internal.snapshot.added IS 'ids of the feedback that no earlier snapshot has';
+
+SELECT pg_extension_config_dump('mnist_internal.snapshot', '');
+
+CREATE TABLE IF NOT EXISTS mnist_internal.run_snapshot (
+    run_id       bigint PRIMARY KEY REFERENCES @extschema@.mnist_run ON DELETE CASCADE,
+    snapshot_id  bigint NOT NULL REFERENCES mnist_internal.snapshot
+);
+COMMENT ON TABLE mnist_internal.run_snapshot IS 'the snapshot that a run used; internal';
+COMMENT ON COLUMN mnist_internal.run_snapshot.run_id IS 'the run';
+COMMENT ON COLUMN mnist_internal.run_snapshot.snapshot_id IS 'its own snapshot, or that of the run which it reproduces';
+
+SELECT pg_extension_config_dump('mnist_internal.run_snapshot', '');
+
+CREATE TABLE IF NOT EXISTS mnist_internal.snapshot_exception (
+    feedback_id     bigint NOT NULL,
+    first_snapshot  bigint NOT NULL,
+    next_snapshot   bigint CHECK (next_snapshot > first_snapshot),
+    label           smallint CHECK (label BETWEEN 0 AND 9),
+    weight          real NOT NULL CHECK (weight >= 0 AND weight < 1),
+    reason          text NOT NULL CHECK (reason IN ('superseded', 'tie', 'outvoted', 'share', 'replaced')),
+    PRIMARY KEY (feedback_id, first_snapshot)
+);
+CREATE INDEX IF NOT EXISTS snapshot_exception_open ON mnist_internal.snapshot_exception (feedback_id)
+    WHERE next_snapshot IS NULL;
+COMMENT ON TABLE mnist_internal.snapshot_exception IS
+    'the feedback of snapshots that did not count in full, and in which snapshots; all other feedback counted in full, as what its annotator said; internal';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.feedback_id IS 'the feedback';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.first_snapshot IS 'the first snapshot in which this holds';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.next_snapshot IS
+    'the first snapshot in which it does not hold any more; NULL: it holds until further notice';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.label IS 'the digit that the drawing counted as; NULL in a tie';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.weight IS 'how much the label counted';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.reason IS
+    'as in mnist_run_feedback; or replaced: its annotator had said something else of the reading since, so that the snapshot does not have it at all';
+
+SELECT pg_extension_config_dump('mnist_internal.snapshot_exception', '');
+
+CREATE TABLE IF NOT EXISTS mnist_internal.run_excluded (
+    run_id       bigint NOT NULL REFERENCES @extschema@.mnist_run ON DELETE CASCADE,
+    feedback_id  bigint NOT NULL,
+    doubted_as   smallint NOT NULL CHECK (doubted_as BETWEEN 0 AND 9),
+    doubt        real NOT NULL CHECK (doubt BETWEEN 0 AND 1),
+    label_probability real CHECK (label_probability BETWEEN 0 AND 1),
+    reference_share   real CHECK (reference_share BETWEEN 0 AND 1),
+    annotator_share   real CHECK (annotator_share BETWEEN 0 AND 1),
+    PRIMARY KEY (run_id, feedback_id)
+);
+CREATE INDEX IF NOT EXISTS run_excluded_by_feedback ON mnist_internal.run_excluded (feedback_id);
+COMMENT ON TABLE mnist_internal.run_excluded IS 'the labels that a run''s label-noise filter excluded; internal';
+COMMENT ON COLUMN mnist_internal.run_excluded.run_id IS 'the run';
+COMMENT ON COLUMN mnist_internal.run_excluded.feedback_id IS 'the feedback';
+COMMENT ON COLUMN mnist_internal.run_excluded.doubted_as IS
+    'the digit that it shows instead, by a model that had not seen the label';
+COMMENT ON COLUMN mnist_internal.run_excluded.doubt IS 'the probability that this model gave that digit, 0 .. 1';
+COMMENT ON COLUMN mnist_internal.run_excluded.label_probability IS 'the probability that it gave the label, 0 .. 1';
+COMMENT ON COLUMN mnist_internal.run_excluded.reference_share IS
+    'the share of base images showing the digit doubted_as that are given the label with as much probability, 0 .. 1';
+COMMENT ON COLUMN mnist_internal.run_excluded.annotator_share IS
+    'the share of the annotator''s corrections in this run of which the filter thinks the same, 0 .. 1';
+
+SELECT pg_extension_config_dump('mnist_internal.run_excluded', '');
+
+---------------------------------------------------------------- how each label counts in a run
+
+CREATE OR REPLACE FUNCTION mnist_internal.allowance(own bigint[], others bigint, annotator_share float8, annotator_labels int)
+    RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- With the first (place - 1) annotators limited to x each and the rest in full, x is the share of all if
+    -- x = share * (x * (place - 1) + rest).  It is the answer if the next annotator keeps within it.  Where the share
+    -- is less than what each would have if all had the same, it is that.
+    SELECT greatest(annotator_labels, (
+        SELECT floor(x + 1e-6)::bigint
+        FROM (
+            SELECT o.n, o.place, s.share * o.rest / (1 - s.share * (o.place - 1)) AS x
+            FROM (
+                SELECT n, row_number() OVER (ORDER BY n DESC) AS place,
+                    others + sum(n) OVER (ORDER BY n DESC ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS rest
+                FROM unnest(own) AS n
+                WHERE n > 0) o
+            CROSS JOIN (SELECT greatest(annotator_share, 1.0 / nullif(count(*), 0)) AS share FROM unnest(own) AS n WHERE n > 0) s
+            WHERE s.share * (o.place - 1) < 1) c
+        WHERE x + 1e-6 >= n
+        ORDER BY place
+        LIMIT 1));
+END;
+COMMENT ON FUNCTION mnist_internal.allowance(bigint[], bigint, float8, int) IS
+    'how many drawings an annotator may label alone: own are those of each annotator, others those that several agree on; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.words(
+    annotator_share float8, annotator_labels int,
+    OUT feedback_id bigint, OUT split text, OUT label smallint, OUT weight real, OUT reason text)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
+BEGIN ATOMIC
+    WITH word AS (
+        SELECT f.id, f.pixels_sha256, f.held_out, f.annotator, f.label,
+            f.id = max(f.id) OVER (PARTITION BY f.pixels_sha256, f.annotator) AS newest
+        FROM @extschema@.mnist_label l
+        CROSS JOIN LATERAL unnest(l.feedback_ids) AS u (id)
+        JOIN @extschema@.mnist_feedback f ON f.id = u.id
+    ), drawing AS (
+        SELECT v.pixels_sha256, max(v.votes) AS votes,
+            CASE WHEN count(*) FILTER (WHERE v.votes = v.most_votes) = 1
+                THEN min(v.label) FILTER (WHERE v.votes = v.most_votes) END AS label
+        FROM (
+            SELECT w.pixels_sha256, w.label, count(*) AS votes,
+                max(count(*)) OVER (PARTITION BY w.pixels_sha256) AS most_votes
+            FROM word w
+            WHERE w.newest
+            GROUP BY w.pixels_sha256, w.label) v
+        GROUP BY v.pixels_sha256
+    ), told AS (
+        SELECT w.id, w.pixels_sha256, w.held_out, w.annotator, d.label, d.votes,
+            CASE
+                WHEN NOT w.newest THEN 'superseded'
+                WHEN d.label IS NULL THEN 'tie'
+                WHEN d.label <> w.label THEN 'outvoted'
+            END AS reason
+        FROM word w
+        JOIN drawing d USING (pixels_sha256)
+    ), allowance AS (
+        SELECT a.held_out, mnist_internal.allowance(array_agg(a.own), (
+                SELECT count(DISTINCT t.pixels_sha256)
+                FROM told t
+                WHERE t.held_out = a.held_out AND t.reason IS NULL AND t.votes > 1),
+            annotator_share, annotator_labels) AS drawings
+        FROM (
+            SELECT t.held_out, t.annotator, count(*) FILTER (WHERE t.reason IS NULL AND t.votes = 1) AS own
+            FROM told t
+            GROUP BY t.held_out, t.annotator) a
+        GROUP BY a.held_out
+    )
+    SELECT r.id, CASE WHEN r.held_out THEN 'held_out' ELSE 'train' END, r.label,
+        CASE WHEN r.why IS NULL THEN 1 ELSE 0 END::real, r.why
+    FROM (
+        SELECT t.*,
+            CASE WHEN t.reason IS NULL AND t.votes = 1 AND a.drawings < row_number() OVER (
+                    PARTITION BY t.held_out, t.annotator, t.reason IS NULL AND t.votes = 1 ORDER BY t.pixels_sha256)
+                THEN 'share' ELSE t.reason
+            END AS why
+        FROM told t
+        JOIN allowance a USING (held_out)) r;
+END;
+COMMENT ON FUNCTION mnist_internal.words(float8, int) IS
+    'every word of feedback that counts by itself, and how it counts in a run that begins now; internal';
+
+-- Ids that are in an earlier snapshot already are not added again: range_agg of all is what this one has.  To compile so
+-- long a statement takes longer than to run it.
+CREATE OR REPLACE FUNCTION mnist_internal.open_snapshot(run_id bigint, annotator_share float8, annotator_labels int) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET jit = off
+BEGIN ATOMIC
+    WITH word AS MATERIALIZED (
+        SELECT w.feedback_id, w.label, w.weight, w.reason FROM mnist_internal.words(annotator_share, annotator_labels) w
+    ), had AS MATERIALIZED (
+        SELECT coalesce(range_agg(s.added), '{}') AS ids, coalesce(max(s.newest), 0) AS newest FROM mnist_internal.snapshot s
+    ), exception AS MATERIALIZED (
+        SELECT w.feedback_id, w.label, w.weight, w.reason FROM word w WHERE w.reason IS NOT NULL
+        UNION ALL
+        SELECT f.id, NULL::smallint, 0::real, 'replaced'
+        FROM @extschema@.mnist_feedback f
+        WHERE f.id <@ (SELECT h.ids FROM had h) AND NOT EXISTS (SELECT FROM word w WHERE w.feedback_id = f.id)
+    ), ended AS (
+        UPDATE mnist_internal.snapshot_exception o
+        SET next_snapshot = open_snapshot.run_id
+        WHERE o.next_snapshot IS NULL
+            AND NOT EXISTS (
+                SELECT FROM exception e
+                WHERE e.feedback_id = o.feedback_id AND e.reason = o.reason AND e.weight = o.weight
+                    AND e.label IS NOT DISTINCT FROM o.label)
+    ), begun AS (
+        INSERT INTO mnist_internal.snapshot_exception (feedback_id, first_snapshot, label, weight, reason)
+        SELECT e.feedback_id, open_snapshot.run_id, e.label, e.weight, e.reason
+        FROM exception e
+        WHERE NOT EXISTS (
+            SELECT FROM mnist_internal.snapshot_exception o
+            WHERE o.next_snapshot IS NULL AND e.feedback_id = o.feedback_id AND e.reason = o.reason AND e.weight = o.weight
+                AND e.label IS NOT DISTINCT FROM o.label)
+    ), taken AS (
+        INSERT INTO mnist_internal.snapshot (id, newest, added)
+        SELECT open_snapshot.run_id, greatest(h.newest, max(w.feedback_id)),
+            coalesce(range_agg(int8range(w.feedback_id, w.feedback_id, '[]')) FILTER (WHERE w.feedback_id IS NOT NULL), '{}')
+        FROM had h
+        LEFT JOIN word w ON NOT w.feedback_id <@ h.ids
+        GROUP BY h.newest
+        RETURNING id
+    )
+    INSERT INTO mnist_internal.run_snapshot (run_id, snapshot_id) SELECT t.id, t.id FROM taken t;
+END;
+COMMENT ON FUNCTION mnist_internal.open_snapshot(bigint, float8, int) IS
+    'write down how all feedback there is counts in a run; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.copy_snapshot(run_id bigint, original bigint) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    INSERT INTO mnist_internal.run_snapshot (run_id, snapshot_id)
+    SELECT copy_snapshot.run_id, u.snapshot_id FROM mnist_internal.run_snapshot u WHERE u.run_id = original;
+    INSERT INTO mnist_internal.run_excluded (run_id, feedback_id, doubted_as, doubt, label_probability,
+        reference_share, annotator_share)
+    SELECT copy_snapshot.run_id, d.feedback_id, d.doubted_as, d.doubt, d.label_probability, d.reference_share,
+        d.annotator_share
+    FROM mnist_internal.run_excluded d
+    WHERE d.run_id = original;
+END;
+COMMENT ON FUNCTION mnist_internal.copy_snapshot(bigint, bigint) IS
+    'have a run use the feedback of another, each word as it counted there; internal';
+
+CREATE OR REPLACE VIEW mnist_internal.run_exception AS
+    SELECT u.run_id, e.feedback_id, e.label, e.weight, e.reason, NULL::smallint AS doubted_as, NULL::real AS doubt,
+        NULL::real AS label_probability, NULL::real AS reference_share, NULL::real AS annotator_share
+    FROM mnist_internal.run_snapshot u
+    JOIN mnist_internal.snapshot_exception e ON e.first_snapshot <= u.snapshot_id
+        AND (e.next_snapshot IS NULL OR e.next_snapshot > u.snapshot_id)
+UNION ALL
+    SELECT d.run_id, d.feedback_id, f.label, 0::real, 'doubted', d.doubted_as, d.doubt, d.label_probability,
+        d.reference_share, d.annotator_share
+    FROM mnist_internal.run_excluded d
+    JOIN @extschema@.mnist_feedback f ON f.id = d.feedback_id;
+COMMENT ON VIEW mnist_internal.run_exception IS
+    'the feedback that a run did not count in full, as in mnist_run_feedback, and what it passed over as replaced; internal';
+COMMENT ON COLUMN mnist_internal.run_exception.run_id IS 'the run';
+COMMENT ON COLUMN mnist_internal.run_exception.feedback_id IS 'the feedback';
+COMMENT ON COLUMN mnist_internal.run_exception.label IS 'the digit that the drawing counted as';
+COMMENT ON COLUMN mnist_internal.run_exception.weight IS 'how much the label counted';
+COMMENT ON COLUMN mnist_internal.run_exception.reason IS 'why it counted less';
+COMMENT ON COLUMN mnist_internal.run_exception.doubted_as IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_exception.doubt IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_exception.label_probability IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_exception.reference_share IS 'as in mnist_run_feedback';
+COMMENT ON COLUMN mnist_internal.run_exception.annotator_share IS 'as in mnist_run_feedback';
+
+CREATE OR REPLACE VIEW @extschema@.mnist_run_feedback AS
+    SELECT u.run_id, f.id AS feedback_id, CASE WHEN f.held_out THEN 'held_out' ELSE 'train' END AS split,
+        CASE WHEN e.feedback_id IS NULL THEN f.label ELSE e.label END AS label,
+        coalesce(e.weight, 1) AS weight, e.reason, e.doubted_as, e.doubt, e.label_probability,
+        e.reference_share, e.annotator_share
+    FROM mnist_internal.run_snapshot u
+    CROSS JOIN LATERAL (
+        SELECT range_agg(s.added) AS ids FROM mnist_internal.snapshot s WHERE s.id <= u.snapshot_id) h
+    CROSS JOIN LATERAL unnest(h.ids) AS i (ids)
+    JOIN @extschema@.mnist_feedback f ON f.id >= lower(i.ids) AND f.id < upper(i.ids)
+    LEFT JOIN mnist_internal.run_exception e ON e.run_id = u.run_id AND e.feedback_id = f.id
+    WHERE e.reason IS DISTINCT FROM 'replaced';
+COMMENT ON VIEW @extschema@.mnist_run_feedback IS
+    'the feedback that a run had before it: each word on each drawing, how much it counted and, if less than in full, why';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.run_id IS 'the run';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.feedback_id IS 'the feedback; of several annotators of a reading each one''s';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.split IS 'train, or held_out: only judged by';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.label IS 'the digit that the drawing counted as: most annotators'' word; NULL in a tie';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.weight IS 'how much the word counted: 1 in full, 0 not at all';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.reason IS
+    'why it counted less: superseded (by the annotator''s later word on the same drawing), tie, outvoted, share (the annotator had enough others) or doubted (excluded by the label-noise filter)';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubted_as IS
+    'of an excluded label: the digit that it shows instead, by a model that had not seen the label';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubt IS 'the probability that this model gave that digit, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.label_probability IS 'the probability that it gave the label, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.reference_share IS
+    'the share of base images showing the digit doubted_as that are given the label with as much probability, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.annotator_share IS
+    'the share of the annotator''s corrections in this run of which the filter thinks the same, 0 .. 1';
+
+-- The drawings of a run: what its processes load, in this order.
+CREATE OR REPLACE FUNCTION mnist_internal.run_drawings(
+    run_id bigint,
+    OUT feedback_id bigint, OUT prediction_id bigint, OUT pixels_sha256 bytea, OUT held_out boolean,
+    OUT label smallint, OUT weight real)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
+BEGIN ATOMIC
+    SELECT DISTINCT ON (f.pixels_sha256)
+        f.id, f.prediction_id, f.pixels_sha256, u.split = 'held_out', u.label, u.weight
+    FROM @extschema@.mnist_run_feedback u
+    JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
+    WHERE u.run_id = run_drawings.run_id AND u.weight > 0
+    ORDER BY f.pixels_sha256, f.id DESC;
+END;
+COMMENT ON FUNCTION mnist_internal.run_drawings(bigint) IS
+    'the drawings that a run trains on and is judged by, one row each; internal';
+
+---------------------------------------------------------------- what a run's data was
+
+CREATE OR REPLACE FUNCTION mnist_internal.feedback_digest(run_id bigint) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT jsonb_build_object(
+        'train', count(*) FILTER (WHERE NOT d.held_out),
+        'held_out', count(*) FILTER (WHERE d.held_out),
+        'sha256', encode(sha256(coalesce(
+            string_agg(d.pixels_sha256 || set_byte('\x00', 0, d.label) || float4send(d.weight), ''::bytea
+                ORDER BY d.pixels_sha256), '')), 'hex'))
+    FROM mnist_internal.run_drawings(run_id) d;
+END;
+COMMENT ON FUNCTION mnist_internal.feedback_digest(bigint) IS
+    'number of drawings of a run''s feedback, and SHA-256 over their pixels'' hashes, labels and weights; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.data(run_id bigint, dataset_ids int[]) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT jsonb_build_object(
+        'datasets', (
+            SELECT jsonb_agg(
+                jsonb_build_object('name', d.name, 'source', d.source) || (
+                    SELECT jsonb_object_agg(s.split, encode(mnist_internal.split_digest(d.id, s.split), 'hex'))
+                    FROM unnest(ARRAY['train', 'validation', 'test']) AS s (split))
+                ORDER BY array_position(dataset_ids, d.id), d.id)
+            FROM @extschema@.mnist_dataset d
+            WHERE dataset_ids IS NULL OR d.id = ANY (dataset_ids)),
+        'feedback', mnist_internal.feedback_digest(run_id),
+        'rules', jsonb_build_object(
+            'held_out', 'feedback whose pixels'' SHA-256 begins with a byte that 5 divides',
+            'validation', 'of IDX files the last twelfth of split train, else images whose pixels'' SHA-256 has a second byte that 12 divides',
+            'duplicates', 'equal pixels count once: feedback before base data, test before validation before train'));
+END;
+COMMENT ON FUNCTION mnist_internal.data(bigint, int[]) IS
+    'what a run''s data is, for mnist_run.data; the data sets: NULL for all; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.data_sha256(data jsonb) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT sha256(convert_to(concat_ws(' ', string_agg(concat_ws(' ', coalesce(d.item->>'train', '-'),
+        coalesce(d.item->>'validation', '-'), coalesce(d.item->>'test', '-')), ' ' ORDER BY d.place),
+        data->'feedback'->>'sha256'), 'UTF8'))
+    FROM jsonb_array_elements(data->'datasets') WITH ORDINALITY AS d (item, place);
+END;
+COMMENT ON FUNCTION mnist_internal.data_sha256(jsonb) IS 'one hash over the hashes in mnist_run.data; internal';
+
+---------------------------------------------------------------- what a run did not count in full
+
+CREATE OR REPLACE VIEW @extschema@.mnist_set_aside AS
+    SELECT f.prediction_id, f.id AS feedback_id, f.annotator, f.label, f.predicted_label, u.reason, u.weight,
+        u.doubted_as, u.doubt, CASE WHEN f.held_out THEN 'held_out' ELSE 'train' END AS split, u.run_id
+    FROM mnist_internal.run_exception u
+    JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
+    JOIN @extschema@.mnist_label l ON l.prediction_id = f.prediction_id
+    WHERE u.run_id = (SELECT max(r.id) FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' AND r.reproduces IS NULL)
+        AND u.reason NOT IN ('superseded', 'replaced') AND NOT l.new;
+COMMENT ON VIEW @extschema@.mnist_set_aside IS
+    'feedback that the newest completed run did not count in full, and why, until somebody says more of the reading';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.prediction_id IS 'the prediction; mnist_correct by another annotator decides';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.feedback_id IS 'the feedback';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.annotator IS 'who said so';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.label IS 'the digit that it shows, says the annotator';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.predicted_label IS 'the digit that was predicted';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.reason IS
+    'tie, outvoted, share (the annotator had enough others) or doubted (excluded by the label-noise filter: see mnist_doubted)';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.weight IS 'how much it counted, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.doubted_as IS 'the digit that it shows instead, by a model that had not seen the label';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.doubt IS 'the probability that this model gave that digit, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.split IS 'train or held_out';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.run_id IS 'the run';
+
+---------------------------------------------------------------- which labels are new
+
+-- The snapshot of a completed run has all that earlier ones had, so the newest one says what was used.
+CREATE OR REPLACE FUNCTION mnist_internal.used_feedback() RETURNS int8multirange
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(range_agg(s.added), '{}')
+    FROM mnist_internal.snapshot s
+    WHERE s.id <= (
+        SELECT max(u.snapshot_id)
+        FROM mnist_internal.run_snapshot u
+        JOIN @extschema@.mnist_run r ON r.id = u.run_id
+        WHERE r.status = 'succeeded');
+END;
+COMMENT ON FUNCTION mnist_internal.used_feedback() IS 'ids of the feedback that completed runs have used; internal';
+
+-- A run that has come to its end waits for nobody, and cannot be the victim of a deadlock: a row that somebody is
+-- correcting is passed over and stays new, which it is anyway once the correction commits.  The condition on
+-- feedback_ids is evaluated on the row as it is once locked: a word said meanwhile stays new.
+CREATE OR REPLACE FUNCTION mnist_internal.note_used(readings bigint[]) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    WITH free AS (
+        SELECT l.prediction_id
+        FROM @extschema@.mnist_label l
+        WHERE l.new AND l.prediction_id = ANY (readings)
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE @extschema@.mnist_label l
+    SET new = false
+    FROM free
+    WHERE l.prediction_id = free.prediction_id
+        AND NOT EXISTS (
+            SELECT FROM unnest(l.feedback_ids) AS b (id)
+            WHERE NOT b.id <@ (SELECT mnist_internal.used_feedback()));
+END;
+COMMENT ON FUNCTION mnist_internal.note_used(bigint[]) IS
+    'note in mnist_label which of these readings rest on feedback that completed runs have used; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.note_all_used() RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT mnist_internal.note_used(array_agg(l.prediction_id)) FROM @extschema@.mnist_label l WHERE l.new;
+END;
+COMMENT ON FUNCTION mnist_internal.note_all_used() IS
+    'note in mnist_label what is no longer new; takes the longer the more is new; internal';
+
+-- Runs come to their end in src/training_record.c; this is for a record that is restored from a dump.
+CREATE OR REPLACE FUNCTION mnist_internal.snapshot_used() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM used u JOIN @extschema@.mnist_run r ON r.id = u.run_id WHERE r.status = 'succeeded') THEN
+        PERFORM mnist_internal.note_all_used();
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.snapshot_used() IS
+    'trigger that notes in mnist_label what is no longer new, where the run has succeeded; internal';
+
+CREATE OR REPLACE TRIGGER mnist_run_snapshot_added AFTER INSERT ON mnist_internal.run_snapshot
+    REFERENCING NEW TABLE AS used
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.snapshot_used();

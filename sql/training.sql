@@ -1,0 +1,117 @@
+/*
+ * Training: to begin a run, and to repeat one from its record.
+ */
+
+CREATE OR REPLACE FUNCTION @extschema@.mnist_retrain(
+    strategy text DEFAULT 'auto',
+    architectures text[] DEFAULT NULL,
+    epochs int DEFAULT NULL,
+    seed bigint DEFAULT NULL,
+    wait boolean DEFAULT true,
+    datasets text[] DEFAULT NULL,
+    learning_rate real DEFAULT NULL,
+    batch_size int DEFAULT NULL,
+    promote boolean DEFAULT true,
+    trials int DEFAULT NULL,
+    search boolean DEFAULT false,
+    resume_run bigint DEFAULT NULL,
+    trial_epochs int DEFAULT NULL,
+    trial_images int DEFAULT NULL,
+    OUT run_id bigint,
+    OUT model_version int,
+    OUT promoted boolean,
+    OUT verdict text,
+    OUT test_accuracy real,
+    OUT validation_accuracy real,
+    OUT live_validation_accuracy real,
+    OUT feedback_accuracy real,
+    OUT live_feedback_accuracy real,
+    OUT seconds real
+)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'mnist_retrain';
+COMMENT ON FUNCTION @extschema@.mnist_retrain(text, text[], int, bigint, boolean, text[], real, int, boolean, int, boolean, bigint, int,
+    int) IS
+    'train a model on base data and feedback, in processes of its own, and let it go live if it is no worse than the live one; with wait the caller''s statement keeps its snapshot, which holds VACUUM back until the run ends: a long one is better left alone (wait => false) and watched in mnist_training_progress';
+
+---------------------------------------------------------------- repeating a run
+
+CREATE OR REPLACE FUNCTION mnist_internal.recorded_datasets(data jsonb, OUT place int, OUT name text, OUT dataset_id int)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- A data set is found by its name, or by what was written down at import; its images decide.
+    SELECT r.place::int, r.item->>'name', (
+        SELECT d.id
+        FROM @extschema@.mnist_dataset d
+        WHERE (d.name = r.item->>'name'
+                OR (d.train_sha256 IS NOT DISTINCT FROM decode(r.item->>'train', 'hex')
+                    AND d.validation_sha256 IS NOT DISTINCT FROM decode(r.item->>'validation', 'hex')
+                    AND d.test_sha256 IS NOT DISTINCT FROM decode(r.item->>'test', 'hex')))
+            AND NOT EXISTS (
+                SELECT FROM unnest(ARRAY['train', 'validation', 'test']) AS s (split)
+                WHERE mnist_internal.split_digest(d.id, s.split) IS DISTINCT FROM decode(r.item->>s.split, 'hex'))
+        ORDER BY d.name = r.item->>'name' DESC, d.id
+        LIMIT 1)
+    FROM jsonb_array_elements(data->'datasets') WITH ORDINALITY AS r (item, place);
+END;
+COMMENT ON FUNCTION mnist_internal.recorded_datasets(jsonb) IS
+    'the data sets of mnist_run.data, and which one there is that holds the same images and labels; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.reproduce_missing(run_id bigint, software text) RETURNS text[]
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    run @extschema@.mnist_run;
+    missing text[];
+    feedback jsonb;
+BEGIN
+    SELECT r.* INTO run FROM @extschema@.mnist_run r WHERE r.id = reproduce_missing.run_id;
+
+    SELECT array_agg(format(CASE WHEN EXISTS (SELECT FROM @extschema@.mnist_dataset e WHERE e.name = d.name)
+            THEN 'Data set "%s" is not what it was.' ELSE 'Data set "%s" was dropped.' END, d.name) ORDER BY d.place)
+    INTO missing
+    FROM mnist_internal.recorded_datasets(run.data) d
+    WHERE d.dataset_id IS NULL;
+
+    feedback := mnist_internal.feedback_digest(run.id);
+    IF feedback <> run.data->'feedback' THEN
+        missing := missing || format('Feedback was erased: of %s drawings to train on and %s to judge by there are %s and %s.',
+            run.data->'feedback'->>'train', run.data->'feedback'->>'held_out', feedback->>'train', feedback->>'held_out');
+    END IF;
+    IF run.strategy = 'fine_tune'
+        AND NOT EXISTS (SELECT FROM @extschema@.mnist_model m WHERE m.version = run.parent_version AND m.weights IS NOT NULL)
+    THEN
+        missing := missing || format('The weights of version %s, from which it started, were pruned.', run.parent_version);
+    END IF;
+    -- What the weights depend on: neither the server's version nor the extension's.  A release whose arithmetic differs
+    -- adds that to what it records as the software.
+    IF regexp_replace(software, '^mnist_hil [^,]*, PostgreSQL [^,]*', '')
+        <> regexp_replace(run.software, '^mnist_hil [^,]*, PostgreSQL [^,]*', '')
+    THEN
+        missing := missing || format('It was trained by %s; this is %s.', run.software, software);
+    END IF;
+    RETURN coalesce(missing, '{}');
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.reproduce_missing(bigint, text) IS
+    'what a run needs to be done again and is no longer there, in sentences; software: NULL if not known yet; internal';
+
+CREATE OR REPLACE FUNCTION @extschema@.mnist_reproduce(
+    INOUT run_id bigint,
+    OUT model_version int,
+    OUT promoted boolean,
+    OUT verdict text,
+    OUT test_accuracy real,
+    OUT validation_accuracy real,
+    OUT live_validation_accuracy real,
+    OUT feedback_accuracy real,
+    OUT live_feedback_accuracy real,
+    OUT seconds real)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'mnist_reproduce';
+COMMENT ON FUNCTION @extschema@.mnist_reproduce(bigint) IS
+    'train again from a run''s record; the verdict says whether the weights are the same; an error says what is missing; returns what mnist_retrain returns, with the new run''s id';
