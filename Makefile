@@ -38,7 +38,19 @@ LIBRARY_ROOMS = $(call rooms_of,$(LIBRARY_ARROWS))
 SERVER_ROOMS = $(call rooms_of,$(SERVER_ARROWS))
 LIBRARY_SOURCES := $(wildcard $(LIBRARY_ROOMS:%=src/%/*.c))
 SERVER_SOURCES := src/module.c $(wildcard $(SERVER_ROOMS:%=src/%/*.c))
-OBJS := $(patsubst %.c,%.o,$(SERVER_SOURCES) $(LIBRARY_SOURCES))
+
+# The operations with kernels: src/nn/kernels/NAME.c is compiled once for each instruction set, to NAME.ISA.o.
+KERNELS = activation affine conv gemm optimizer winograd winograd_train
+KERNEL_SOURCES = $(KERNELS:%=src/nn/kernels/%.c)
+ISAS = portable $(if $(filter x86_64 amd64,$(shell uname -m)),avx2 avx512)
+ISA_FLAGS_portable =
+ISA_FLAGS_avx2 = -DNN_TARGET_AVX2 -mavx2 -mfma
+ISA_FLAGS_avx512 = -DNN_TARGET_AVX512 -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl \
+	-mprefer-vector-width=512
+
+LIBRARY_OBJS := $(patsubst %.c,%.o,$(filter-out $(KERNEL_SOURCES),$(LIBRARY_SOURCES))) \
+	$(foreach isa,$(ISAS),$(KERNEL_SOURCES:.c=.$(isa).o))
+OBJS := $(SERVER_SOURCES:.c=.o) $(LIBRARY_OBJS)
 
 # The install script is put together from a file for each subject, and can be run over itself.  An upgrade script in sql/
 # says what is altered and dropped; what is installed is that and then the install script.  The order is that in which
@@ -79,7 +91,8 @@ endif
 # OpenBLAS is not linked: the trainer alone loads it, by dlopen, because it starts threads when it is loaded.
 SHLIB_LINK = -lpng -lz -lm -ldl -Wl,--version-script=src/exports.map
 
-EXTRA_CLEAN = $(BUILD) $(OBJS:.o=.d) 
+# Also what earlier versions built under other names.
+EXTRA_CLEAN = $(BUILD) $(wildcard src/*.[od] src/*/*.[od] src/*/*/*.[od])
 
 # ---- installcheck: pg_regress and isolation against a server that runs and has the library preloaded
 
@@ -114,6 +127,18 @@ VECTORS = -ftree-vectorize
 src/image/%.o: override CFLAGS += $(VECTORS)
 $(BUILD)/src/image/%.o: override PROGRAM_CFLAGS += $(VECTORS)
 
+# The kernels, for the library and for the programs without PostgreSQL.
+define compile_kernels
+src/nn/kernels/%.$(1).o: src/nn/kernels/%.c
+	$$(COMPILE.c) $$(ISA_FLAGS_$(1)) -o $$@ $$<
+
+$(BUILD)/src/nn/kernels/%.$(1).o: src/nn/kernels/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(PROGRAM_CFLAGS) $$(ISA_FLAGS_$(1)) -c -o $$@ $$<
+
+endef
+$(eval $(foreach isa,$(ISAS),$(call compile_kernels,$(isa))))
+
 $(EXTENSION_SCRIPT): $(SQL_PARTS) Makefile mnist_hil.control | $(BUILD)
 	cat $(SQL_PARTS) > $@
 
@@ -138,9 +163,9 @@ PROGRAM_LIBS = -lpng -lz -lm -ldl
 PLAIN_LIBRARY = $(BUILD)/libmnist_hil.a
 # With the server's headers at hand, and unless a variant is wanted, what is tested is what is installed.
 ifeq ($(BUILD)$(if $(wildcard $(PGXS)),,none),build)
-PLAIN_OBJS := $(LIBRARY_SOURCES:%.c=%.o)
+PLAIN_OBJS := $(LIBRARY_OBJS)
 else
-PLAIN_OBJS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
+PLAIN_OBJS := $(LIBRARY_OBJS:%=$(BUILD)/%)
 endif
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/unit/test_*.c))
 UNIT_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard test/unit/test_*.c),$(wildcard test/unit/*.c)))

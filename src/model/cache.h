@@ -7,7 +7,7 @@
 #include "postgres.h"
 
 #include "model/challenge.h"
-#include "nn/nn.h"
+#include "nn/infer/plan.h"
 
 /*
  * One place of a statement that uses a model: it keeps to that however long the statement takes.  The plans that the

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "model/store.h"
+#include "nn/infer/plan.h"
 
 /* Where a model was when this backend last pinned it.  It may have been evicted since. */
 typedef struct SharedPlace

@@ -21,6 +21,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "model/store.h"
+#include "nn/formats/blob.h"
 #include "pg/arguments.h"
 #include "pg/compat.h"
 #include "pg/errors.h"

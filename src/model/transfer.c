@@ -7,6 +7,9 @@
 #include "utils/builtins.h"
 
 #include "model/store.h"
+#include "nn/formats/blob.h"
+#include "nn/formats/onnx.h"
+#include "nn/formats/safetensors.h"
 #include "pg/arguments.h"
 #include "pg/errors.h"
 #include "pg/rows.h"

@@ -7,7 +7,6 @@
  */
 #include "nn/nn.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,20 +43,6 @@ typedef struct Parser
 	int layer; /* 1-based number of the layer, for messages */
 	NnError *error;
 } Parser;
-
-static NnStatus fail(NnError *error, NnStatus status, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static NnStatus
-fail(NnError *error, NnStatus status, const char *format, ...)
-{
-	va_list args;
-
-	error->status = status;
-	va_start(args, format);
-	vsnprintf(error->message, sizeof(error->message), format, args);
-	va_end(args);
-	return status;
-}
 
 /* Character classes of ASCII, whatever the locale says. */
 static bool
@@ -140,8 +125,8 @@ fail_expected(Parser *p, const char *expected)
 
 	skip_space(p);
 	if (p->pos >= p->len)
-		return fail(p->error, NN_ERR_SYNTAX, "layer %d: expected %s at end of network description", p->layer,
-					expected);
+		return nn_fail(p->error, NN_ERR_SYNTAX, "layer %d: expected %s at end of network description", p->layer,
+					   expected);
 	while (n < sizeof(found) - 1 && p->pos + n < p->len)
 	{
 		char c = p->text[p->pos + n];
@@ -151,7 +136,7 @@ fail_expected(Parser *p, const char *expected)
 		found[n++] = c > ' ' && c <= '~' ? c : '?';
 	}
 	found[n] = '\0';
-	return fail(p->error, NN_ERR_SYNTAX, "layer %d: expected %s but found \"%s\"", p->layer, expected, found);
+	return nn_fail(p->error, NN_ERR_SYNTAX, "layer %d: expected %s but found \"%s\"", p->layer, expected, found);
 }
 
 /* Take the word (letters only) that stands next, if it is this one. */
@@ -196,9 +181,9 @@ read_count(Parser *p, const char *what, int max, int *number)
 	if (!read_digits(p, number))
 		return fail_expected(p, what);
 	if (*number > max)
-		return fail(p->error, NN_ERR_LIMIT, "layer %d: %s must be at most %d", p->layer, what, max);
+		return nn_fail(p->error, NN_ERR_LIMIT, "layer %d: %s must be at most %d", p->layer, what, max);
 	if (*number < 1)
-		return fail(p->error, NN_ERR_SYNTAX, "layer %d: %s must be at least 1", p->layer, what);
+		return nn_fail(p->error, NN_ERR_SYNTAX, "layer %d: %s must be at least 1", p->layer, what);
 	return NN_OK;
 }
 
@@ -222,15 +207,16 @@ read_rate(Parser *p, float *rate)
 			any = true;
 			unit /= 10;
 			if (unit == 0)
-				return fail(p->error, NN_ERR_SYNTAX, "layer %d: dropout rate must have at most %d decimals", p->layer,
-							RATE_DIGITS);
+				return nn_fail(p->error, NN_ERR_SYNTAX, "layer %d: dropout rate must have at most %d decimals",
+							   p->layer, RATE_DIGITS);
 			parts += unit * (peek(p) - '0');
 		}
 	}
 	if (!any)
 		return fail_expected(p, "dropout rate");
 	if (whole != 0)
-		return fail(p->error, NN_ERR_SYNTAX, "layer %d: dropout rate must be at least 0 and less than 1", p->layer);
+		return nn_fail(p->error, NN_ERR_SYNTAX, "layer %d: dropout rate must be at least 0 and less than 1",
+					   p->layer);
 	*rate = (float) parts / RATE_UNIT;
 	return NN_OK;
 }
@@ -257,10 +243,11 @@ read_conv(Parser *p, NnLayer *layer)
 		(void) accept_word(p, "valid");
 
 	if (layer->kernel_h > layer->in_h || layer->kernel_w > layer->in_w)
-		return fail(p->error, NN_ERR_SYNTAX, "layer %d: kernel %dx%d is larger than its input of %dx%d", p->layer,
-					layer->kernel_h, layer->kernel_w, layer->in_h, layer->in_w);
+		return nn_fail(p->error, NN_ERR_SYNTAX, "layer %d: kernel %dx%d is larger than its input of %dx%d", p->layer,
+					   layer->kernel_h, layer->kernel_w, layer->in_h, layer->in_w);
 	if (same && (layer->kernel_h % 2 == 0 || layer->kernel_w % 2 == 0))
-		return fail(p->error, NN_ERR_SYNTAX, "layer %d: kernel height and width must be odd with \"same\"", p->layer);
+		return nn_fail(p->error, NN_ERR_SYNTAX, "layer %d: kernel height and width must be odd with \"same\"",
+					   p->layer);
 	if (same)
 	{
 		layer->pad_h = (layer->kernel_h - 1) / 2;
@@ -280,8 +267,8 @@ read_maxpool(Parser *p, NnLayer *layer)
 	if (status != NN_OK)
 		return status;
 	if (layer->pool > layer->in_h || layer->pool > layer->in_w)
-		return fail(p->error, NN_ERR_SYNTAX, "layer %d: pool of %d is larger than its input of %dx%d", p->layer,
-					layer->pool, layer->in_h, layer->in_w);
+		return nn_fail(p->error, NN_ERR_SYNTAX, "layer %d: pool of %d is larger than its input of %dx%d", p->layer,
+					   layer->pool, layer->in_h, layer->in_w);
 	layer->out_h = layer->in_h / layer->pool;
 	layer->out_w = layer->in_w / layer->pool;
 	return NN_OK;
@@ -328,8 +315,8 @@ read_layer(Parser *p, NnLayer *layer, bool after_dense)
 		return fail_expected(p, "conv, bn, relu, maxpool, dropout or dense");
 
 	if (after_dense && (layer->kind == NN_CONV || layer->kind == NN_MAXPOOL))
-		return fail(p->error, NN_ERR_SYNTAX, "layer %d: %s cannot follow a dense layer", p->layer,
-					layer->kind == NN_CONV ? "conv" : "maxpool");
+		return nn_fail(p->error, NN_ERR_SYNTAX, "layer %d: %s cannot follow a dense layer", p->layer,
+					   layer->kind == NN_CONV ? "conv" : "maxpool");
 	return status;
 }
 
@@ -360,14 +347,14 @@ place_layer(NnNet *net, NnLayer *layer, NnError *error)
 	macs = fan_in > 0 ? nweight * places : 0;
 
 	if (outputs > NN_MAX_ACTIVATIONS)
-		return fail(error, NN_ERR_LIMIT, "layer %d: output of %llu numbers exceeds the limit of %d", net->nlayers + 1,
-					(unsigned long long) outputs, NN_MAX_ACTIVATIONS);
+		return nn_fail(error, NN_ERR_LIMIT, "layer %d: output of %llu numbers exceeds the limit of %d",
+					   net->nlayers + 1, (unsigned long long) outputs, NN_MAX_ACTIVATIONS);
 	if (net->nparams + nweight + (uint64_t) layer->out_c > NN_MAX_VALUES)
-		return fail(error, NN_ERR_LIMIT, "layer %d: network exceeds the limit of %d weights", net->nlayers + 1,
-					NN_MAX_VALUES);
+		return nn_fail(error, NN_ERR_LIMIT, "layer %d: network exceeds the limit of %d weights", net->nlayers + 1,
+					   NN_MAX_VALUES);
 	if (net->macs + macs > NN_MAX_MACS)
-		return fail(error, NN_ERR_LIMIT, "layer %d: network exceeds the limit of %d multiplications an image",
-					net->nlayers + 1, NN_MAX_MACS);
+		return nn_fail(error, NN_ERR_LIMIT, "layer %d: network exceeds the limit of %d multiplications an image",
+					   net->nlayers + 1, NN_MAX_MACS);
 
 	if (nweight > 0)
 	{
@@ -396,7 +383,7 @@ place_statistics(NnNet *net, NnError *error)
 		net->nvalues = layer->var + (size_t) layer->out_c;
 	}
 	if (net->nvalues > NN_MAX_VALUES)
-		return fail(error, NN_ERR_LIMIT, "network exceeds the limit of %d weights", NN_MAX_VALUES);
+		return nn_fail(error, NN_ERR_LIMIT, "network exceeds the limit of %d weights", NN_MAX_VALUES);
 	return NN_OK;
 }
 
@@ -431,11 +418,10 @@ nn_net_parse(NnNet *net, const char *text, size_t len, NnError *error)
 	NnStatus status;
 
 	memset(net, 0, sizeof(*net));
-	error->status = NN_OK;
-	error->message[0] = '\0';
+	nn_error_clear(error);
 	if (len > NN_MAX_TEXT)
-		return fail(error, NN_ERR_LIMIT, "network description of %zu bytes exceeds the limit of %d", len,
-					NN_MAX_TEXT);
+		return nn_fail(error, NN_ERR_LIMIT, "network description of %zu bytes exceeds the limit of %d", len,
+					   NN_MAX_TEXT);
 	expand_preset(&text, &len);
 	p.text = text;
 	p.len = len;
@@ -446,7 +432,7 @@ nn_net_parse(NnNet *net, const char *text, size_t len, NnError *error)
 		NnLayer *layer;
 
 		if (net->nlayers == NN_MAX_LAYERS)
-			return fail(error, NN_ERR_LIMIT, "network exceeds the limit of %d layers", NN_MAX_LAYERS);
+			return nn_fail(error, NN_ERR_LIMIT, "network exceeds the limit of %d layers", NN_MAX_LAYERS);
 		layer = &net->layers[net->nlayers];
 		layer->in_h = prev->out_h;
 		layer->in_w = prev->out_w;
@@ -470,7 +456,7 @@ nn_net_parse(NnNet *net, const char *text, size_t len, NnError *error)
 	}
 
 	if (net->layers[net->nlayers - 1].kind != NN_DENSE || net->layers[net->nlayers - 1].out_c != NN_CLASSES)
-		return fail(error, NN_ERR_SYNTAX, "the last layer of a network must be \"dense %d\"", NN_CLASSES);
+		return nn_fail(error, NN_ERR_SYNTAX, "the last layer of a network must be \"dense %d\"", NN_CLASSES);
 	return place_statistics(net, error);
 }
 

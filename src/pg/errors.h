@@ -7,7 +7,7 @@
 #include "postgres.h"
 
 #include "image/image.h"
-#include "nn/nn.h"
+#include "nn/error.h"
 #include "pg/compat.h"
 
 /*

@@ -12,6 +12,7 @@
 #include "utils/memutils.h"
 
 #include "model/cache.h"
+#include "nn/infer/occlusion.h"
 #include "pg/arguments.h"
 #include "pg/image_input.h"
 #include "pg/memory.h"

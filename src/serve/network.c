@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "nn/infer/forward.h"
 #include "pg/memory.h"
 #include "serve/network.h"
 

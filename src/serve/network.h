@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-#include "nn/nn.h"
+#include "nn/infer/plan.h"
 
 #define PREDICT_BATCH 64 /* images at once, at most */
 

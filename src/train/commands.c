@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "nn/kernels/blas.h"
 #include "pg/errors.h"
 #include "train/commands.h"
 #include "train/evaluate.h"

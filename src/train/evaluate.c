@@ -9,6 +9,7 @@
 #include "utils/memutils.h"
 
 #include "train/evaluate.h"
+#include "nn/infer/forward.h"
 #include "train/steps.h"
 
 /* Predict a set with a plan. */

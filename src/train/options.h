@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "nn/nn.h"
+#include "nn/train/augment.h"
 #include "pg/json.h"
 #include "pg/spi.h"
 

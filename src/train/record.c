@@ -31,6 +31,8 @@
 #include "utils/timestamp.h"
 
 #include "model/store.h"
+#include "nn/kernels/blas.h"
+#include "nn/kernels/cpu.h"
 #include "pg/compat.h"
 #include "pg/schema.h"
 #include "pg/spi.h"

@@ -21,6 +21,7 @@
 #include "storage/condition_variable.h"
 #include "utils/memutils.h"
 
+#include "nn/kernels/blas.h"
 #include "pg/clock.h"
 #include "train/commands.h"
 #include "train/filter.h"

@@ -22,6 +22,10 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
+#include "nn/infer/forward.h"
+#include "nn/train/batch.h"
+#include "nn/train/optimizer.h"
+#include "nn/train/train.h"
 #include "pg/memory.h"
 #include "train/steps.h"
 #include "util/rng.h"

@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 
+#include "nn/infer/plan.h"
 #include "train/workers.h"
 
 /* Memory that each process of the run needs for steps and evaluation, in bytes. */

@@ -5,6 +5,8 @@
  *     bench_features [ARCHITECTURE]
  */
 #include "image/image.h"
+#include "nn/infer/forward.h"
+#include "nn/infer/plan.h"
 #include "nn/nn.h"
 
 #include <stdio.h>

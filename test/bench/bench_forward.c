@@ -11,6 +11,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "nn/infer/forward.h"
+#include "nn/infer/plan.h"
+#include "nn/kernels/cpu.h"
 #include "nn/nn.h"
 #include "util/rng.h"
 

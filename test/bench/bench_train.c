@@ -15,10 +15,17 @@
 #include <string.h>
 #include <time.h>
 
-#include "nn/kernels/gemm.h"
+#include "nn/kernels/blas.h"
+#include "nn/kernels/cpu.h"
 #include "nn/nn.h"
-#include "util/rng.h"
+#include "nn/train/activation.h"
+#include "nn/train/augment.h"
+#include "nn/train/batch.h"
+#include "nn/train/op.h"
+#include "nn/train/optimizer.h"
+#include "nn/train/train.h"
 #include "nn/train/trainer.h"
+#include "util/rng.h"
 
 #define PEAK_SIZE 1024
 #define SECONDS 1.0 /* of measuring, for each figure of a whole step */

@@ -7,6 +7,10 @@
  * WEIGHTS (sql/bundled/default.weights, "bundled"), it writes to DIRECTORY: NAME.onnx, and NAME.probabilities,
  * float32 (n, 10), of the images in the IDX file IMAGES, plain or gzip.
  */
+#include "nn/formats/blob.h"
+#include "nn/formats/onnx.h"
+#include "nn/infer/forward.h"
+#include "nn/infer/plan.h"
 #include "nn/nn.h"
 #include "util/rng.h"
 

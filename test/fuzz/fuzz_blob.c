@@ -4,6 +4,7 @@
  * The mutator begins with a blob of a small network and sets the checksum right most of the time, so that changes
  * get past it.
  */
+#include "nn/formats/blob.h"
 #include "nn/nn.h"
 #include "util/rng.h"
 

@@ -5,6 +5,7 @@
  * header's length right, so that changes reach what stands behind the first checks.
  */
 #include "util/bytes.h"
+#include "nn/formats/safetensors.h"
 #include "nn/nn.h"
 #include "util/rng.h"
 

@@ -5,6 +5,7 @@
 #define NAIVE_TRAIN_H
 
 #include "nn/nn.h"
+#include "nn/train/batch.h"
 
 /* As nn_train_step, in double precision; grads may be NULL, then only the loss is computed. */
 extern double naive_train_step(const NnNet *net, const double *values, double *grads, const NnBatch *batch);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "nn/nn.h"
+#include "nn/train/augment.h"
 #include "util/rng.h"
 
 #define KEYS 400

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "nn/formats/blob.h"
 #include "nn/nn.h"
 
 #define SMALL "conv 3 5x5, bn, relu, maxpool 6, dropout 0.1, dense 10"

@@ -17,6 +17,9 @@
 #include <string.h>
 
 #include "nn/naive.h"
+#include "nn/infer/forward.h"
+#include "nn/infer/plan.h"
+#include "nn/kernels/cpu.h"
 #include "nn/nn.h"
 #include "util/rng.h"
 

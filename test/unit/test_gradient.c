@@ -19,7 +19,11 @@
 #include <string.h>
 
 #include "naive_train.h"
+#include "nn/kernels/blas.h"
+#include "nn/kernels/cpu.h"
 #include "nn/nn.h"
+#include "nn/train/batch.h"
+#include "nn/train/train.h"
 #include "util/rng.h"
 
 #define MAX_BATCH 9

@@ -18,9 +18,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/kernels/gemm.h"
-#include "nn/train/layers.h"
+#include "nn/kernels/blas.h"
+#include "nn/kernels/cpu.h"
 #include "nn/nn.h"
+#include "nn/train/activation.h"
+#include "nn/train/conv.h"
+#include "nn/train/dropout.h"
+#include "nn/train/layout.h"
+#include "nn/train/loss.h"
+#include "nn/train/op.h"
+#include "nn/train/winograd_train.h"
 #include "util/rng.h"
 
 #define IMAGES 3

@@ -10,7 +10,6 @@
 
 #include <math.h>
 
-#include "nn/nn.h"
 #include "stat/mcnemar.h"
 
 /* The definition: Pascal's triangle, for n up to 60, where every number of ways is exact. */

@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nn/infer/forward.h"
+#include "nn/infer/occlusion.h"
+#include "nn/infer/plan.h"
 #include "nn/nn.h"
 #include "util/rng.h"
 

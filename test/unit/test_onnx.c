@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "nn/naive.h"
+#include "nn/formats/onnx.h"
 #include "nn/nn.h"
 #include "util/rng.h"
 

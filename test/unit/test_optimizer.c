@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nn/kernels/cpu.h"
 #include "nn/nn.h"
+#include "nn/train/optimizer.h"
 #include "util/rng.h"
 
 #define DESCRIPTION "conv 3 3x3, bn, relu, maxpool 4, dense 7, bn, relu, dense 10"

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "nn/formats/safetensors.h"
 #include "nn/nn.h"
 #include "util/rng.h"
 

@@ -13,15 +13,14 @@
  * All numbers are little-endian.  Magic, checksum and version keep their places in all versions to come, so that a
  * blob of a newer version is told from a damaged one.
  */
+#include "nn/formats/blob.h"
 #include "nn/nn.h"
+#include "util/bytes.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <zlib.h>
-
-#include "util/bytes.h"
 
 #define BLOB_VERSION 1
 #define AT_CRC 8
@@ -32,20 +31,6 @@
 #define VALUE_SIZE 4
 
 static const char magic[AT_CRC] = {'\x89', 'M', 'H', 'N', 'N', '\r', '\n', '\x1a'};
-
-static NnStatus corrupt(NnError *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static NnStatus
-corrupt(NnError *error, const char *format, ...)
-{
-	va_list args;
-
-	error->status = NN_ERR_CORRUPT;
-	va_start(args, format);
-	vsnprintf(error->message, sizeof(error->message), format, args);
-	va_end(args);
-	return NN_ERR_CORRUPT;
-}
 
 static uint32_t
 checksum(const uint8_t *blob, size_t size)
@@ -87,27 +72,22 @@ check_header(const uint8_t *bytes, size_t size, NnError *error)
 	uint32_t nvalues;
 
 	if (size < HEADER_SIZE)
-		return corrupt(error, "model weights are truncated");
+		return nn_fail(error, NN_ERR_CORRUPT, "model weights are truncated");
 	if (memcmp(bytes, magic, sizeof(magic)) != 0)
-		return corrupt(error, "model weights have a wrong magic number");
+		return nn_fail(error, NN_ERR_CORRUPT, "model weights have a wrong magic number");
 	if (size > max)
-		return corrupt(error, "model weights of %zu bytes exceed the limit of %zu", size, max);
+		return nn_fail(error, NN_ERR_CORRUPT, "model weights of %zu bytes exceed the limit of %zu", size, max);
 	if (get_u32(bytes + AT_CRC) != checksum(bytes, size))
-		return corrupt(error, "model weights do not match their checksum");
+		return nn_fail(error, NN_ERR_CORRUPT, "model weights do not match their checksum");
 	version = get_u32(bytes + AT_VERSION);
 	if (version != BLOB_VERSION)
-	{
-		error->status = NN_ERR_VERSION;
-		snprintf(error->message, sizeof(error->message),
-				 "model weights have format version %lu, but only %d is supported", (unsigned long) version,
-				 BLOB_VERSION);
-		return NN_ERR_VERSION;
-	}
+		return nn_fail(error, NN_ERR_VERSION, "model weights have format version %lu, but only %d is supported",
+					   (unsigned long) version, BLOB_VERSION);
 	text_len = get_u32(bytes + AT_TEXT_LEN);
 	nvalues = get_u32(bytes + AT_NVALUES);
 	if (text_len > NN_MAX_TEXT || nvalues > NN_MAX_VALUES ||
 		size != HEADER_SIZE + (size_t) text_len + (size_t) nvalues * VALUE_SIZE)
-		return corrupt(error, "model weights are not of the size that their header states");
+		return nn_fail(error, NN_ERR_CORRUPT, "model weights are not of the size that their header states");
 	return NN_OK;
 }
 
@@ -121,11 +101,12 @@ check_description(const uint8_t *bytes, NnNet *net, NnError *error)
 	NnError parse_error;
 
 	if (nn_net_parse(net, text, len, &parse_error) != NN_OK)
-		return corrupt(error, "model weights have an invalid description: %.180s", parse_error.message);
+		return nn_fail(error, NN_ERR_CORRUPT, "model weights have an invalid description: %.180s",
+					   parse_error.message);
 	if (nn_net_format(net, canonical, sizeof(canonical)) != len || memcmp(canonical, text, len) != 0)
-		return corrupt(error, "model weights have a description that is not in canonical form");
+		return nn_fail(error, NN_ERR_CORRUPT, "model weights have a description that is not in canonical form");
 	if (net->nvalues != get_u32(bytes + AT_NVALUES))
-		return corrupt(error, "model weights have %lu values, but their description needs %zu",
+		return nn_fail(error, NN_ERR_CORRUPT, "model weights have %lu values, but their description needs %zu",
 					   (unsigned long) get_u32(bytes + AT_NVALUES), net->nvalues);
 	return NN_OK;
 }
@@ -137,7 +118,7 @@ check_values(const NnNet *net, const uint8_t *values, NnError *error)
 	for (size_t i = 0; i < net->nvalues; i++)
 	{
 		if (!isfinite(get_float32(values + i * VALUE_SIZE)))
-			return corrupt(error, "model weights contain a value that is not a finite number");
+			return nn_fail(error, NN_ERR_CORRUPT, "model weights contain a value that is not a finite number");
 	}
 	for (int i = 0; i < net->nlayers; i++)
 	{
@@ -148,7 +129,7 @@ check_values(const NnNet *net, const uint8_t *values, NnError *error)
 		for (int c = 0; c < layer->out_c; c++)
 		{
 			if (get_float32(values + (layer->var + (size_t) c) * VALUE_SIZE) < 0.0f)
-				return corrupt(error, "model weights contain a negative variance");
+				return nn_fail(error, NN_ERR_CORRUPT, "model weights contain a negative variance");
 		}
 	}
 	return NN_OK;
@@ -162,8 +143,7 @@ nn_blob_read(const void *blob, size_t size, NnNet *net, const void **values, NnE
 
 	memset(net, 0, sizeof(*net));
 	*values = NULL;
-	error->status = NN_OK;
-	error->message[0] = '\0';
+	nn_error_clear(error);
 	status = check_header(bytes, size, error);
 	if (status == NN_OK)
 		status = check_description(bytes, net, error);

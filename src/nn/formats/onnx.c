@@ -12,14 +12,14 @@
  *
  * The model needs operator set 13, of 2020, and nothing newer.
  */
+#include "nn/formats/onnx.h"
+#include "nn/formats/tensor.h"
 #include "nn/nn.h"
+#include "util/bytes.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "util/bytes.h"
-#include "nn/formats/tensor.h"
 
 #define IR_VERSION 7 /* the one that came with the operator set */
 #define OPERATOR_SET 13

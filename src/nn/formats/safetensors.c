@@ -14,16 +14,15 @@
  * allocates nothing, does not recurse, and looks at no byte of the header before its length is checked.  First the
  * header is read without judging what it says; then that is held against the network.
  */
+#include "nn/formats/safetensors.h"
+#include "nn/formats/tensor.h"
 #include "nn/nn.h"
+#include "util/bytes.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <zlib.h>
-
-#include "util/bytes.h"
-#include "nn/formats/tensor.h"
 
 #define FORMAT_VERSION "1"
 #define KEY_VERSION "format_version"
@@ -177,24 +176,10 @@ typedef struct Header
 	NnError *error;
 } Header;
 
-static NnStatus fail(NnError *error, NnStatus status, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static NnStatus
-fail(NnError *error, NnStatus status, const char *format, ...)
-{
-	va_list args;
-
-	error->status = status;
-	va_start(args, format);
-	vsnprintf(error->message, sizeof(error->message), format, args);
-	va_end(args);
-	return status;
-}
-
 static NnStatus
 fail_here(const Header *h, const char *what)
 {
-	return fail(h->error, NN_ERR_CORRUPT, "safetensors header is invalid at byte %zu: %s", h->pos, what);
+	return nn_fail(h->error, NN_ERR_CORRUPT, "safetensors header is invalid at byte %zu: %s", h->pos, what);
 }
 
 static bool
@@ -571,19 +556,19 @@ check_metadata(const Header *h, const NnNet *net, NnError *error)
 	char version[NN_TENSOR_NAME];
 
 	if (h->version.start == NULL || h->network.start == NULL)
-		return fail(error, NN_ERR_CORRUPT,
-					"safetensors file lacks the metadata \"" KEY_VERSION "\" and \"" KEY_NETWORK "\"");
+		return nn_fail(error, NN_ERR_CORRUPT,
+					   "safetensors file lacks the metadata \"" KEY_VERSION "\" and \"" KEY_NETWORK "\"");
 	if (!same(&h->version, FORMAT_VERSION))
-		return fail(error, NN_ERR_VERSION,
-					"safetensors file has format version \"%s\", but only " FORMAT_VERSION " is supported",
-					printable(&h->version, version));
+		return nn_fail(error, NN_ERR_VERSION,
+					   "safetensors file has format version \"%s\", but only " FORMAT_VERSION " is supported",
+					   printable(&h->version, version));
 	if (nn_net_parse(&own, h->network.start, h->network.len, &parse_error) != NN_OK)
-		return fail(error, NN_ERR_CORRUPT, "safetensors file has an invalid network: %.180s", parse_error.message);
+		return nn_fail(error, NN_ERR_CORRUPT, "safetensors file has an invalid network: %.180s", parse_error.message);
 	nn_net_format(&own, found, sizeof(found));
 	nn_net_format(net, wanted, sizeof(wanted));
 	if (strcmp(found, wanted) != 0)
-		return fail(error, NN_ERR_SYNTAX, "safetensors file is of network \"%.80s%s\", not \"%.80s%s\"", found,
-					strlen(found) > 80 ? "..." : "", wanted, strlen(wanted) > 80 ? "..." : "");
+		return nn_fail(error, NN_ERR_SYNTAX, "safetensors file is of network \"%.80s%s\", not \"%.80s%s\"", found,
+					   strlen(found) > 80 ? "..." : "", wanted, strlen(wanted) > 80 ? "..." : "");
 	return NN_OK;
 }
 
@@ -608,15 +593,16 @@ check_extent(const Header *h, size_t size, NnError *error)
 		const Entry *entry = sorted[i];
 
 		if (entry->begin > entry->end || entry->end > size)
-			return fail(error, NN_ERR_CORRUPT, "tensor \"%s\" of safetensors file lies outside its data",
-						printable(&entry->name, name));
+			return nn_fail(error, NN_ERR_CORRUPT, "tensor \"%s\" of safetensors file lies outside its data",
+						   printable(&entry->name, name));
 		if (entry->begin != pos)
-			return fail(error, NN_ERR_CORRUPT, "tensor \"%s\" of safetensors file %s", printable(&entry->name, name),
-						entry->begin < pos ? "overlaps another" : "leaves a gap before it");
+			return nn_fail(error, NN_ERR_CORRUPT, "tensor \"%s\" of safetensors file %s",
+						   printable(&entry->name, name),
+						   entry->begin < pos ? "overlaps another" : "leaves a gap before it");
 		pos = entry->end;
 	}
 	if (pos != size)
-		return fail(error, NN_ERR_CORRUPT, "safetensors file has data behind its last tensor");
+		return nn_fail(error, NN_ERR_CORRUPT, "safetensors file has data behind its last tensor");
 	return NN_OK;
 }
 
@@ -633,18 +619,18 @@ find_entry(const Header *h, const NnTensor *tensor, const Entry **found, NnError
 			entry = &h->entries[i];
 	}
 	if (entry == NULL)
-		return fail(error, NN_ERR_CORRUPT, "safetensors file lacks tensor \"%s\"", tensor->name);
+		return nn_fail(error, NN_ERR_CORRUPT, "safetensors file lacks tensor \"%s\"", tensor->name);
 	if (!same(&entry->dtype, "F32"))
-		return fail(error, NN_ERR_CORRUPT, "tensor \"%s\" of safetensors file is not of dtype F32", tensor->name);
+		return nn_fail(error, NN_ERR_CORRUPT, "tensor \"%s\" of safetensors file is not of dtype F32", tensor->name);
 	fits = entry->ndims == tensor->ndims;
 	for (int d = 0; fits && d < tensor->ndims; d++)
 		fits = entry->dims[d] == (uint64_t) tensor->dims[d];
 	if (!fits)
-		return fail(error, NN_ERR_CORRUPT, "tensor \"%s\" of safetensors file is not of the network's shape",
-					tensor->name);
+		return nn_fail(error, NN_ERR_CORRUPT, "tensor \"%s\" of safetensors file is not of the network's shape",
+					   tensor->name);
 	if (entry->end - entry->begin != tensor->count * VALUE_SIZE)
-		return fail(error, NN_ERR_CORRUPT, "tensor \"%s\" of safetensors file is not of its shape's size",
-					tensor->name);
+		return nn_fail(error, NN_ERR_CORRUPT, "tensor \"%s\" of safetensors file is not of its shape's size",
+					   tensor->name);
 	*found = entry;
 	return NN_OK;
 }
@@ -659,13 +645,13 @@ read_values(const NnTensor *tensor, bool variance, const uint8_t *data, float *v
 	{
 		out[i] = get_float32(data + i * VALUE_SIZE);
 		if (!isfinite(out[i]))
-			return fail(error, NN_ERR_CORRUPT,
-						"tensor \"%s\" of safetensors file contains a value that is not a "
-						"finite number",
-						tensor->name);
+			return nn_fail(error, NN_ERR_CORRUPT,
+						   "tensor \"%s\" of safetensors file contains a value that is not a "
+						   "finite number",
+						   tensor->name);
 		if (variance && out[i] < 0.0f)
-			return fail(error, NN_ERR_CORRUPT, "tensor \"%s\" of safetensors file contains a negative variance",
-						tensor->name);
+			return nn_fail(error, NN_ERR_CORRUPT, "tensor \"%s\" of safetensors file contains a negative variance",
+						   tensor->name);
 	}
 	return NN_OK;
 }
@@ -678,7 +664,7 @@ check_data(const Header *h, const uint8_t *data, size_t size, NnError *error)
 
 	snprintf(digits, sizeof(digits), "%08lx", (unsigned long) data_checksum(data, size));
 	if (h->checksum.start != NULL && !same(&h->checksum, digits))
-		return fail(error, NN_ERR_CORRUPT, "safetensors file is damaged: its data does not match its checksum");
+		return nn_fail(error, NN_ERR_CORRUPT, "safetensors file is damaged: its data does not match its checksum");
 	return NN_OK;
 }
 
@@ -707,8 +693,8 @@ read_tensors(const Header *h, const NnNet *net, const uint8_t *data, float *valu
 		}
 	}
 	if (h->nentries != ntensors)
-		return fail(error, NN_ERR_CORRUPT, "safetensors file has %d tensors, but its network has %d", h->nentries,
-					ntensors);
+		return nn_fail(error, NN_ERR_CORRUPT, "safetensors file has %d tensors, but its network has %d", h->nentries,
+					   ntensors);
 	return NN_OK;
 }
 
@@ -721,17 +707,16 @@ nn_safetensors_read(const NnNet *net, const void *file, size_t size, float *valu
 	const uint8_t *data;
 	NnStatus status;
 
-	error->status = NN_OK;
-	error->message[0] = '\0';
+	nn_error_clear(error);
 	if (size < AT_HEADER)
-		return fail(error, NN_ERR_CORRUPT, "safetensors file is truncated");
+		return nn_fail(error, NN_ERR_CORRUPT, "safetensors file is truncated");
 	len = get_u32(bytes) | (uint64_t) get_u32(bytes + 4) << 32;
 	if (len > HEADER_MAX)
-		return fail(error, NN_ERR_CORRUPT,
-					"safetensors file is damaged or none: its header of %llu bytes exceeds the limit of %d",
-					(unsigned long long) len, HEADER_MAX);
+		return nn_fail(error, NN_ERR_CORRUPT,
+					   "safetensors file is damaged or none: its header of %llu bytes exceeds the limit of %d",
+					   (unsigned long long) len, HEADER_MAX);
 	if (len > size - AT_HEADER)
-		return fail(error, NN_ERR_CORRUPT, "safetensors file is truncated");
+		return nn_fail(error, NN_ERR_CORRUPT, "safetensors file is truncated");
 
 	h.text = (const char *) bytes + AT_HEADER;
 	h.len = (size_t) len;

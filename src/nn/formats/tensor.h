@@ -1,8 +1,8 @@
 /*
  * tensor.h: a network's values as named tensors, as other programs know them.
  */
-#ifndef NN_TENSOR_H
-#define NN_TENSOR_H
+#ifndef NN_FORMATS_TENSOR_H
+#define NN_FORMATS_TENSOR_H
 
 #include "nn/nn.h"
 
@@ -30,4 +30,4 @@ typedef struct NnTensor
 /* Fill in one part of a layer (0-based, all kinds counted); false if the layer has no such part. */
 extern bool nn_tensor(const NnNet *net, int layer, NnPart part, NnTensor *tensor);
 
-#endif /* NN_TENSOR_H */
+#endif /* NN_FORMATS_TENSOR_H */

@@ -6,8 +6,9 @@
  * here depends on how many rows there are, and the kernels add up every output in the same order whatever
  * stands beside it.
  */
-#include "nn/infer/plan.h"
-#include "nn/kernels/winograd.h"
+#include "nn/infer/forward.h"
+#include "nn/infer/ops.h"
+#include "nn/infer/winograd.h"
 
 #include <math.h>
 #include <string.h>

@@ -10,6 +10,9 @@
  * shared among its pixels in proportion to their ink; a pixel gets the mean over the squares of one size that
  * hold it, then the mean over the sizes.  Pixels without ink get nothing: there is nothing to erase.
  */
+#include "nn/infer/occlusion.h"
+#include "nn/infer/forward.h"
+#include "nn/infer/plan.h"
 #include "nn/nn.h"
 
 #include <math.h>

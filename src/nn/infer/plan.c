@@ -7,8 +7,9 @@
  * what every buffer is padded with, because that depends on who reads it.
  */
 #include "nn/infer/plan.h"
+#include "nn/infer/ops.h"
+#include "nn/infer/winograd.h"
 #include "util/rng.h"
-#include "nn/kernels/winograd.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,78 +1,36 @@
 /*
- * plan.h: the inside of a plan, private to plan.c and forward.c.
- *
- * The operations up to the first dense layer (the front) run image by image on buffers small enough for the nearest
- * caches; from there on (the tail) they run on several images at once, as rows of a matrix, so that the
- * large matrices of dense layers are read once for all of them.
+ * plan.h: a net made ready for inference.
  */
-#ifndef NN_PLAN_H
-#define NN_PLAN_H
+#ifndef NN_INFER_PLAN_H
+#define NN_INFER_PLAN_H
 
-#include "nn/kernels/affine.h"
+#include <stddef.h>
 
-/* How many images the tail takes at once: no more than the widest tile, which is all that helps. */
-#define NN_GROUP NN_MAX_TILE
+#include "nn/nn.h"
 
-typedef enum NnOpKind
-{
-	NN_OP_AFFINE, /* convolution or dense, with what follows it: batch norm, ReLU, pooling */
-	NN_OP_SCALE,  /* a batch norm with nothing before it to fold into; with ReLU */
-	NN_OP_RELU,
-	NN_OP_MAXPOOL
-} NnOpKind;
+/*
+ * A plan is a net with its weights made ready for the kernels (batch norm folded into the convolution or dense
+ * layer before it, weights packed), in one relocatable block: offsets only, so that it may lie in
+ * shared memory at different addresses.  It depends on the CPU, not on the process.
+ */
+typedef struct NnPlan NnPlan;
 
-/* Activations (h, w, c) between rows and columns of zeros, which the convolution that reads them wants. */
-typedef struct NnShape
-{
-	int h;
-	int w;
-	int c;
-	int pad_h;
-	int pad_w;
-} NnShape;
+extern size_t nn_plan_size(const NnNet *net);
+extern void nn_plan_build(NnPlan *plan, const NnNet *net, const float *values);
 
-typedef struct NnOp
-{
-	NnOpKind kind;
-	NnShape in;
-	NnShape out;
-	int pool;
-	bool relu;
-	int winograd;	 /* NN_OP_AFFINE done by winograd.c with these tiles, and weights to match; or 0 */
-	int first_layer; /* of the net, for filling in the weights */
-	int end_layer;	 /* the one after the last that is part of this */
-	size_t weights;	 /* offset from the plan's start, in bytes; for NN_OP_SCALE the factors */
-	size_t bias;	 /* likewise; for NN_OP_SCALE what is added */
-	NnAffine affine; /* NN_OP_AFFINE */
-} NnOp;
+/*
+ * How many images, of so many, to read between two looks for interrupts: reading these takes some tens of
+ * milliseconds at most, or they are one.
+ */
+extern int nn_step(const NnPlan *plan, int n);
 
-struct NnPlan
-{
-	size_t size;		 /* of all, in bytes */
-	size_t cost;		 /* of one image: its multiply-adds, or what takes about as long */
-	size_t front_floats; /* of one buffer of the front, which has two */
-	size_t work_floats;	 /* of scratch memory for winograd.c */
-	size_t row_floats;	 /* of a row of the tail's matrices, of which there are two */
-	int nops;
-	int nfront; /* how many of them make the front */
-	NnShape input;
-	NnOp ops[NN_MAX_LAYERS];
-};
+/* Bytes of scratch for nn_forward on up to n images at once; aligned to NN_ALIGN. */
+extern size_t nn_scratch_size(const NnPlan *plan, int n);
 
-/* What lies at an offset from the plan's start. */
-static inline void *
-nn_plan_at(const NnPlan *plan, size_t offset)
-{
-	return (char *) plan + offset;
-}
+/*
+ * The weight of input k, of so many, in projection j: plus or minus one over the root of their number.  It depends on
+ * nothing else, so that the projections of a model are the same whenever and wherever they are computed.
+ */
+extern float nn_projection(int j, size_t k, size_t inputs);
 
-/* Floats from row to row of the tail's matrices: not a power of two, so that rows do not fight for a cache line. */
-static inline size_t
-nn_row_floats(const NnShape *shape)
-{
-	size_t n = (size_t) shape->h * (size_t) shape->w * (size_t) shape->c;
-
-	return (n + NN_BLOCK - 1) / NN_BLOCK * NN_BLOCK + NN_BLOCK;
-}
-
-#endif /* NN_PLAN_H */
+#endif /* NN_INFER_PLAN_H */

@@ -6,16 +6,11 @@
  * them.  A lone pixel (one image's dense layer) has up to eight vectors of channels instead, so that there are always
  * enough independent sums to hide the latency of a multiply-add.  Weights pass once for all pixels of a tile,
  * inputs once for all its channels, and outputs are written once, pooled.
- *
- * The tiles are in affine_kernels.h, compiled for each instruction set.
  */
 #include "nn/kernels/affine.h"
+#include "nn/kernels/vec.h"
 
 #include <math.h>
-
-#if defined(__aarch64__)
-#include <arm_neon.h>
-#endif
 
 #define WIDE_VECS 8 /* vectors of channels for a lone pixel */
 
@@ -33,11 +28,261 @@ typedef struct Tile
 
 typedef void (*TileFunction)(const NnAffine *op, const Tile *tile);
 
-#define NN_KERNELS "affine_kernels.h"
-#include "nn/kernels/each_isa.h"
+/* How many pixels by two vectors of channels the registers hold as sums: there are 32 registers, or 16. */
+#if NN_LANES == 16 || defined(__aarch64__)
+#define TILE_MAX NN_MAX_TILE
+#else
+#define TILE_MAX 6
+#endif
+
+/* The first n lanes: a mask for loads and stores that touch nothing behind them. */
+#if NN_LANES == 16
+#define FIRST_LANES(n) ((__mmask16) ((1u << (n)) - 1))
+#elif NN_LANES == 8
+#define FIRST_LANES(n) _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+#endif
+
+NN_INLINE vec
+load_first(const float *p, int n)
+{
+#if NN_LANES == 16
+	return (vec) _mm512_maskz_loadu_ps(FIRST_LANES(n), p);
+#elif NN_LANES == 8
+	return (vec) _mm256_maskload_ps(p, FIRST_LANES(n));
+#else
+	vec v = {0};
+
+	for (int i = 0; i < n; i++)
+		v[i] = p[i];
+	return v;
+#endif
+}
+
+NN_INLINE void
+store_first(float *p, vec v, int n)
+{
+#if NN_LANES == 16
+	_mm512_mask_storeu_ps(p, FIRST_LANES(n), (__m512) v);
+#elif NN_LANES == 8
+	_mm256_maskstore_ps(p, FIRST_LANES(n), (__m256) v);
+#else
+	for (int i = 0; i < n; i++)
+		p[i] = v[i];
+#endif
+}
+
+/* Finish a tile without regard to speed: any pooling, and channels that end within a vector. */
+static __attribute__((noinline)) void
+finish_any(const NnAffine *op, const Tile *tile, int pixels, int vecs, const float *sums)
+{
+	const vec least = vec_splat(op->relu ? 0.0f : -INFINITY);
+
+	for (int t = 0; t < pixels; t++)
+	{
+		bool first = tile->y % op->pool == 0 && (tile->x + t) % op->pool == 0;
+
+		for (int v = 0; v < vecs; v++)
+		{
+			float *out = tile->out + (size_t) ((tile->x + t) / op->pool) * op->out_pixel + v * NN_LANES;
+			int n = tile->channels - v * NN_LANES;
+			vec best = vec_max(vec_load(sums + (t * vecs + v) * NN_LANES), least);
+
+			if (n > NN_LANES)
+				n = NN_LANES;
+			if (!first)
+				best = vec_max(best, load_first(out, n));
+			store_first(out, best, n);
+		}
+	}
+}
+
+/*
+ * Finish a tile: ReLU and pooling are both maxima, so their order does not matter.  A pooled output is complete
+ * when the last row of its window has been merged into it.
+ */
+NN_INLINE void
+finish_tile(const NnAffine *op, const Tile *tile, const int pixels, const int vecs, vec (*sum)[WIDE_VECS])
+{
+	const vec least = vec_splat(op->relu ? 0.0f : -INFINITY);
+	bool whole = tile->channels >= vecs * NN_LANES;
+
+	if (whole && op->pool == 1)
+	{
+		float *out = tile->out + (size_t) tile->x * op->out_pixel;
+
+		NN_UNROLL
+		for (int t = 0; t < pixels; t++)
+		{
+			NN_UNROLL
+			for (int v = 0; v < vecs; v++)
+				vec_store(out + v * NN_LANES, vec_max(sum[t][v], least));
+			out += op->out_pixel;
+		}
+	}
+	else if (whole && op->pool == 2 && pixels % 2 == 0)
+	{
+		float *out = tile->out + (size_t) (tile->x / 2) * op->out_pixel;
+		bool merge = tile->y % 2 != 0;
+
+		NN_UNROLL
+		for (int t = 0; t + 1 < pixels; t += 2)
+		{
+			NN_UNROLL
+			for (int v = 0; v < vecs; v++)
+			{
+				vec best = vec_max(sum[t][v], sum[t + 1][v]);
+
+				best = vec_max(best, merge ? vec_load(out + v * NN_LANES) : least);
+				vec_store(out + v * NN_LANES, best);
+			}
+			out += op->out_pixel;
+		}
+	}
+	else
+	{
+		float sums[NN_MAX_TILE * 2 * NN_LANES];
+
+		NN_UNROLL
+		for (int t = 0; t < pixels; t++)
+		{
+			NN_UNROLL
+			for (int v = 0; v < vecs; v++)
+				vec_store(sums + (t * vecs + v) * NN_LANES, sum[t][v]);
+		}
+		finish_any(op, tile, pixels, vecs, sums);
+	}
+}
+
+/* A tile of pixels by vecs vectors; both are constants where this is inlined. */
+NN_INLINE void
+run_tile(const NnAffine *op, const Tile *tile, const int pixels, const int vecs)
+{
+	vec sum[NN_MAX_TILE][WIDE_VECS];
+	const float *weights[WIDE_VECS];
+	const float *in = tile->in;
+	const size_t pixel = op->in_pixel;
+
+	NN_UNROLL
+	for (int v = 0; v < vecs; v++)
+	{
+		weights[v] = tile->weights[v];
+		NN_UNROLL
+		for (int t = 0; t < pixels; t++)
+			sum[t][v] = vec_load(tile->bias + v * NN_LANES);
+	}
+
+	for (int row = 0; row < op->rows; row++)
+	{
+		for (int k = 0; k < op->len; k++)
+		{
+			vec w[WIDE_VECS];
+
+			NN_UNROLL
+			for (int v = 0; v < vecs; v++)
+			{
+				w[v] = vec_load(weights[v]);
+				weights[v] += NN_BLOCK;
+			}
+			NN_UNROLL
+			for (int t = 0; t < pixels; t++)
+			{
+				vec x = vec_splat(in[(size_t) t * pixel + (size_t) k]);
+
+				NN_UNROLL
+				for (int v = 0; v < vecs; v++)
+					sum[t][v] = vec_fma(x, w[v], sum[t][v]);
+			}
+		}
+		in += op->in_row;
+	}
+	finish_tile(op, tile, pixels, vecs, sum);
+}
+
+/* clang-format off */
+#define TILE(pixels, vecs) \
+	static void tile_##pixels##_##vecs(const NnAffine *op, const Tile *tile) \
+	{ \
+		run_tile(op, tile, pixels, vecs); \
+	}
+#define PAIR(pixels) TILE(pixels, 1) TILE(pixels, 2)
+#define ENTRY(pixels) {tile_##pixels##_1, tile_##pixels##_2}
+
+TILE(1, 4) TILE(1, 8)
+PAIR(1) PAIR(2) PAIR(3) PAIR(4) PAIR(5) PAIR(6)
+#if TILE_MAX > 6
+PAIR(7) PAIR(8) PAIR(9) PAIR(10) PAIR(11) PAIR(12) PAIR(13) PAIR(14)
+#endif
+
+/* By number of pixels, then by one or two vectors. */
+static const TileFunction tiles[TILE_MAX + 1][2] =
+{
+	{NULL, NULL}, ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4), ENTRY(5), ENTRY(6),
+#if TILE_MAX > 6
+	ENTRY(7), ENTRY(8), ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12), ENTRY(13), ENTRY(14),
+#endif
+};
+/* clang-format on */
+
+static TileFunction
+choose_tile(int pixels, int vecs)
+{
+	if (vecs <= 2)
+		return tiles[pixels][vecs - 1];
+	return vecs == 4 ? tile_1_4 : tile_1_8;
+}
+
+/* The number of vectors of channels to take at once, of so many left. */
+static int
+choose_vecs(int left, int width)
+{
+	if (width > 1 || left < 4)
+		return left < 2 ? 1 : 2;
+	return left < 8 ? 4 : 8;
+}
+
+/* Compute all outputs of some vectors of channels, row by row, in tiles of nearly equal width. */
+static void
+run_channels(const NnAffine *op, Tile *tile, int vecs, const float *in, float *out)
+{
+	const int unit = op->pool == 2 ? 2 : 1; /* a window of two stays within a tile */
+	const int units = op->width / unit;
+	const int ntiles = (units + TILE_MAX / unit - 1) / (TILE_MAX / unit);
+
+	for (int y = 0; y < op->height; y++)
+	{
+		int x = 0;
+
+		tile->y = y;
+		tile->out = out + (size_t) (y / op->pool) * op->out_row;
+		for (int i = 0; i < ntiles; i++)
+		{
+			int pixels = (units / ntiles + (i < units % ntiles ? 1 : 0)) * unit;
+
+			tile->x = x;
+			tile->in = in + (size_t) y * op->in_row + (size_t) x * op->in_pixel;
+			choose_tile(pixels, vecs)(op, tile);
+			x += pixels;
+		}
+	}
+}
 
 void
-nn_affine(const NnAffine *op, const float *in, const float *weights, const float *bias, float *out)
+NN_FN(nn_affine)(const NnAffine *op, const float *in, const float *weights, const float *bias, float *out)
 {
-	NN_DISPATCH(affine)(op, in, weights, bias, out);
+	const size_t block = (size_t) op->rows * (size_t) op->len * NN_BLOCK;
+	int vecs;
+
+	for (int channel = 0; channel < op->channels; channel += vecs * NN_LANES)
+	{
+		Tile tile = {.bias = bias + channel, .channels = op->channels - channel};
+
+		vecs = choose_vecs((tile.channels + NN_LANES - 1) / NN_LANES, op->width);
+		for (int v = 0; v < vecs; v++)
+		{
+			int first = channel + v * NN_LANES;
+
+			tile.weights[v] = weights + (size_t) (first / NN_BLOCK) * block + first % NN_BLOCK;
+		}
+		run_channels(op, &tile, vecs, in, out + channel);
+	}
 }

@@ -1,15 +1,18 @@
 /*
- * affine.h: the inner loop of inference, private to src/nn.
+ * affine.h: the inner loop of inference.
  *
  * Convolution and dense layers are one operation: every output is a bias plus the sum, over the rows of a kernel,
  * of a run of contiguous inputs times weights.  For a convolution the run is (KW, Cin) of a channels-last image
  * and neighbouring outputs are Cin apart; for a dense layer there is one run, the whole input, and the neighbours
  * are the images of a batch.
  */
-#ifndef NN_AFFINE_H
-#define NN_AFFINE_H
+#ifndef NN_KERNELS_AFFINE_H
+#define NN_KERNELS_AFFINE_H
 
-#include "nn/nn.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "nn/kernels/dispatch.h"
 
 /*
  * Weights are packed in blocks of this many output channels, (Cout / NN_BLOCK, rows * len, NN_BLOCK), the last
@@ -41,6 +44,13 @@ typedef struct NnAffine
  * another in the order of the weights, whatever the tile: what an output is does not depend on what is computed
  * beside it.
  */
-extern void nn_affine(const NnAffine *op, const float *in, const float *weights, const float *bias, float *out);
+NN_KERNEL(void, nn_affine,
+		  (const NnAffine *op, const float *in, const float *weights, const float *bias, float *out));
 
-#endif /* NN_AFFINE_H */
+static inline void
+nn_affine(const NnAffine *op, const float *in, const float *weights, const float *bias, float *out)
+{
+	NN_DISPATCH(nn_affine)(op, in, weights, bias, out);
+}
+
+#endif /* NN_KERNELS_AFFINE_H */

@@ -1,10 +1,12 @@
 /*
- * conv.h: the convolution's kernels of training.
+ * conv.h: the convolution of training.
  */
-#ifndef NN_CONV_H
-#define NN_CONV_H
+#ifndef NN_KERNELS_CONV_H
+#define NN_KERNELS_CONV_H
 
-#include "nn/nn.h"
+#include <stddef.h>
+
+#include "nn/kernels/dispatch.h"
 
 /* The arguments of the convolution's kernels: all in floats; "out" is dout for the weights' gradient. */
 typedef struct NnConvArgs
@@ -25,17 +27,39 @@ typedef struct NnConvArgs
  * How many columns the next panel of weights has, of "left" that are not yet in one, when they are packed for output
  * rows of "width" pixels.
  */
-typedef int (*NnPanel)(int left, int width);
+NN_KERNEL(int, nn_conv_panel, (int left, int width));
 
-extern NnPanel nn_conv_panel(void);
+static inline int
+nn_conv_panel(int left, int width)
+{
+	return NN_DISPATCH(nn_conv_panel)(left, width);
+}
 
-/* A convolution of n images. */
-extern void nn_conv_product(const NnConvArgs *args, int n);
+/* args->out = bias + in * weight, for n images. */
+NN_KERNEL(void, nn_conv_product, (const NnConvArgs *args, int n));
 
-/* The gradient of its weights. */
-extern void nn_conv_outer_product(const NnConvArgs *args, float *dweight, int n);
+static inline void
+nn_conv_product(const NnConvArgs *args, int n)
+{
+	NN_DISPATCH(nn_conv_product)(args, n);
+}
+
+/* dweight (kernel_h, kernel_w, cin, out_c) += in x dout over n images; args->out is dout. */
+NN_KERNEL(void, nn_conv_outer_product, (const NnConvArgs *args, float *dweight, int n));
+
+static inline void
+nn_conv_outer_product(const NnConvArgs *args, float *dweight, int n)
+{
+	NN_DISPATCH(nn_conv_outer_product)(args, dweight, n);
+}
 
 /* dbias (out_c) += the output's gradient, args->out, summed over the pixels of n images. */
-extern void nn_conv_bias_gradient(const NnConvArgs *args, float *dbias, int n);
+NN_KERNEL(void, nn_conv_bias_gradient, (const NnConvArgs *args, float *dbias, int n));
 
-#endif /* NN_CONV_H */
+static inline void
+nn_conv_bias_gradient(const NnConvArgs *args, float *dbias, int n)
+{
+	NN_DISPATCH(nn_conv_bias_gradient)(args, dbias, n);
+}
+
+#endif /* NN_KERNELS_CONV_H */

@@ -1,9 +1,7 @@
 /*
  * cpu.c: which kernels this CPU can run.
  */
-#include "nn/nn.h"
-
-#include <stdio.h>
+#include "nn/kernels/cpu.h"
 
 #define ISA_UNKNOWN (-1)
 
@@ -38,13 +36,8 @@ NnStatus
 nn_isa_force(NnIsa isa, NnError *error)
 {
 	if (isa > nn_isa_best())
-	{
-		error->status = NN_ERR_UNAVAILABLE;
-		snprintf(error->message, sizeof(error->message), "this CPU has no %s", nn_isa_name(isa));
-		return error->status;
-	}
-	error->status = NN_OK;
-	error->message[0] = '\0';
+		return nn_fail(error, NN_ERR_UNAVAILABLE, "this CPU has no %s", nn_isa_name(isa));
+	nn_error_clear(error);
 	isa_in_use = (int) isa;
 	return NN_OK;
 }

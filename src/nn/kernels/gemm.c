@@ -1,87 +1,101 @@
 /*
- * gemm.c: the matrix product: OpenBLAS where a process has loaded it, else our own.
+ * gemm.c: the built-in matrix product.
  *
- * OpenBLAS is not linked but loaded, by the processes that train and by no other: its pthread build starts
- * threads when it is loaded unless the environment says otherwise at that moment, and a server process with a
- * second thread is a process whose signals may land anywhere.  Loaded with RTLD_LOCAL its symbols meet nobody
- * else's.
+ * A panel of op(b), GEMM_DEPTH rows of two vectors, is copied to the stack; each tile of up to GEMM_ROWS rows
+ * of c stays in registers while the panel passes.
  */
 #include "nn/kernels/gemm.h"
-#include "nn/nn.h"
+#include "nn/kernels/vec.h"
 
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define NN_KERNELS "gemm_kernels.h"
-#include "nn/kernels/each_isa.h"
+#define GEMM_ROWS (NN_LANES == 16 ? 12 : 6)
+#define GEMM_DEPTH 256
 
-#define BLAS_LIBRARY "libopenblas.so.0"
-
-/* Of the CBLAS interface. */
-enum
+/* One tile: tile (rows, 2 * NN_LANES) += a (rows, depth) * panel (depth, 2 * NN_LANES). */
+NN_INLINE void
+gemm_tile(float *tile, const float *a, size_t a_row, size_t a_column, const float *panel, int depth, const int rows)
 {
-	BLAS_ROW_MAJOR = 101,
-	BLAS_PLAIN = 111,
-	BLAS_TRANSPOSED = 112
-};
+	vec acc[12][2];
 
-typedef void (*BlasSgemm)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
-						  const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
-
-/* Set once by nn_blas_load; processes that use nn have one thread. */
-static BlasSgemm blas_sgemm = NULL;
-static char blas_name[128] = "built-in";
-
-NnStatus
-nn_blas_load(NnError *error)
-{
-	void *library;
-	char *(*config)(void);
-
-	error->status = NN_OK;
-	error->message[0] = '\0';
-	if (blas_sgemm != NULL)
-		return NN_OK;
-
-	setenv("OPENBLAS_NUM_THREADS", "1", 1);
-	if (nn_isa_best() == NN_ISA_AVX512)
-		setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
-	library = dlopen(BLAS_LIBRARY, RTLD_LOCAL | RTLD_NOW);
-	if (library == NULL)
+	NN_UNROLL
+	for (int r = 0; r < rows; r++)
 	{
-		error->status = NN_ERR_UNAVAILABLE;
-		snprintf(error->message, sizeof(error->message), "could not load %s", BLAS_LIBRARY);
-		return error->status;
+		acc[r][0] = vec_load(tile + r * 2 * NN_LANES);
+		acc[r][1] = vec_load(tile + (r * 2 + 1) * NN_LANES);
 	}
-	/* As POSIX asks of dlsym: through a pointer to the pointer. */
-	*(void **) &blas_sgemm = dlsym(library, "cblas_sgemm");
-	*(void **) &config = dlsym(library, "openblas_get_config");
-	if (blas_sgemm == NULL)
+	for (int k = 0; k < depth; k++, a += a_column, panel += 2 * NN_LANES)
 	{
-		dlclose(library);
-		error->status = NN_ERR_UNAVAILABLE;
-		snprintf(error->message, sizeof(error->message), "%s has no cblas_sgemm", BLAS_LIBRARY);
-		return error->status;
+		vec b0 = vec_load(panel);
+		vec b1 = vec_load(panel + NN_LANES);
+
+		NN_UNROLL
+		for (int r = 0; r < rows; r++)
+		{
+			vec x = vec_splat(a[(size_t) r * a_row]);
+
+			acc[r][0] += x * b0;
+			acc[r][1] += x * b1;
+		}
 	}
-	snprintf(blas_name, sizeof(blas_name), "%s", config != NULL ? config() : BLAS_LIBRARY);
-	return NN_OK;
+	NN_UNROLL
+	for (int r = 0; r < rows; r++)
+	{
+		vec_store(tile + r * 2 * NN_LANES, acc[r][0]);
+		vec_store(tile + (r * 2 + 1) * NN_LANES, acc[r][1]);
+	}
 }
 
-const char *
-nn_blas_name(void)
+/* Copy rows [k, k + depth) and columns [j, j + width) of op(b) to the panel, the rest of its columns zero. */
+static void
+gemm_pack(float *panel, bool transpose, const float *b, int ldb, int k, int depth, int j, int width)
 {
-	return blas_name;
+	for (int r = 0; r < depth; r++, panel += 2 * NN_LANES)
+	{
+		for (int c = 0; c < 2 * NN_LANES; c++)
+			panel[c] = c >= width  ? 0.0f
+					   : transpose ? b[(size_t) (j + c) * ldb + k + r]
+								   : b[(size_t) (k + r) * ldb + j + c];
+	}
 }
 
 void
-nn_sgemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float *a, int lda, const float *b, int ldb,
-		 float beta, float *c, int ldc)
+NN_FN(nn_gemm)(bool transpose_a, bool transpose_b, int m, int n, int depth, const float *a, int lda, const float *b,
+			   int ldb, float beta, float *c, int ldc)
 {
-	if (blas_sgemm != NULL)
-		blas_sgemm(BLAS_ROW_MAJOR, transpose_a ? BLAS_TRANSPOSED : BLAS_PLAIN,
-				   transpose_b ? BLAS_TRANSPOSED : BLAS_PLAIN, m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc);
-	else
-		NN_DISPATCH(gemm)(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
+	float panel[GEMM_DEPTH * 2 * NN_LANES] __attribute__((aligned(64)));
+	float tile[12 * 2 * NN_LANES] __attribute__((aligned(64)));
+	size_t a_row = transpose_a ? 1 : (size_t) lda;
+	size_t a_column = transpose_a ? (size_t) lda : 1;
+
+	for (int j = 0; j < n; j += 2 * NN_LANES)
+	{
+		int width = n - j < 2 * NN_LANES ? n - j : 2 * NN_LANES;
+
+		for (int k = 0; k < depth; k += GEMM_DEPTH)
+		{
+			int chunk = depth - k < GEMM_DEPTH ? depth - k : GEMM_DEPTH;
+			bool fresh = k == 0 && beta == 0.0f;
+
+			gemm_pack(panel, transpose_b, b, ldb, k, chunk, j, width);
+			for (int i = 0; i < m; i += GEMM_ROWS)
+			{
+				int rows = m - i < GEMM_ROWS ? m - i : GEMM_ROWS;
+				const float *block = a + i * a_row + k * a_column;
+
+				memset(tile, 0, sizeof(tile));
+				for (int r = 0; r < rows && !fresh; r++)
+					memcpy(tile + r * 2 * NN_LANES, c + (size_t) (i + r) * ldc + j, width * sizeof(float));
+				if (rows == GEMM_ROWS)
+					gemm_tile(tile, block, a_row, a_column, panel, chunk, GEMM_ROWS);
+				else
+				{
+					for (int r = 0; r < rows; r++)
+						gemm_tile(tile + r * 2 * NN_LANES, block + r * a_row, a_row, a_column, panel, chunk, 1);
+				}
+				for (int r = 0; r < rows; r++)
+					memcpy(c + (size_t) (i + r) * ldc + j, tile + r * 2 * NN_LANES, width * sizeof(float));
+			}
+		}
+	}
 }

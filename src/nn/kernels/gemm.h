@@ -1,16 +1,24 @@
 /*
- * gemm.h: the matrix product of the dense layers.
+ * gemm.h: the built-in matrix product.
  */
-#ifndef NN_GEMM_H
-#define NN_GEMM_H
+#ifndef NN_KERNELS_GEMM_H
+#define NN_KERNELS_GEMM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
-/*
- * c (m, n) = op(a) (m, k) * op(b) (k, n) + beta * c, row-major, op transposing where asked; lda, ldb and ldc
- * are the floats from one stored row to the next.  beta is 0 (c is not read) or 1.
- */
-extern void nn_sgemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float *a, int lda, const float *b,
-					 int ldb, float beta, float *c, int ldc);
+#include "nn/kernels/dispatch.h"
 
-#endif /* NN_GEMM_H */
+/* As nn_sgemm of blas.h, without OpenBLAS. */
+NN_KERNEL(void, nn_gemm,
+		  (bool transpose_a, bool transpose_b, int m, int n, int depth, const float *a, int lda, const float *b,
+		   int ldb, float beta, float *c, int ldc));
+
+static inline void
+nn_gemm(bool transpose_a, bool transpose_b, int m, int n, int depth, const float *a, int lda, const float *b, int ldb,
+		float beta, float *c, int ldc)
+{
+	NN_DISPATCH(nn_gemm)(transpose_a, transpose_b, m, n, depth, a, lda, b, ldb, beta, c, ldc);
+}
+
+#endif /* NN_KERNELS_GEMM_H */

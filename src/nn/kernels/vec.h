@@ -1,36 +1,82 @@
 /*
- * vec.h: a vector of NN_LANES floats; included once for each instruction set by each_isa.h.  No include guard.
+ * vec.h: what kernels are written in: a vector of NN_LANES floats, and the names of the instruction set at hand.
+ *
+ * The Makefile compiles each file of kernels once for each instruction set.  It defines NN_TARGET_AVX512 or
+ * NN_TARGET_AVX2 and gives the compiler's flags that go with it; with neither, as in an editor that knows nothing
+ * of this, the kernels are the portable ones.  What the compiler itself defines (__AVX2__) is not asked: a server
+ * built with -march=native defines it for the portable kernels, too.
+ *
+ * Kernels are static and have plain names.  Only the functions that the operation's header declares are external;
+ * they are defined under NN_FN(name), which adds the instruction set's suffix.
+ *
+ * In training's kernels the compiler joins a product and a sum into one operation that rounds once, where the
+ * instruction set has it (-ffp-contract=fast, gcc's default for this dialect).  A training run can be repeated bit by
+ * bit with the same binary on the same instruction set, not across compilers.  Inference calls vec_fma instead.
  */
-typedef float NN_FN(vec) __attribute__((vector_size(4 * NN_LANES)));
-typedef int32_t NN_FN(ivec) __attribute__((vector_size(4 * NN_LANES)));
-typedef float NN_FN(uvec) __attribute__((vector_size(4 * NN_LANES), aligned(4), may_alias));
+#ifndef NN_KERNELS_VEC_H
+#define NN_KERNELS_VEC_H
 
-#undef vec
-#undef ivec
-#define vec NN_FN(vec)
-#define ivec NN_FN(ivec)
+#include <stdint.h>
 
+#if defined(NN_TARGET_AVX512)
+#define NN_LANES 16
+#define NN_FN(name) name##_avx512
+#elif defined(NN_TARGET_AVX2)
+#define NN_LANES 8
+#define NN_FN(name) name##_avx2
+#else
+#define NN_LANES 4
+#define NN_FN(name) name##_portable
+#endif
+
+#if NN_LANES > 4
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define NN_INLINE static inline __attribute__((always_inline))
+
+/*
+ * Before a loop over an array of vectors that shall stay in registers: unroll it.  NN_UNROLL_SMALL is for loops
+ * whose count is a constant in some of the functions they are compiled into: clang unrolls those by itself, and
+ * takes a demand that it cannot meet for an error.
+ */
+#if defined(__clang__)
+#define NN_UNROLL _Pragma("clang loop unroll(full)")
+#define NN_UNROLL_SMALL
+#else
+#define NN_UNROLL _Pragma("GCC unroll 32")
+#define NN_UNROLL_SMALL _Pragma("GCC unroll 32")
+#endif
+
+typedef float vec __attribute__((vector_size(4 * NN_LANES)));
+typedef int32_t ivec __attribute__((vector_size(4 * NN_LANES)));
+typedef float uvec __attribute__((vector_size(4 * NN_LANES), aligned(4), may_alias));
+
+/* The NN_LANES floats from p on, which need no alignment. */
 NN_INLINE vec
-NN_FN(load)(const float *p)
+vec_load(const float *p)
 {
-	return *(const NN_FN(uvec) *) p;
+	return *(const uvec *) p;
 }
 
 NN_INLINE void
-NN_FN(store)(float *p, vec v)
+vec_store(float *p, vec v)
 {
-	*(NN_FN(uvec) *) p = v;
+	*(uvec *) p = v;
 }
 
+/* x in every lane. */
 NN_INLINE vec
-NN_FN(splat)(float x)
+vec_splat(float x)
 {
 	return x - (vec){0};
 }
 
 /* a * b + c, rounded once wherever the instruction set can: not left to the compiler, because it would show. */
 NN_INLINE vec
-NN_FN(fma)(vec a, vec b, vec c)
+vec_fma(vec a, vec b, vec c)
 {
 #if NN_LANES == 16
 	return (vec) _mm512_fmadd_ps((__m512) a, (__m512) b, (__m512) c);
@@ -45,7 +91,7 @@ NN_FN(fma)(vec a, vec b, vec c)
 
 /* The greater of each lane; b where they are equal or a is not a number. */
 NN_INLINE vec
-NN_FN(max)(vec a, vec b)
+vec_max(vec a, vec b)
 {
 #if NN_LANES == 16
 	return (vec) _mm512_max_ps((__m512) a, (__m512) b);
@@ -60,7 +106,7 @@ NN_FN(max)(vec a, vec b)
 
 /* x where a == b, else 0. */
 NN_INLINE vec
-NN_FN(if_equal)(vec a, vec b, vec x)
+vec_if_equal(vec a, vec b, vec x)
 {
 #if NN_LANES == 16
 	return (vec) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512) a, (__m512) b, _CMP_EQ_OQ), (__m512) x);
@@ -71,7 +117,7 @@ NN_FN(if_equal)(vec a, vec b, vec x)
 
 /* x where a > b, else 0. */
 NN_INLINE vec
-NN_FN(if_greater)(vec a, vec b, vec x)
+vec_if_greater(vec a, vec b, vec x)
 {
 #if NN_LANES == 16
 	return (vec) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512) a, (__m512) b, _CMP_GT_OQ), (__m512) x);
@@ -81,7 +127,7 @@ NN_FN(if_greater)(vec a, vec b, vec x)
 }
 
 NN_INLINE vec
-NN_FN(sqrt)(vec a)
+vec_sqrt(vec a)
 {
 #if NN_LANES == 16
 	return (vec) _mm512_sqrt_ps((__m512) a);
@@ -95,3 +141,5 @@ NN_FN(sqrt)(vec a)
 	return root;
 #endif
 }
+
+#endif /* NN_KERNELS_VEC_H */

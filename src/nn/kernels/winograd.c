@@ -1,53 +1,10 @@
 /*
- * winograd.c: F(2x2, 3x3) and F(4x4, 3x3) of Lavin and Gray 2016, "Fast algorithms for convolutional neural
- * networks".
- *
- * A tile of m x m outputs is computed from n x n inputs, n = m + 2, with n * n multiplications for each pair of
- * channels instead of 9 * m * m: 16 for 36, or 36 for 144.  Inputs are transformed by a few additions, kernels
- * once, when the plan is made; each of the n * n elements then is a product of matrices, tiles by channels in
- * times channels out, which is what nn_affine computes; and the sums are transformed back.  The tiles' edges are
- * also edges of pooling windows of 2.
- *
- * The transforms evaluate polynomials at the points 0, -a, a and infinity for m = 2, and also at -b and b for
- * m = 4.  That m = 2 has four of the six points of m = 4, and that the interpolation's divisors are part of the
- * output's transform alone, lets tiles of different m share transformed kernels.  So rows and columns are divided
- * into fours, and what is left over into a two where that suffices; tiles are then 4 x 4, 4 x 2, 2 x 4 or 2 x 2,
- * and an element's product has as many rows as there are tiles with its two points.
- *
- * With a * b = 1 powers stay near 1 on both sides, and with them the rounding: a = 1/sqrt(2), b = sqrt(2) has a
- * smaller error than the usual 1 and 2 (Barabasz et al. 2020, "Error analysis and improving the accuracy of
- * Winograd convolution", discuss the choice), a few times that of the direct sum.
+ * winograd.c: the transforms of inputs and outputs of inference's Winograd convolution; see nn/infer/winograd.c.
  */
 #include "nn/kernels/winograd.h"
+#include "nn/kernels/vec.h"
 
 #include <math.h>
-
-#define POINT_A M_SQRT1_2
-#define POINT_B M_SQRT2
-#define MAX_POINTS 6
-
-/* Multiply-adds that an element's share of the transforms is worth, loads and stores included; measured. */
-#define TRANSFORM_COST 6
-
-/* Where an edge tile reaches over the input; also the bias of the products. */
-static const float zeros[NN_MAX_CHANNELS];
-
-/* How one dimension of the outputs is divided: fours first, then twos. */
-typedef struct Division
-{
-	int fours;
-	int all;
-} Division;
-
-/* How all of them are, and where an element's rows begin among those of all elements: each has a row a tile. */
-typedef struct Tiling
-{
-	Division rows;
-	Division columns;
-	int stride[MAX_POINTS]; /* from row of tiles to row of tiles, for the points of the columns */
-	int start[MAX_POINTS][MAX_POINTS];
-	int total;
-} Tiling;
 
 /* A tile: its row and column among tiles, and its first output's among outputs. */
 typedef struct Place
@@ -65,13 +22,13 @@ first_place(void)
 }
 
 static inline bool
-is_four(const Division *division, int i)
+is_four(const NnDivision *division, int i)
 {
 	return i < division->fours;
 }
 
 static inline void
-next_place(const Tiling *tiling, Place *place)
+next_place(const NnTiling *tiling, Place *place)
 {
 	place->x += is_four(&tiling->columns, place->column) ? 4 : 2;
 	place->column++;
@@ -84,134 +41,241 @@ next_place(const Tiling *tiling, Place *place)
 
 /* The row of a tile in the product of element (i, j). */
 static inline size_t
-row_of(const Tiling *tiling, const Place *place, int i, int j)
+row_of(const NnTiling *tiling, const Place *place, int i, int j)
 {
 	return (size_t) (tiling->start[i][j] + place->row * tiling->stride[j] + place->column);
 }
 
-#define NN_KERNELS "winograd_kernels.h"
-#include "nn/kernels/each_isa.h"
-
-/* Divide n outputs: into twos alone if m is 2. */
-static Division
-divide(int n, int m)
+/* One dimension of an input's transform: m + 2 inputs to the points of m, a constant where this is inlined. */
+NN_INLINE void
+transform_in(const int m, const vec *d, vec *t)
 {
-	Division division = {0, (n + 1) / 2};
+	const vec a = vec_splat((float) NN_POINT_A);
+	const vec minus_a = vec_splat(-(float) NN_POINT_A);
+	const vec minus_a2 = vec_splat(-(float) (NN_POINT_A * NN_POINT_A));
 
-	if (m == 4)
+	if (m == 2)
 	{
-		division.fours = (n + 1) / 4; /* three left over are as good as four */
-		division.all = division.fours + (n - 4 * division.fours > 0 ? 1 : 0);
+		t[0] = vec_fma(minus_a2, d[0], d[2]);
+		t[1] = vec_fma(a, d[1], d[2]);
+		t[2] = vec_fma(minus_a, d[1], d[2]);
+		t[3] = vec_fma(minus_a2, d[1], d[3]);
 	}
-	return division;
-}
-
-/* How many of a division have point i, of those in the order of the transforms: all have the first four. */
-static int
-having(const Division *division, int i)
-{
-	return i < 4 ? division->all : division->fours;
-}
-
-static Tiling
-tile(const NnAffine *op, int m)
-{
-	Tiling tiling = {.rows = divide(op->height, m), .columns = divide(op->width, m)};
-
-	for (int i = 0; i < m + 2; i++)
+	else
 	{
-		for (int j = 0; j < m + 2; j++)
-		{
-			tiling.stride[j] = having(&tiling.columns, j);
-			tiling.start[i][j] = tiling.total;
-			tiling.total += having(&tiling.rows, i) * tiling.stride[j];
-		}
-	}
-	return tiling;
-}
+		const vec b = vec_splat((float) NN_POINT_B);
+		const vec minus_b = vec_splat(-(float) NN_POINT_B);
+		const vec minus_b2 = vec_splat(-(float) (NN_POINT_B * NN_POINT_B));
+		const vec product = vec_splat((float) (NN_POINT_A * NN_POINT_A * NN_POINT_B * NN_POINT_B));
+		const vec minus_sum = vec_splat(-(float) (NN_POINT_A * NN_POINT_A + NN_POINT_B * NN_POINT_B));
+		const vec even_a = vec_fma(minus_b2, d[2], d[4]);
+		const vec odd_a = vec_fma(minus_b2, d[1], d[3]);
+		const vec even_b = vec_fma(minus_a2, d[2], d[4]);
+		const vec odd_b = vec_fma(minus_a2, d[1], d[3]);
 
-/* What tiles of at most m x m cost, in multiply-adds. */
-static double
-cost(const NnAffine *op, int m)
-{
-	double cin = (double) op->in_pixel;
-
-	return tile(op, m).total * (cin * op->channels + TRANSFORM_COST * (cin + op->channels));
-}
-
-int
-nn_winograd_tile(const NnAffine *op, int kernel_w)
-{
-	double direct = (double) op->height * op->width * 9 * (double) op->in_pixel * op->channels;
-	int m;
-
-	if (op->rows != 3 || kernel_w != 3 || op->in_pixel % NN_BLOCK != 0 || op->channels % NN_BLOCK != 0 ||
-		op->pool > 2)
-		return 0;
-	m = cost(op, 4) < cost(op, 2) ? 4 : 2;
-	return cost(op, m) < direct ? m : 0;
-}
-
-size_t
-nn_winograd_work(const NnAffine *op, int m)
-{
-	return (size_t) tile(op, m).total * (op->in_pixel + (size_t) op->channels);
-}
-
-void
-nn_winograd_kernel(int m, const double *kernel, double *u)
-{
-	static const double a = POINT_A;
-	static const double b = POINT_B;
-	const double powers[MAX_POINTS][3] = {{1, 0, 0}, {1, a, a * a}, {1, -a, a * a},
-										  {0, 0, 1}, {1, b, b * b}, {1, -b, b * b}};
-	const int n = m + 2;
-
-	for (int i = 0; i < n; i++)
-	{
-		for (int j = 0; j < n; j++)
-		{
-			double sum = 0;
-
-			for (int y = 0; y < 3; y++)
-			{
-				for (int x = 0; x < 3; x++)
-					sum += powers[i][y] * kernel[y * 3 + x] * powers[j][x];
-			}
-			u[i * n + j] = sum;
-		}
+		t[0] = vec_fma(product, d[0], vec_fma(minus_sum, d[2], d[4]));
+		t[1] = vec_fma(a, odd_a, even_a);
+		t[2] = vec_fma(minus_a, odd_a, even_a);
+		t[3] = vec_fma(product, d[1], vec_fma(minus_sum, d[3], d[5]));
+		t[4] = vec_fma(b, odd_b, even_b);
+		t[5] = vec_fma(minus_b, odd_b, even_b);
 	}
 }
 
-void
-nn_winograd(const NnAffine *op, int m, const float *in, const float *weights, const float *bias, float *out,
-			float *work)
+/* One dimension of an output's transform: the points of m to m outputs. */
+NN_INLINE void
+transform_out(const int m, const vec *t, vec *y)
 {
-	const Tiling tiling = tile(op, m);
+	const double a = NN_POINT_A;
+	const double b = NN_POINT_B;
+	const vec sum_a = t[1] + t[2];
+	const vec difference_a = t[1] - t[2];
+
+	if (m == 2)
+	{
+		const double at_a = 1.0 / (2.0 * a * a);
+
+		y[0] = vec_fma(vec_splat((float) (-1.0 / (a * a))), t[0], vec_splat((float) at_a) * sum_a);
+		y[1] = vec_fma(vec_splat((float) (a * at_a)), difference_a, t[3]);
+	}
+	else
+	{
+		const double at_0 = 1.0 / (a * a * b * b);
+		const double at_a = 1.0 / (2.0 * a * a * (a * a - b * b));
+		const double at_b = 1.0 / (2.0 * b * b * (b * b - a * a));
+		const vec sum_b = t[4] + t[5];
+		const vec difference_b = t[4] - t[5];
+
+		y[0] = vec_fma(vec_splat((float) at_a), sum_a,
+					   vec_fma(vec_splat((float) at_b), sum_b, vec_splat((float) at_0) * t[0]));
+		y[1] = vec_fma(vec_splat((float) (a * at_a)), difference_a, vec_splat((float) (b * at_b)) * difference_b);
+		y[2] = vec_fma(vec_splat((float) (a * a * at_a)), sum_a, vec_splat((float) (b * b * at_b)) * sum_b);
+		y[3] = vec_fma(vec_splat((float) (a * a * a * at_a)), difference_a,
+					   vec_fma(vec_splat((float) (b * b * b * at_b)), difference_b, t[3]));
+	}
+}
+
+/* The transformed inputs of the tile of mh by mw outputs at a place. */
+NN_INLINE void
+tile_in(const int mh, const int mw, const NnAffine *op, const NnTiling *tiling, const Place *place, const float *in,
+		const float *zeros, float *v)
+{
 	const size_t cin = op->in_pixel;
-	const size_t cout = (size_t) op->channels;
-	float *sums = work + (size_t) tiling.total * cin;
-	NnAffine product = {
-		.rows = 1,
-		.len = (int) cin,
-		.height = 1,
-		.channels = op->channels,
-		.pool = 1,
-		.in_pixel = cin,
-		.out_pixel = cout,
-	};
+	const float *from[NN_MAX_POINTS][NN_MAX_POINTS];
 
-	NN_DISPATCH(winograd_in)(op, &tiling, in, work);
-	for (int i = 0; i < m + 2; i++)
+	for (int i = 0; i < mh + 2; i++)
 	{
-		for (int j = 0; j < m + 2; j++, weights += cin * cout)
+		for (int j = 0; j < mw + 2; j++)
 		{
-			const size_t start = (size_t) tiling.start[i][j];
+			int y = place->y + i;
+			int x = place->x + j;
 
-			product.width = having(&tiling.rows, i) * having(&tiling.columns, j);
-			if (product.width > 0)
-				nn_affine(&product, work + start * cin, weights, zeros, sums + start * cout);
+			from[i][j] =
+				y < op->height + 2 && x < op->width + 2 ? in + (size_t) y * op->in_row + (size_t) x * cin : zeros;
 		}
 	}
-	NN_DISPATCH(winograd_out)(op, &tiling, sums, bias, out);
+	for (size_t c = 0; c < cin; c += NN_LANES)
+	{
+		vec half[NN_MAX_POINTS][NN_MAX_POINTS]; /* by column, then row */
+
+		NN_UNROLL
+		for (int j = 0; j < mw + 2; j++)
+		{
+			vec d[NN_MAX_POINTS];
+
+			NN_UNROLL
+			for (int i = 0; i < mh + 2; i++)
+				d[i] = vec_load(from[i][j] + c);
+			transform_in(mh, d, half[j]);
+		}
+		NN_UNROLL
+		for (int i = 0; i < mh + 2; i++)
+		{
+			vec d[NN_MAX_POINTS];
+			vec t[NN_MAX_POINTS];
+
+			NN_UNROLL
+			for (int j = 0; j < mw + 2; j++)
+				d[j] = half[j][i];
+			transform_in(mw, d, t);
+			NN_UNROLL
+			for (int j = 0; j < mw + 2; j++)
+				vec_store(v + row_of(tiling, place, i, j) * cin + c, t[j]);
+		}
+	}
+}
+
+/* Store those of a tile's outputs r that there are, pooled. */
+NN_INLINE void
+store_tile(const int mh, const int mw, const NnAffine *op, const Place *place, vec (*r)[NN_MAX_POINTS], float *to)
+{
+	const vec least = vec_splat(op->relu ? 0.0f : -INFINITY);
+
+	if (op->pool == 2)
+	{
+		NN_UNROLL
+		for (int i = 0; i < mh; i += 2)
+		{
+			NN_UNROLL
+			for (int j = 0; j < mw; j += 2)
+			{
+				vec best = vec_max(vec_max(r[i][j], r[i][j + 1]), vec_max(r[i + 1][j], r[i + 1][j + 1]));
+				float *pooled = to + (size_t) (i / 2) * op->out_row + (size_t) (j / 2) * op->out_pixel;
+
+				if (place->y + i < op->height && place->x + j < op->width)
+					vec_store(pooled, vec_max(best, least));
+			}
+		}
+		return;
+	}
+	NN_UNROLL
+	for (int i = 0; i < mh; i++)
+	{
+		NN_UNROLL
+		for (int j = 0; j < mw; j++)
+		{
+			if (place->y + i < op->height && place->x + j < op->width)
+				vec_store(to + (size_t) i * op->out_row + (size_t) j * op->out_pixel, vec_max(r[i][j], least));
+		}
+	}
+}
+
+/* The outputs of the tile of mh by mw at a place from its sums s: transformed back, plus the bias, ReLU, pooling. */
+NN_INLINE void
+tile_out(const int mh, const int mw, const NnAffine *op, const NnTiling *tiling, const Place *place, const float *s,
+		 const float *bias, float *out)
+{
+	const size_t cout = (size_t) op->channels;
+	float *to = out + (size_t) (place->y / op->pool) * op->out_row + (size_t) (place->x / op->pool) * op->out_pixel;
+
+	for (size_t c = 0; c < cout; c += NN_LANES)
+	{
+		const vec b = vec_load(bias + c);
+		vec half[NN_MAX_POINTS][NN_MAX_POINTS]; /* by column, then row */
+		vec r[NN_MAX_POINTS][NN_MAX_POINTS];
+
+		NN_UNROLL
+		for (int j = 0; j < mw + 2; j++)
+		{
+			vec t[NN_MAX_POINTS];
+
+			NN_UNROLL
+			for (int i = 0; i < mh + 2; i++)
+				t[i] = vec_load(s + row_of(tiling, place, i, j) * cout + c);
+			transform_out(mh, t, half[j]);
+		}
+		NN_UNROLL
+		for (int i = 0; i < mh; i++)
+		{
+			vec t[NN_MAX_POINTS];
+
+			NN_UNROLL
+			for (int j = 0; j < mw + 2; j++)
+				t[j] = half[j][i];
+			transform_out(mw, t, r[i]);
+			NN_UNROLL
+			for (int j = 0; j < mw; j++)
+				r[i][j] += b;
+		}
+		store_tile(mh, mw, op, place, r, to + c);
+	}
+}
+
+/* clang-format off */
+#define TILE(mh, mw) \
+	static void in_##mh##_##mw(const NnAffine *op, const NnTiling *tiling, const Place *place, const float *in, \
+							   const float *zeros, float *v) \
+	{ \
+		tile_in(mh, mw, op, tiling, place, in, zeros, v); \
+	} \
+	static void out_##mh##_##mw(const NnAffine *op, const NnTiling *tiling, const Place *place, const float *s, \
+									   const float *bias, float *out) \
+	{ \
+		tile_out(mh, mw, op, tiling, place, s, bias, out); \
+	}
+TILE(2, 2) TILE(2, 4) TILE(4, 2) TILE(4, 4)
+	/* clang-format on */
+
+	void NN_FN(nn_winograd_in)(const NnAffine *op, const NnTiling *tiling, const float *in, const float *zeros,
+							   float *v)
+{
+	for (Place place = first_place(); place.row < tiling->rows.all; next_place(tiling, &place))
+	{
+		if (is_four(&tiling->rows, place.row))
+			(is_four(&tiling->columns, place.column) ? in_4_4 : in_4_2)(op, tiling, &place, in, zeros, v);
+		else
+			(is_four(&tiling->columns, place.column) ? in_2_4 : in_2_2)(op, tiling, &place, in, zeros, v);
+	}
+}
+
+void
+NN_FN(nn_winograd_out)(const NnAffine *op, const NnTiling *tiling, const float *s, const float *bias, float *out)
+{
+	for (Place place = first_place(); place.row < tiling->rows.all; next_place(tiling, &place))
+	{
+		if (is_four(&tiling->rows, place.row))
+			(is_four(&tiling->columns, place.column) ? out_4_4 : out_4_2)(op, tiling, &place, s, bias, out);
+		else
+			(is_four(&tiling->columns, place.column) ? out_2_4 : out_2_2)(op, tiling, &place, s, bias, out);
+	}
 }

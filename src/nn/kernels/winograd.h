@@ -1,37 +1,56 @@
 /*
- * winograd.h: convolutions of 3 x 3 with fewer multiplications, private to src/nn.
+ * winograd.h: the transforms of inputs and outputs of inference's Winograd convolution; see nn/infer/winograd.c.
  */
-#ifndef NN_WINOGRAD_H
-#define NN_WINOGRAD_H
+#ifndef NN_KERNELS_WINOGRAD_H
+#define NN_KERNELS_WINOGRAD_H
+
+#include <math.h>
 
 #include "nn/kernels/affine.h"
 
-#define NN_WINOGRAD_MAX_ELEMENTS 36
+/* The points of the transforms: 0, infinity, A, -A, B, -B. */
+#define NN_POINT_A M_SQRT1_2
+#define NN_POINT_B M_SQRT2
+#define NN_MAX_POINTS 6
 
-/* Elements of a transformed tile of m x m outputs. */
-static inline size_t
-nn_winograd_elements(int m)
+/* How one dimension of the outputs is divided: tiles of four first, then tiles of two. */
+typedef struct NnDivision
 {
-	return (size_t) ((m + 2) * (m + 2));
+	int fours;
+	int all;
+} NnDivision;
+
+/* How both are, and where an element's rows begin among those of all elements: each has a row a tile. */
+typedef struct NnTiling
+{
+	NnDivision rows;
+	NnDivision columns;
+	int stride[NN_MAX_POINTS]; /* from row of tiles to row of tiles, for the points of the columns */
+	int start[NN_MAX_POINTS][NN_MAX_POINTS];
+	int total;
+} NnTiling;
+
+/*
+ * The inputs of a convolution, transformed: v (tiling->total, Cin).  zeros (Cin) stands for the inputs that an edge
+ * tile reaches beyond the image.
+ */
+NN_KERNEL(void, nn_winograd_in,
+		  (const NnAffine *op, const NnTiling *tiling, const float *in, const float *zeros, float *v));
+
+static inline void
+nn_winograd_in(const NnAffine *op, const NnTiling *tiling, const float *in, const float *zeros, float *v)
+{
+	NN_DISPATCH(nn_winograd_in)(op, tiling, in, zeros, v);
 }
 
-/*
- * The tiles of at most m x m outputs, m = 2 or 4, that this convolution, of a kernel so wide, is best computed
- * by; 0 if it cannot be, or had better be computed directly.
- */
-extern int nn_winograd_tile(const NnAffine *op, int kernel_w);
+/* Its outputs, from the sums s (tiling->total, Cout): transformed back, plus the bias, ReLU, pooling. */
+NN_KERNEL(void, nn_winograd_out,
+		  (const NnAffine *op, const NnTiling *tiling, const float *s, const float *bias, float *out));
 
-/* Floats of scratch memory that it takes. */
-extern size_t nn_winograd_work(const NnAffine *op, int m);
+static inline void
+nn_winograd_out(const NnAffine *op, const NnTiling *tiling, const float *s, const float *bias, float *out)
+{
+	NN_DISPATCH(nn_winograd_out)(op, tiling, s, bias, out);
+}
 
-/* Transform one kernel (3, 3) into u (m + 2, m + 2). */
-extern void nn_winograd_kernel(int m, const double *kernel, double *u);
-
-/*
- * As nn_affine, with the weights transformed: ((m + 2) * (m + 2), Cout / NN_BLOCK, Cin, NN_BLOCK).  An output is
- * a sum in an order of its own, but one that depends on nothing else either.
- */
-extern void nn_winograd(const NnAffine *op, int m, const float *in, const float *weights, const float *bias,
-						float *out, float *work);
-
-#endif /* NN_WINOGRAD_H */
+#endif /* NN_KERNELS_WINOGRAD_H */

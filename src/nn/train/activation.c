@@ -3,35 +3,57 @@
  * present.
  *
  * At these sizes a pass over the data costs as much as the arithmetic it does, so the three are one pass each
- * way (activation_kernels.h), with batch norm reduced to a scale and a shift per channel.  Where these come
+ * way (nn/kernels/activation.c), with batch norm reduced to a scale and a shift per channel.  Where these come
  * from, and the sums over the batch that its gradient needs (Ioffe and Szegedy 2015), is the second half of
  * this file: a batch norm cuts the batch's way through the net in two places, because every image depends on
  * all others there; train.c runs what lies between the cuts in groups of images that stay in the cache.
  */
-#include "nn/train/layers.h"
+#include "nn/train/activation.h"
+#include "nn/kernels/activation.h"
 
 #include <math.h>
 #include <string.h>
 
-#define NN_MAX_POOL NN_SIDE
-#define NN_KERNELS "activation_kernels.h"
-#include "nn/kernels/each_isa.h"
+_Static_assert(NN_ACTIVATION_MAX_POOL == NN_SIDE, "a pooling window is at most an image");
 
-/* out = the activation of n images. */
+/* What the kernels need to know of the operation. */
+static NnActivation
+kernel_args(const NnTrainOp *op)
+{
+	return (NnActivation){
+		.relu = op->relu,
+		.pool = op->pool,
+		.in = op->in,
+		.out = op->out,
+		.din = op->din,
+		.dout = op->dout,
+		.scale = op->scale,
+		.shift = op->shift,
+		.mean = op->mean,
+		.invstd = op->invstd,
+		.slope = op->slope,
+		.offset = op->offset,
+		.sum = op->sum,
+		.product = op->product,
+	};
+}
+
 void
 nn_activation_forward(const NnTrainOp *op, float *out, const float *in, int n)
 {
-	NN_DISPATCH(forward)(op, out, in, n);
+	const NnActivation args = kernel_args(op);
+
+	nn_activate_forward(&args, out, in, n);
 }
 
-/* din from dout for n images; with batch norm, after nn_batchnorm_backward. */
 void
 nn_activation_backward(const NnTrainOp *op, float *din, const float *in, const float *dout, int n)
 {
-	NN_DISPATCH(backward)(op, din, in, dout, n);
+	const NnActivation args = kernel_args(op);
+
+	nn_activate_backward(&args, din, in, dout, n);
 }
 
-/* Take the memory for an activation's vectors of channels. */
 void
 nn_activation_init(NnTrainOp *op, NnArena *arena)
 {
@@ -52,7 +74,6 @@ nn_activation_init(NnTrainOp *op, NnArena *arena)
 	}
 }
 
-/* Clear the sums before the first group of a pass. */
 void
 nn_batchnorm_begin(NnTrainOp *op)
 {
@@ -60,17 +81,14 @@ nn_batchnorm_begin(NnTrainOp *op)
 	memset(op->product, 0, op->in.stride * sizeof(double));
 }
 
-/* Add n images to the sums of x and x^2. */
 void
 nn_batchnorm_observe(NnTrainOp *op, const float *in, int n)
 {
-	NN_DISPATCH(observe)(op, in, n);
+	const NnActivation args = kernel_args(op);
+
+	nn_activate_observe(&args, in, n);
 }
 
-/*
- * From the sums over a batch of n: scale and shift, and the batch's mean and unbiased variance into grads; frozen:
- * from the running statistics, which go into grads as they are.
- */
 void
 nn_batchnorm_forward(NnTrainOp *op, const float *values, float *grads, int n, bool frozen)
 {
@@ -99,17 +117,14 @@ nn_batchnorm_forward(NnTrainOp *op, const float *values, float *grads, int n, bo
 	nn_batchnorm_begin(op);
 }
 
-/* Add n images to the sums of the gradient that nn_batchnorm_backward needs. */
 void
 nn_batchnorm_reduce(NnTrainOp *op, const float *in, const float *dout, int n)
 {
-	NN_DISPATCH(reduce)(op, in, dout, n);
+	const NnActivation args = kernel_args(op);
+
+	nn_activate_reduce(&args, in, dout, n);
 }
 
-/*
- * From the sums over a batch of n: the gradients of gamma and beta, and the terms of din that all images share, of
- * which there are none where the statistics are frozen.
- */
 void
 nn_batchnorm_backward(NnTrainOp *op, float *grads, int n, bool frozen)
 {

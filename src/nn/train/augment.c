@@ -6,6 +6,7 @@
  * grid is spread by cubic B-splines, whose width stands for the Gaussian's (a cubic B-spline of spacing s has
  * variance s^2 / 3), which needs some 60 random numbers per axis rather than 784 and a convolution.
  */
+#include "nn/train/augment.h"
 #include "nn/nn.h"
 #include "util/rng.h"
 

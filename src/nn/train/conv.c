@@ -1,7 +1,7 @@
 /*
  * conv.c: convolution, forward and backward.
  *
- * Direct kernels, no matrix of patches: see nn/kernels/conv_kernels.h.  What they need is prepared here once per
+ * Direct kernels, no matrix of patches: see nn/kernels/conv.c.  What they need is prepared here once per
  * step: the weights in panels, all (ky, kx, cin) rows of a panel's output channels in a row, and a second copy
  * turned by 180 degrees with input and output channels exchanged.  With that copy the gradient of the input is a
  * convolution of dout, whose map has a border of K - 1 - padding pixels.
@@ -10,8 +10,9 @@
  * there the KH x KW neighbourhood of each pixel is copied out, and the layer is a 1 x 1 convolution over KH * KW
  * channels.
  */
+#include "nn/train/conv.h"
+#include "nn/train/winograd_train.h"
 #include "nn/kernels/conv.h"
-#include "nn/train/layers.h"
 
 #include <string.h>
 
@@ -22,7 +23,6 @@ reads_images(const NnTrainOp *op)
 	return op->in.stride == 1;
 }
 
-/* Take the memory that the convolution needs, for groups of up to "group" images. */
 void
 nn_conv_init(NnTrainOp *op, NnArena *arena, int group)
 {
@@ -58,12 +58,11 @@ nn_conv_init(NnTrainOp *op, NnArena *arena, int group)
 static void
 pack(float *packed, const float *weights, int rows, int columns, int stride, int width)
 {
-	NnPanel panel = nn_conv_panel();
 	int c = 0;
 
 	while (c < stride)
 	{
-		int size = panel(stride - c, width);
+		int size = nn_conv_panel(stride - c, width);
 		int used = columns - c < size ? columns - c : size;
 
 		if (used < 0)
@@ -81,7 +80,6 @@ pack(float *packed, const float *weights, int rows, int columns, int stride, int
 static void
 pack_flipped(float *packed, const float *weights, const NnLayer *layer, int stride)
 {
-	NnPanel panel = nn_conv_panel();
 	int taps = layer->kernel_h * layer->kernel_w;
 	int cin = layer->in_c;
 	int cout = layer->out_c;
@@ -89,7 +87,7 @@ pack_flipped(float *packed, const float *weights, const NnLayer *layer, int stri
 
 	while (c < stride)
 	{
-		int size = panel(stride - c, layer->in_w);
+		int size = nn_conv_panel(stride - c, layer->in_w);
 
 		for (int k = taps - 1; k >= 0; k--)
 		{
@@ -105,7 +103,6 @@ pack_flipped(float *packed, const float *weights, const NnLayer *layer, int stri
 	}
 }
 
-/* Make the weights ready for this step and clear its gradients. */
 void
 nn_conv_begin(NnTrainOp *op, const float *values)
 {
@@ -206,7 +203,6 @@ conv_args(const NnTrainOp *op, const float *in, const NnMap *out)
 	return args;
 }
 
-/* out (n, OH, OW, Cout) = in (n, H, W, Cin) * weights + bias. */
 void
 nn_conv_forward(NnTrainOp *op, float *out, const float *in, int n)
 {
@@ -261,7 +257,6 @@ nn_conv_backward(NnTrainOp *op, float *din, const float *in, float *dout, int n)
 	nn_conv_product(&args, n);
 }
 
-/* Write the gradients of weights and bias. */
 void
 nn_conv_finish(const NnTrainOp *op, float *grads)
 {

@@ -1,12 +1,11 @@
 /*
  * dense.c: the fully connected layer: three matrix products over the whole batch.
  */
-#include "nn/train/layers.h"
-#include "nn/kernels/gemm.h"
+#include "nn/train/dense.h"
+#include "nn/kernels/blas.h"
 
 #include <string.h>
 
-/* out (n, units) = in (n, fan-in) * weights (fan-in, units) + bias. */
 void
 nn_dense_forward(const NnTrainOp *op, float *out, const float *in, const float *values, int n)
 {
@@ -19,7 +18,6 @@ nn_dense_forward(const NnTrainOp *op, float *out, const float *in, const float *
 			 1.0f, out, (int) op->out.image);
 }
 
-/* Write the gradients of weights and bias into grads, and din unless it is NULL. */
 void
 nn_dense_backward(const NnTrainOp *op, float *din, float *grads, const float *dout, const float *in,
 				  const float *values, int n)

@@ -4,13 +4,9 @@
  * The mask is a function of the step's seed, the layer and the image's place in the batch; nothing is stored,
  * backward draws it again.
  */
-#include "nn/train/layers.h"
+#include "nn/train/dropout.h"
 #include "util/rng.h"
 
-/*
- * out = in under the mask, for n images of which the first is number "first" of the batch.  Backward is the
- * same with the gradients.  Each number is kept by 16 bits of a draw, so the rate is exact to 1/65536.
- */
 void
 nn_dropout(const NnTrainOp *op, float *out, const NnMap *out_map, const float *in, const NnMap *in_map, int n,
 		   int first, uint64_t key)

@@ -1,7 +1,8 @@
 /*
  * layout.c: where the numbers of a batch lie, and memory for them.
  */
-#include "nn/train/layers.h"
+#include "nn/train/layout.h"
+#include "nn/nn.h"
 
 void *
 nn_arena_take(NnArena *arena, size_t bytes)

@@ -1,14 +1,11 @@
 /*
  * loss.c: softmax and cross-entropy, with soft targets and a weight for each image.
  */
-#include "nn/train/layers.h"
+#include "nn/train/loss.h"
+#include "nn/nn.h"
 
 #include <math.h>
 
-/*
- * The weighted loss of a batch and dlogits (n, stride), its gradient: weight * (softmax(logits) - target).
- * loss = -sum_i weight_i sum_c target_ic log softmax(logits_i)_c.
- */
 NnLoss
 nn_softmax_loss(float *dlogits, const float *logits, size_t stride, const NnBatch *batch)
 {

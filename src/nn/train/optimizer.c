@@ -5,24 +5,12 @@
  * All work on a slice [from, to) of the flat vectors, so that processes can share one step; every number's
  * result is the same however the vector is cut.
  */
+#include "nn/train/optimizer.h"
+#include "nn/kernels/optimizer.h"
 #include "nn/nn.h"
 
 #include <math.h>
 #include <string.h>
-
-/* What the update of one number needs, worked out once per step. */
-typedef struct AdamFactors
-{
-	float rate;	 /* learning rate / (1 - beta1^step) */
-	float decay; /* learning rate * weight decay, or 0 */
-	float beta1;
-	float beta2;
-	float correction2; /* 1 / (1 - beta2^step) */
-	float epsilon;
-} AdamFactors;
-
-#define NN_KERNELS "optimizer_kernels.h"
-#include "nn/kernels/each_isa.h"
 
 /* The running statistics in [from, to): an exponential average of the batches' ones. */
 static void
@@ -42,7 +30,7 @@ void
 nn_adam_step(const NnNet *net, float *values, float *m, float *v, const float *const *grads, int ngrads, size_t from,
 			 size_t to, const NnAdam *adam)
 {
-	AdamFactors factors;
+	NnAdamFactors factors;
 	size_t done = from;
 
 	factors.rate = (float) (adam->learning_rate / (1.0 - pow(adam->beta1, (double) adam->step)));
@@ -69,7 +57,7 @@ nn_adam_step(const NnNet *net, float *values, float *m, float *v, const float *c
 			factors.decay = weights && part == 0 ? adam->learning_rate * adam->weight_decay : 0.0f;
 			if (done < end)
 			{
-				NN_DISPATCH(adam)(values, m, v, grads, ngrads, done, end, &factors);
+				nn_adam(values, m, v, grads, ngrads, done, end, &factors);
 				done = end;
 			}
 		}
@@ -80,7 +68,7 @@ nn_adam_step(const NnNet *net, float *values, float *m, float *v, const float *c
 void
 nn_average_step(float *average, const float *values, float decay, size_t from, size_t to)
 {
-	NN_DISPATCH(blend)(average + from, values + from, decay, 1.0f - decay, to - from);
+	nn_blend(average + from, values + from, decay, 1.0f - decay, to - from);
 }
 
 float

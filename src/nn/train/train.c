@@ -1,7 +1,7 @@
 /*
  * train.c: one training step: forward, loss, backward.
  *
- * The layers are turned into operations (layers.h).  Between two operations lies a boundary: the activations of
+ * The layers are turned into operations (op.h).  Between two operations lies a boundary: the activations of
  * the whole batch, which backward needs, and their gradient.
  *
  * A batch does not go through the net layer by layer, which would carry every number to memory and back at each
@@ -13,7 +13,17 @@
  *
  * All sums run in a fixed order, so a step's result is a function of its arguments and of the instruction set.
  */
+#include "nn/train/train.h"
+#include "nn/train/activation.h"
+#include "nn/train/conv.h"
+#include "nn/train/dense.h"
+#include "nn/train/dropout.h"
+#include "nn/train/loss.h"
+#include "nn/nn.h"
+#include "nn/train/layout.h"
+#include "nn/train/op.h"
 #include "nn/train/trainer.h"
+#include "nn/train/winograd_train.h"
 #include "util/rng.h"
 
 #include <string.h>
@@ -200,7 +210,6 @@ lay_out(NnTrainer *t, NnArena *arena, const NnNet *net, int max_batch)
 	}
 }
 
-/* Bytes of memory for nn_trainer_init. */
 size_t
 nn_trainer_size(const NnNet *net, int max_batch)
 {
@@ -212,7 +221,6 @@ nn_trainer_size(const NnNet *net, int max_batch)
 	return arena.used;
 }
 
-/* Make a trainer for batches of up to max_batch images in memory of nn_trainer_size() bytes, aligned to NN_ALIGN. */
 NnTrainer *
 nn_trainer_init(void *memory, const NnNet *net, int max_batch)
 {

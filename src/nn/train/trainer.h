@@ -1,10 +1,12 @@
 /*
  * trainer.h: the inside of a trainer, for train.c and for what measures it.
  */
-#ifndef NN_TRAINER_H
-#define NN_TRAINER_H
+#ifndef NN_TRAIN_TRAINER_H
+#define NN_TRAIN_TRAINER_H
 
-#include "nn/train/layers.h"
+#include "nn/nn.h"
+#include "nn/train/batch.h"
+#include "nn/train/op.h"
 
 #define NN_MAX_OPS (NN_MAX_LAYERS + 2) /* the layers, and a copy before the first and before the dense ones */
 
@@ -50,4 +52,4 @@ extern void nn_op_forward(NnTrainer *t, int k, const float *values, const NnBatc
 extern void nn_op_backward(NnTrainer *t, int k, const float *values, float *grads, const NnBatch *batch, int first,
 						   int n);
 
-#endif /* NN_TRAINER_H */
+#endif /* NN_TRAIN_TRAINER_H */

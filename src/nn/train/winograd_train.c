@@ -13,8 +13,9 @@
  * Maps of odd size have half a tile too much: their maps have one more row and column of zeros to be read
  * (nn_map's "more"), and what would be written there is left out.
  */
+#include "nn/train/winograd_train.h"
 #include "nn/kernels/conv.h"
-#include "nn/train/layers.h"
+#include "nn/kernels/winograd_train.h"
 
 #include <string.h>
 
@@ -23,23 +24,11 @@
 #define PACKED_WIDTH NN_SIDE /* weights are packed once for rows of tiles of any length */
 #define MIN_TILES 48		 /* a matrix product of fewer rows would not be worth loading its weights */
 
-/* The tiles of some images. */
-typedef struct WinogradTiles
-{
-	int down;		  /* tiles in a column of an image */
-	int across;		  /* and in a row */
-	size_t in_plane;  /* floats from one point of the transformed input to the next */
-	size_t out_plane; /* the same of the output */
-} WinogradTiles;
-
-#define NN_KERNELS "winograd_train_kernels.h"
-#include "nn/kernels/each_isa.h"
-
 /* Tiles of n images of h x w outputs; a line of cache more per plane, so that the 16 do not fight for places. */
-static WinogradTiles
+static NnWinogradTiles
 make_tiles(int h, int w, int in_stride, int out_stride, int n)
 {
-	WinogradTiles tiles;
+	NnWinogradTiles tiles;
 	size_t count;
 
 	tiles.down = (h + 1) / 2;
@@ -59,14 +48,12 @@ images_at_once(int h, int w)
 	return (MIN_TILES + tiles - 1) / tiles;
 }
 
-/* Is this a convolution that is better done this way?  Of the same layer always the same answer. */
 bool
 nn_winograd_train_fits(const NnLayer *layer)
 {
 	return layer->kernel_h == 3 && layer->kernel_w == 3 && layer->in_c >= NN_GRAIN && layer->out_c >= NN_GRAIN;
 }
 
-/* Take the memory for it, in place of what the direct convolution would take. */
 void
 nn_winograd_train_init(NnTrainOp *op, NnArena *arena)
 {
@@ -77,8 +64,8 @@ nn_winograd_train_init(NnTrainOp *op, NnArena *arena)
 	size_t matrix = layer->in_c * out_stride;
 	int n = images_at_once(layer->out_h, layer->out_w);
 	int m = images_at_once(layer->in_h, layer->in_w);
-	WinogradTiles forward = make_tiles(layer->out_h, layer->out_w, (int) larger, (int) larger, n);
-	WinogradTiles backward = make_tiles(layer->in_h, layer->in_w, (int) larger, (int) larger, m);
+	NnWinogradTiles forward = make_tiles(layer->out_h, layer->out_w, (int) larger, (int) larger, n);
+	NnWinogradTiles backward = make_tiles(layer->in_h, layer->in_w, (int) larger, (int) larger, m);
 	size_t plane = forward.in_plane > backward.in_plane ? forward.in_plane : backward.in_plane;
 	size_t matrix_flipped = layer->out_c * in_stride;
 
@@ -90,7 +77,6 @@ nn_winograd_train_init(NnTrainOp *op, NnArena *arena)
 	op->out_points = nn_arena_take(arena, POINTS * plane * sizeof(float));
 }
 
-/* Transform the weights, both ways, and clear their gradient. */
 void
 nn_winograd_train_begin(NnTrainOp *op, const float *values)
 {
@@ -106,7 +92,7 @@ nn_winograd_train_begin(NnTrainOp *op, const float *values)
 		memcpy(op->plain + (size_t) r * out_stride, weights + (size_t) r * cout, cout * sizeof(float));
 		memset(op->plain + (size_t) r * out_stride + cout, 0, (out_stride - cout) * sizeof(float));
 	}
-	NN_DISPATCH(weights_to_points)(op->packed, op->plain, cin, out_stride, nn_conv_panel(), PACKED_WIDTH);
+	nn_winograd_weights_to_points(op->packed, op->plain, cin, out_stride, PACKED_WIDTH);
 
 	for (int k = 0; k < TAPS; k++)
 	{
@@ -120,13 +106,13 @@ nn_winograd_train_begin(NnTrainOp *op, const float *values)
 				row[i] = i < cin ? tap[(size_t) i * cout + o] : 0.0f;
 		}
 	}
-	NN_DISPATCH(weights_to_points)(op->flipped, op->plain, cout, in_stride, nn_conv_panel(), PACKED_WIDTH);
+	nn_winograd_weights_to_points(op->flipped, op->plain, cout, in_stride, PACKED_WIDTH);
 	memset(op->dweight, 0, POINTS * (size_t) cin * out_stride * sizeof(float));
 }
 
 /* The product at one point as a convolution of one row of tiles. */
 static NnConvArgs
-product_args(const NnTrainOp *op, const WinogradTiles *tiles, int n, int in_stride, int cin, int out_stride)
+product_args(const NnTrainOp *op, const NnWinogradTiles *tiles, int n, int in_stride, int cin, int out_stride)
 {
 	NnConvArgs args;
 
@@ -153,10 +139,10 @@ convolve(const NnTrainOp *op, float *out, const NnMap *out_map, const float *in,
 	for (int first = 0; first < n; first += step)
 	{
 		int count = n - first < step ? n - first : step;
-		WinogradTiles tiles = make_tiles(out_map->h, out_map->w, in_map->stride, out_map->stride, count);
+		NnWinogradTiles tiles = make_tiles(out_map->h, out_map->w, in_map->stride, out_map->stride, count);
 		NnConvArgs args = product_args(op, &tiles, count, in_map->stride, cin, out_map->stride);
 
-		NN_DISPATCH(to_points)(&tiles, op->in_points, in + first * in_map->image, in_map, count);
+		nn_winograd_to_points(&tiles, op->in_points, in + first * in_map->image, in_map, count);
 		for (int p = 0; p < POINTS; p++)
 		{
 			args.in = op->in_points + p * tiles.in_plane;
@@ -164,11 +150,10 @@ convolve(const NnTrainOp *op, float *out, const NnMap *out_map, const float *in,
 			args.weight = weights + (size_t) p * cin * out_map->stride;
 			nn_conv_product(&args, 1);
 		}
-		NN_DISPATCH(from_points)(&tiles, out + first * out_map->image, out_map, op->out_points, bias, count);
+		nn_winograd_from_points(&tiles, out + first * out_map->image, out_map, op->out_points, bias, count);
 	}
 }
 
-/* As nn_conv_forward. */
 void
 nn_winograd_train_forward(NnTrainOp *op, float *out, const float *in, int n)
 {
@@ -178,7 +163,6 @@ nn_winograd_train_forward(NnTrainOp *op, float *out, const float *in, int n)
 			 layer->in_c, op->packed, op->bias, n);
 }
 
-/* Add to the gradient of the transformed weights; write din. */
 void
 nn_winograd_train_backward(NnTrainOp *op, float *din, const float *in, const float *dout, int n)
 {
@@ -189,11 +173,11 @@ nn_winograd_train_backward(NnTrainOp *op, float *din, const float *in, const flo
 	for (int first = 0; first < n; first += step)
 	{
 		int count = n - first < step ? n - first : step;
-		WinogradTiles tiles = make_tiles(layer->out_h, layer->out_w, op->in.stride, op->out.stride, count);
+		NnWinogradTiles tiles = make_tiles(layer->out_h, layer->out_w, op->in.stride, op->out.stride, count);
 		NnConvArgs args = product_args(op, &tiles, count, op->in.stride, layer->in_c, op->out.stride);
 
-		NN_DISPATCH(to_points)(&tiles, op->in_points, corner + first * op->in.image, &op->in, count);
-		NN_DISPATCH(gradient_to_points)(&tiles, op->out_points, dout + first * op->dout.image, &op->dout, count);
+		nn_winograd_to_points(&tiles, op->in_points, corner + first * op->in.image, &op->in, count);
+		nn_winograd_gradient_to_points(&tiles, op->out_points, dout + first * op->dout.image, &op->dout, count);
 		for (int p = 0; p < POINTS; p++)
 		{
 			args.in = op->in_points + p * tiles.in_plane;
@@ -206,10 +190,9 @@ nn_winograd_train_backward(NnTrainOp *op, float *din, const float *in, const flo
 			 &op->dout, layer->out_c, op->flipped, op->zero, n);
 }
 
-/* The gradient of the weights as (9, Cin, stride). */
 const float *
 nn_winograd_train_finish(const NnTrainOp *op)
 {
-	NN_DISPATCH(weights_from_points)(op->plain, op->dweight, (size_t) op->layer->in_c * op->out.stride);
+	nn_winograd_weights_from_points(op->plain, op->dweight, (size_t) op->layer->in_c * op->out.stride);
 	return op->plain;
 }

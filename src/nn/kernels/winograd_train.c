@@ -1,23 +1,25 @@
 /*
- * winograd_train_kernels.h: the transforms of winograd_train.c, compiled once for each instruction set.  No
- * include guard.
+ * winograd_train.c: the transforms of training's Winograd convolution; see nn/train/winograd_train.c.
  *
  * All work on a vector of channels at a time.  A transformed tile's 16 numbers lie "plane" floats apart.
  */
+#include "nn/kernels/winograd_train.h"
+#include "nn/kernels/conv.h"
+#include "nn/kernels/vec.h"
 
 /* (B^T d B): a 4 x 4 tile of the input to its 16 points. */
 NN_INLINE void
-NN_FN(input_tile)(float *points, size_t plane, const float *in, size_t row, size_t px)
+input_tile(float *points, size_t plane, const float *in, size_t row, size_t px)
 {
 	vec t[4][4];
 
 	NN_UNROLL
 	for (int x = 0; x < 4; x++)
 	{
-		vec d0 = NN_FN(load)(in + (size_t) x * px);
-		vec d1 = NN_FN(load)(in + row + (size_t) x * px);
-		vec d2 = NN_FN(load)(in + 2 * row + (size_t) x * px);
-		vec d3 = NN_FN(load)(in + 3 * row + (size_t) x * px);
+		vec d0 = vec_load(in + (size_t) x * px);
+		vec d1 = vec_load(in + row + (size_t) x * px);
+		vec d2 = vec_load(in + 2 * row + (size_t) x * px);
+		vec d3 = vec_load(in + 3 * row + (size_t) x * px);
 
 		t[0][x] = d0 - d2;
 		t[1][x] = d1 + d2;
@@ -29,24 +31,24 @@ NN_FN(input_tile)(float *points, size_t plane, const float *in, size_t row, size
 	{
 		float *p = points + (size_t) y * 4 * plane;
 
-		NN_FN(store)(p, t[y][0] - t[y][2]);
-		NN_FN(store)(p + plane, t[y][1] + t[y][2]);
-		NN_FN(store)(p + 2 * plane, t[y][2] - t[y][1]);
-		NN_FN(store)(p + 3 * plane, t[y][1] - t[y][3]);
+		vec_store(p, t[y][0] - t[y][2]);
+		vec_store(p + plane, t[y][1] + t[y][2]);
+		vec_store(p + 2 * plane, t[y][2] - t[y][1]);
+		vec_store(p + 3 * plane, t[y][1] - t[y][3]);
 	}
 }
 
 /* (A d A^T): a 2 x 2 tile of the output's gradient to its 16 points. */
 NN_INLINE void
-NN_FN(gradient_tile)(float *points, size_t plane, const float *dout, size_t row, size_t px)
+gradient_tile(float *points, size_t plane, const float *dout, size_t row, size_t px)
 {
 	vec t[4][2];
 
 	NN_UNROLL
 	for (int x = 0; x < 2; x++)
 	{
-		vec d0 = NN_FN(load)(dout + (size_t) x * px);
-		vec d1 = NN_FN(load)(dout + row + (size_t) x * px);
+		vec d0 = vec_load(dout + (size_t) x * px);
+		vec d1 = vec_load(dout + row + (size_t) x * px);
 
 		t[0][x] = d0;
 		t[1][x] = d0 + d1;
@@ -58,17 +60,16 @@ NN_FN(gradient_tile)(float *points, size_t plane, const float *dout, size_t row,
 	{
 		float *p = points + (size_t) y * 4 * plane;
 
-		NN_FN(store)(p, t[y][0]);
-		NN_FN(store)(p + plane, t[y][0] + t[y][1]);
-		NN_FN(store)(p + 2 * plane, t[y][0] - t[y][1]);
-		NN_FN(store)(p + 3 * plane, -t[y][1]);
+		vec_store(p, t[y][0]);
+		vec_store(p + plane, t[y][0] + t[y][1]);
+		vec_store(p + 2 * plane, t[y][0] - t[y][1]);
+		vec_store(p + 3 * plane, -t[y][1]);
 	}
 }
 
 /* (A^T m A + bias): 16 points to a 2 x 2 tile of the output, of which rows x columns exist. */
 NN_INLINE void
-NN_FN(output_tile)(float *out, size_t row, size_t px, const float *points, size_t plane, vec bias, int rows,
-				   int columns)
+output_tile(float *out, size_t row, size_t px, const float *points, size_t plane, vec bias, int rows, int columns)
 {
 	vec t[2][4];
 
@@ -76,28 +77,28 @@ NN_FN(output_tile)(float *out, size_t row, size_t px, const float *points, size_
 	for (int x = 0; x < 4; x++)
 	{
 		const float *p = points + (size_t) x * plane;
-		vec m0 = NN_FN(load)(p);
-		vec m1 = NN_FN(load)(p + 4 * plane);
-		vec m2 = NN_FN(load)(p + 8 * plane);
-		vec m3 = NN_FN(load)(p + 12 * plane);
+		vec m0 = vec_load(p);
+		vec m1 = vec_load(p + 4 * plane);
+		vec m2 = vec_load(p + 8 * plane);
+		vec m3 = vec_load(p + 12 * plane);
 
 		t[0][x] = m0 + m1 + m2;
 		t[1][x] = m1 - m2 - m3;
 	}
-	NN_FN(store)(out, t[0][0] + t[0][1] + t[0][2] + bias);
+	vec_store(out, t[0][0] + t[0][1] + t[0][2] + bias);
 	if (columns > 1)
-		NN_FN(store)(out + px, t[0][1] - t[0][2] - t[0][3] + bias);
+		vec_store(out + px, t[0][1] - t[0][2] - t[0][3] + bias);
 	if (rows > 1)
 	{
-		NN_FN(store)(out + row, t[1][0] + t[1][1] + t[1][2] + bias);
+		vec_store(out + row, t[1][0] + t[1][1] + t[1][2] + bias);
 		if (columns > 1)
-			NN_FN(store)(out + row + px, t[1][1] - t[1][2] - t[1][3] + bias);
+			vec_store(out + row + px, t[1][1] - t[1][2] - t[1][3] + bias);
 	}
 }
 
 /* All input tiles of n images; in points to the first number of the first tile, border included. */
-static void
-NN_FN(to_points)(const WinogradTiles *w, float *points, const float *in, const NnMap *map, int n)
+void
+NN_FN(nn_winograd_to_points)(const NnWinogradTiles *w, float *points, const float *in, const NnMap *map, int n)
 {
 	for (int i = 0; i < n * w->down; i++)
 	{
@@ -106,14 +107,15 @@ NN_FN(to_points)(const WinogradTiles *w, float *points, const float *in, const N
 		for (int x = 0; x < w->across; x++, points += map->stride, row += 2 * map->stride)
 		{
 			for (int c = 0; c < map->stride; c += NN_LANES)
-				NN_FN(input_tile)(points + c, w->in_plane, row + c, map->row, map->stride);
+				input_tile(points + c, w->in_plane, row + c, map->row, map->stride);
 		}
 	}
 }
 
 /* All gradient tiles of n images. */
-static void
-NN_FN(gradient_to_points)(const WinogradTiles *w, float *points, const float *dout, const NnMap *map, int n)
+void
+NN_FN(nn_winograd_gradient_to_points)(const NnWinogradTiles *w, float *points, const float *dout, const NnMap *map,
+									  int n)
 {
 	for (int i = 0; i < n * w->down; i++)
 	{
@@ -122,15 +124,15 @@ NN_FN(gradient_to_points)(const WinogradTiles *w, float *points, const float *do
 		for (int x = 0; x < w->across; x++, points += map->stride, row += 2 * map->stride)
 		{
 			for (int c = 0; c < map->stride; c += NN_LANES)
-				NN_FN(gradient_tile)(points + c, w->out_plane, row + c, map->row, map->stride);
+				gradient_tile(points + c, w->out_plane, row + c, map->row, map->stride);
 		}
 	}
 }
 
 /* All output tiles of n images. */
-static void
-NN_FN(from_points)(const WinogradTiles *w, float *out, const NnMap *map, const float *points, const float *bias,
-				   int n)
+void
+NN_FN(nn_winograd_from_points)(const NnWinogradTiles *w, float *out, const NnMap *map, const float *points,
+							   const float *bias, int n)
 {
 	for (int i = 0; i < n * w->down; i++)
 	{
@@ -140,8 +142,8 @@ NN_FN(from_points)(const WinogradTiles *w, float *out, const NnMap *map, const f
 		for (int x = 0; x < map->w; x += 2, points += map->stride, row += 2 * map->stride)
 		{
 			for (int c = 0; c < map->stride; c += NN_LANES)
-				NN_FN(output_tile)
-			(row + c, map->row, map->stride, points + c, w->out_plane, NN_FN(load)(bias + c), map->h - y, map->w - x);
+				output_tile(row + c, map->row, map->stride, points + c, w->out_plane, vec_load(bias + c), map->h - y,
+							map->w - x);
 		}
 	}
 }
@@ -150,15 +152,15 @@ NN_FN(from_points)(const WinogradTiles *w, float *out, const NnMap *map, const f
  * (G g G^T): plain weights (9, rows, stride) to packed ones: for each of the 16 points a matrix (rows, stride)
  * in panels of columns, as the convolution's kernels read them.
  */
-static void
-NN_FN(weights_to_points)(float *packed, const float *plain, int rows, int stride, NnPanel panel, int width)
+void
+NN_FN(nn_winograd_weights_to_points)(float *packed, const float *plain, int rows, int stride, int width)
 {
 	size_t matrix = (size_t) rows * stride;
 	int first = 0;
 
 	while (first < stride)
 	{
-		int size = panel(stride - first, width);
+		int size = NN_FN(nn_conv_panel)(stride - first, width);
 
 		for (int r = 0; r < rows; r++)
 		{
@@ -171,9 +173,9 @@ NN_FN(weights_to_points)(float *packed, const float *plain, int rows, int stride
 				NN_UNROLL
 				for (int x = 0; x < 3; x++)
 				{
-					vec g0 = NN_FN(load)(g + (size_t) x * matrix);
-					vec g1 = NN_FN(load)(g + (size_t) (3 + x) * matrix);
-					vec g2 = NN_FN(load)(g + (size_t) (6 + x) * matrix);
+					vec g0 = vec_load(g + (size_t) x * matrix);
+					vec g1 = vec_load(g + (size_t) (3 + x) * matrix);
+					vec g2 = vec_load(g + (size_t) (6 + x) * matrix);
 
 					t[0][x] = g0;
 					t[1][x] = (g0 + g1 + g2) * 0.5f;
@@ -185,10 +187,10 @@ NN_FN(weights_to_points)(float *packed, const float *plain, int rows, int stride
 				{
 					float *p = to + (size_t) y * 4 * matrix;
 
-					NN_FN(store)(p, t[y][0]);
-					NN_FN(store)(p + matrix, (t[y][0] + t[y][1] + t[y][2]) * 0.5f);
-					NN_FN(store)(p + 2 * matrix, (t[y][0] - t[y][1] + t[y][2]) * 0.5f);
-					NN_FN(store)(p + 3 * matrix, t[y][2]);
+					vec_store(p, t[y][0]);
+					vec_store(p + matrix, (t[y][0] + t[y][1] + t[y][2]) * 0.5f);
+					vec_store(p + 2 * matrix, (t[y][0] - t[y][1] + t[y][2]) * 0.5f);
+					vec_store(p + 3 * matrix, t[y][2]);
 				}
 			}
 		}
@@ -197,8 +199,8 @@ NN_FN(weights_to_points)(float *packed, const float *plain, int rows, int stride
 }
 
 /* (G^T u G): the gradient of the 16 matrices (n numbers each) to that of the 9 plain ones. */
-static void
-NN_FN(weights_from_points)(float *plain, const float *points, size_t n)
+void
+NN_FN(nn_winograd_weights_from_points)(float *plain, const float *points, size_t n)
 {
 	for (size_t i = 0; i < n; i += NN_LANES)
 	{
@@ -207,10 +209,10 @@ NN_FN(weights_from_points)(float *plain, const float *points, size_t n)
 		NN_UNROLL
 		for (int x = 0; x < 4; x++)
 		{
-			vec u0 = NN_FN(load)(points + (size_t) x * n + i);
-			vec u1 = NN_FN(load)(points + (size_t) (4 + x) * n + i);
-			vec u2 = NN_FN(load)(points + (size_t) (8 + x) * n + i);
-			vec u3 = NN_FN(load)(points + (size_t) (12 + x) * n + i);
+			vec u0 = vec_load(points + (size_t) x * n + i);
+			vec u1 = vec_load(points + (size_t) (4 + x) * n + i);
+			vec u2 = vec_load(points + (size_t) (8 + x) * n + i);
+			vec u3 = vec_load(points + (size_t) (12 + x) * n + i);
 
 			t[0][x] = u0 + (u1 + u2) * 0.5f;
 			t[1][x] = (u1 - u2) * 0.5f;
@@ -221,9 +223,9 @@ NN_FN(weights_from_points)(float *plain, const float *points, size_t n)
 		{
 			float *p = plain + (size_t) y * 3 * n + i;
 
-			NN_FN(store)(p, t[y][0] + (t[y][1] + t[y][2]) * 0.5f);
-			NN_FN(store)(p + n, (t[y][1] - t[y][2]) * 0.5f);
-			NN_FN(store)(p + 2 * n, (t[y][1] + t[y][2]) * 0.5f + t[y][3]);
+			vec_store(p, t[y][0] + (t[y][1] + t[y][2]) * 0.5f);
+			vec_store(p + n, (t[y][1] - t[y][2]) * 0.5f);
+			vec_store(p + 2 * n, (t[y][1] + t[y][2]) * 0.5f + t[y][3]);
 		}
 	}
 }
