@@ -1,142 +1,390 @@
-# The README: what it says to paste works, in that order, and what it says of settings and names is so.
+# The READMEs: what they say to paste works, in that order; what they name exists; what they list is complete.
+#
+# Each block of SQL of a README is run in a psql session of its own, one after the other, in a directory that psql may
+# write to.  The server is configured as README.md says.
 use strict;
 use warnings;
 
 use Cwd;
+use Encode qw(decode);
+use IO::Compress::Gzip qw(gzip $GzipError);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $readme = slurp_file('README.md');
+use TestWait qw(wait_until);
 
-# The text from one heading to the next of the same level.
+my @paths = qw(README.md sql/README.md src/README.md test/README.md docker/README.md);
+my %text = map { $_ => slurp_file($_) } @paths, 'CHANGELOG.md';
+my $pg_cron = -e "$ENV{share_contrib_dir}/extension/pg_cron.control";
+
+# ---- reading them
+
+# The text from one heading of level two to the next.
 sub section
 {
-	my ($title) = @_;
+	my ($path, $title) = @_;
 
-	$readme =~ /^## \Q$title\E\n(.*?)(?=^## |\z)/ms or die "the README has no section \"$title\"";
+	$text{$path} =~ /^## \Q$title\E\n(.*?)(?=^## |\z)/ms or die "$path has no section \"$title\"";
 	return $1;
 }
 
-sub sql_blocks
+# The blocks of code in a language, each with the line that it begins at.
+sub blocks
 {
-	my ($text) = @_;
-	my @blocks = $text =~ /^```sql\n(.*?)^```$/msg;
+	my ($path, $language) = @_;
+	my @blocks;
 
+	while ($text{$path} =~ /^```$language\n(.*?)^```$/msg)
+	{
+		my $code = $1;
+		my $line = 1 + (substr($text{$path}, 0, $-[1]) =~ tr/\n//);
+
+		push @blocks, { path => $path, line => $line, code => $code };
+	}
 	return @blocks;
 }
 
+# The code spans of a text, blocks of code left out.
+sub spans
+{
+	my ($text) = @_;
+
+	$text =~ s/^```.*?^```$//msg;
+	return $text =~ /`([^`]+)`/g;
+}
+
+# The rows of the tables in a section, as lists of cells.
+sub rows
+{
+	my ($path, $title) = @_;
+	my @rows = grep { /^\|/ && !/^\|[-|]+$/ } split /\n/, section($path, $title);
+
+	return map { [ map { s/^\s+|\s+$//gr } (split /(?<!\\)\|/, $_, -1)[ 1 .. tr/|// - 1 ] ] } @rows;
+}
+
+# ---- form and links
+
+cmp_ok($text{'README.md'} =~ tr/\n//, '<=', 300, 'README.md has 300 lines at most');
+
+# What lies in the repository: test/run, which copies only some of it, leaves a list.
+my %files = map { chomp; $_ => 1 } -e '.repository' ? split(/^/m, slurp_file('.repository')) : ();
+
+sub in_repository
+{
+	my ($file) = @_;
+
+	$file =~ s!/$!!;
+	return -e $file || $files{"./$file"};
+}
+
+# The anchors of a page, as GitHub makes them.
+sub anchors
+{
+	my ($text) = @_;
+
+	$text =~ s/^```.*?^```$//msg;
+	return map { my $a = lc; $a =~ s/[^\w\- ]//g; $a =~ tr/ /-/; $a => 1 } $text =~ /^#+ (.*)$/mg;
+}
+
+for my $path (@paths)
+{
+	my ($directory) = $path =~ m!^(.*/)?!;
+	my @long = grep { length(decode('UTF-8', $_)) > 120 && !/^\|/ } split /\n/, $text{$path};
+	is(join("\n", @long), '', "$path: lines have 120 columns at most");
+
+	for my $link ($text{$path} =~ /\]\(([^)\s]+)\)/g)
+	{
+		next if $link =~ /^https?:/;
+		my ($file, $anchor) = split /#/, $link, 2;
+		my $target = $file eq '' ? $path : ($directory // '') . $file;
+
+		1 while $target =~ s!(^|/)(?\!\.\.)[^/]+/\.\./!$1!;
+		ok(in_repository($target), "$path: link $link");
+		next unless defined $anchor && $text{$target};
+		my %anchors = anchors($text{$target});
+		ok($anchors{$anchor}, "$path: the section of link $link");
+	}
+
+	# Files and commands.
+	my %named = map { $_ => 1 } grep { /^(?:src|sql|test|docker|expected|\.ci)\/[\w.\/-]+$/ } spans($text{$path});
+	ok(in_repository($_), "$path: $_ exists") for sort keys %named;
+	my %targets = map { $_ => 1 } $text{$path} =~ /(?:`|^|&& |sudo )make ([a-z][a-z-]*)/mg;
+	like(slurp_file('Makefile'), qr/^$_:/m, "$path: make $_ is a command") for sort keys %targets;
+}
+
+# The rooms of src and their arrows, as make lint knows them.
+{
+	my ($arrows) = slurp_file('Makefile') =~ /^LIBRARY_ARROWS = \\\n(.*?)^\n/ms;
+	my %makefile = map { my ($room, $uses) = split /:/; $room => $uses // '' } $arrows =~ /^\t(\S+)/mg;
+	my %documented;
+
+	for (rows('src/README.md', 'The rooms'))
+	{
+		my ($room, $uses) = @$_;
+
+		next unless $room =~ /^`src\/([\w\/]+)\/`$/;
+		$documented{$1} = join ',', $uses =~ /`([\w\/]+)`/g;
+	}
+	is_deeply(\%documented, \%makefile, 'src/README.md has every room and what it may use, as the Makefile does');
+}
+
+# ---- a server as the README says
+
 my $node = PostgreSQL::Test::Cluster->new('readme');
 $node->init;
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'");
+my ($conf) = map { $_->{code} } blocks('README.md', 'ini');
+$conf =~ s/,pg_cron// unless $pg_cron;
+$node->append_conf('postgresql.conf', $conf);
 $node->start;
 
-# First use, block by block in one session, in a directory where files may be written.
-my @first_use = sql_blocks(section('First use'));
-cmp_ok(scalar @first_use, '>=', 6, 'first use has its blocks');
-my $directory = PostgreSQL::Test::Utils::tempdir();
 my $here = getcwd();
-my ($out, $err);
-chdir $directory or die;
-my $result = $node->psql('postgres', join('', map { "\\echo == block\n$_" } @first_use),
-	on_error_stop => 1, stdout => \$out, stderr => \$err);
-chdir $here or die;
-is($result, 0, 'first use runs through') or diag($out, $err);
-my @shown = split /^== block\n/m, $out;
-shift @shown;
-ok(-s "$directory/digit.png", 'the picture was written to a file');
-like($shown[1], qr/^\d+\|7\|/m, 'the picture of a 7 is read as one');
-like($shown[2], qr/\S/, 'what the network saw is shown');
-is(scalar(() = $shown[3] =~ /^\d\|/mg), 10, 'the failure counts have ten rows');
-like($shown[4], qr/^6000$/m, 'base data are drawn');
-like($shown[5], qr/^\d+\|2\|[tf]\|\S/m, 'a retraining makes version 2 and says why it went live or not');
-is($node->safe_psql('postgres', 'SELECT version FROM mnist_live'), '1', 'the rollback went back to version 1');
-is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_deployment WHERE action = 'rollback' AND version = 1"),
-	'1', 'and is on record');
+my $directory = PostgreSQL::Test::Utils::tempdir();
+my %roles = map { $_ => 1 } qw(application annotator trainer observer monitor);
+$node->safe_psql('postgres', "CREATE ROLE regress_$_") for sort keys %roles;
 
-# The grants, to roles whose names cannot be that of the user who runs the tests.
-my ($grants) = sql_blocks(section('Who may do what'));
-$grants =~ s/\bTO (\w+);/TO regress_$1;/g;
-my %roles = map { $_ => 1 } $grants =~ /\b(regress_\w+)/g;
-$node->safe_psql('postgres', "CREATE ROLE $_") for sort keys %roles;
-is($node->psql('postgres', $grants, on_error_stop => 1, stderr => \$err), 0, 'the grants can be made') or diag($err);
-is($node->psql('postgres', "SET ROLE regress_application; SELECT id FROM mnist_predict(mnist_draw(3))", on_error_stop => 1,
-		stderr => \$err), 0, 'an application with its grants can predict') or diag($err);
-is($node->psql('postgres', "SET ROLE regress_annotator; SELECT mnist_correct(1, 7)", on_error_stop => 1, stderr => \$err), 0,
-	'an annotator can correct') or diag($err);
-isnt($node->psql('postgres', "SET ROLE regress_annotator; SELECT mnist_rollback()", on_error_stop => 1), 0,
-	'and not switch models');
+# Run SQL as psql -At does, where files may be written; what it printed.
+sub run_sql
+{
+	my ($database, $sql, $what) = @_;
+	my ($out, $err);
 
-# Trying a model out, up to where it goes live: one that has gone live cannot be dropped as well.
-my ($trying) = sql_blocks(section('Trying a model out'));
-$trying =~ s/^SELECT mnist_challenge_drop\(.*\n//m or die;
-is($node->psql('postgres', $trying, on_error_stop => 1, stderr => \$err), 0, 'a model can be tried out') or diag($err);
-is($node->safe_psql('postgres', 'SELECT version, action FROM mnist_live'), '2|promote', 'and goes live');
+	chdir $directory or die;
+	my $result = $node->psql($database, $sql, on_error_stop => 1, stdout => \$out, stderr => \$err);
+	chdir $here or die;
+	is($result, 0, $what) or diag($sql, $out, $err);
+	return $out;
+}
 
-# The loop: without pg_cron, which test/t/loop.pl has.
-my ($deciding, $listening) = sql_blocks(section('The loop'));
-$deciding =~ s/^SELECT mnist_(un)?schedule\(.*\n//mg;
-like($node->safe_psql('postgres', $deciding), qr/^[tf]\|.*^new_labels\|/ms, 'the loop decides');
-like($node->safe_psql('postgres', $listening), qr/\|model_/, 'and events tell');
+# Run all blocks of a README; what each of them printed.
+sub run_blocks
+{
+	my ($path, $database) = @_;
+	my @outputs;
 
-# The kinds of events: those that the README lists are those that functions note, which is to say the constants in the
-# argument before the message.
-my ($events) = section('The loop') =~ /^\*\*Events\.\*\* (.*?) What holds for a while/ms;
-my %kinds = map { $_ => 1 } ($events // '') =~ /`([a-z]+_[a-z_]+|drift)`/g;
-delete $kinds{mnist_event};
+	for my $block (blocks($path, 'sql'))
+	{
+		my $sql = $block->{code};
+
+		# The names of roles must not be that of the user who runs the tests.
+		$sql =~ s/\bTO (\w+)(?=;)/$roles{$1} ? "TO regress_$1" : "TO $1"/ge;
+		$sql =~ s!/data/mnist!$directory!g;
+		next if !$pg_cron && $sql =~ /cron|mnist_schedule|mnist_unschedule/;
+		wait_until('no run is under way', sub {
+			return $node->safe_psql($database, q{SELECT to_regclass('mnist_run') IS NULL}) eq 't'
+				|| $node->safe_psql($database, q{SELECT count(*) FROM mnist_run WHERE status = 'running'}) eq '0';
+		});
+		wait_for_job() if $sql =~ /FROM cron\.job_run_details/;
+		push @outputs, run_sql($database, $sql, "$path: the statements at line $block->{line}");
+	}
+	return @outputs;
+}
+
+# pg_cron begins a job with a minute.  Where it missed that there is one it reads its table again when told to, as
+# docker/README.md says.
+sub wait_for_job
+{
+	my $looks = 0;
+
+	wait_until('the job has run', sub {
+		$node->safe_psql('postgres', 'SELECT pg_reload_conf()') if ++$looks % 4000 == 0;
+		return $node->safe_psql('postgres', q{SELECT count(*) FROM cron.job_run_details WHERE end_time IS NOT NULL}) ne '0';
+	});
+	return;
+}
+
+# ---- README.md: the session it begins with, but for what may differ between machines
+
+my ($session) = section('README.md', 'What it looks like') =~ /^```\n\$ psql[^\n]*\n(.*?)^```$/ms;
+my $statements = join "\n", $session =~ /^app=# (.*)$/mg;
+(my $shown = $session) =~ s/^app=# .*\n//mg;
+
+# Figures, and the widths that follow from them, differ.
+sub comparable
+{
+	my ($text) = @_;
+
+	$text =~ s/\d+\.\d+/#/g;
+	$text =~ s/-+/-/g;
+	$text =~ s/ +/ /g;
+	return join "\n", map { s/^\s+|\s+$//gr } grep { /\S/ } split /\n/, $text;
+}
+
+$node->safe_psql('postgres', 'CREATE DATABASE app');
+my $printed = run_sql('app', "\\pset format aligned\n\\pset tuples_only off\n\\pset footer off\n\\set QUIET off\n$statements",
+	'README.md: the session');
+is(comparable($printed), comparable($shown), '... prints what it shows');
+
+# ---- README.md, block by block
+
+my @first = run_blocks('README.md', 'postgres');
+ok(-s "$directory/digit.png", 'the image was written to a file');
+like($first[1], qr/^\d+\|7\|/m, 'the drawn 7 is predicted as one');
+like($first[2], qr/^ +[.:=+*#%@-]+/m, 'what the network saw is shown');
+is(scalar(() = $first[2] =~ /^\d\|/mg), 10, 'the failure counts have ten rows');
+like($first[4], qr/^\d+\|2\|t\|promoted.*^2\|promote\|/ms, 'the retrained model is live');
+like($first[5], qr/^1\n1\|1\|install.*^2\|2\|promote.*^3\|1\|rollback\|seen enough/ms, 'and rolled back');
+like($first[7], qr/^CALL.*\|succeeded\|/m, 'the job has run') if $pg_cron;
+like(join("\n", @first), qr/^new_labels\|.*\|model_promoted\|/ms, 'the loop decides, and events tell');
+
+is($node->psql('postgres', 'SET ROLE regress_application; SELECT id FROM mnist_predict(mnist_draw(3))'), 0,
+	'an application with its grants can predict');
+is($node->psql('postgres', 'SET ROLE regress_annotator; SELECT mnist_correct(1, 7)'), 0, 'an annotator can correct');
+isnt($node->psql('postgres', 'SET ROLE regress_annotator; SELECT mnist_rollback()'), 0, 'and not switch models');
+
+# ---- the others: the reference begins in an empty database, the rest goes on in the first
+
+# MNIST's files by name and form, with drawn digits.
+sub write_idx
+{
+	my ($name, $n, $seed) = @_;
+	my @rows = split /\n/, $node->safe_psql('postgres', "SELECT n % 10 || ' ' || encode(mnist_preprocess(mnist_draw(n % 10, n + $seed)), 'hex')
+		FROM generate_series(1, $n) AS n");
+	my $images = pack('N4', 2051, $n, 28, 28) . join '', map { pack 'H*', (split / /)[1] } @rows;
+	my $labels = pack('N2', 2049, $n) . join '', map { pack 'C', (split / /)[0] } @rows;
+
+	gzip(\$images => "$directory/$name-images-idx3-ubyte.gz") or die $GzipError;
+	gzip(\$labels => "$directory/$name-labels-idx1-ubyte.gz") or die $GzipError;
+	return;
+}
+write_idx('train', 1200, 0);
+write_idx('t10k', 100, 5000);
+
+$node->safe_psql('postgres', 'CREATE DATABASE sql');
+run_blocks('sql/README.md', 'sql');
+run_blocks($_, 'postgres') for qw(src/README.md test/README.md docker/README.md);
+for my $file (qw(four.png nine.png digits.onnx digits.safetensors report.html drift.html))
+{
+	ok(-s "$directory/$file", "$file was written");
+}
+is($node->safe_psql('sql', q{SELECT string_agg(action, ' ' ORDER BY id) FROM mnist_challenger}),
+	'challenge challenge drop challenge promote', 'challenges began, were dropped and promoted');
+is($node->safe_psql('sql', q{SELECT count(*) FROM mnist_trial t JOIN mnist_run r ON r.id = t.run_id WHERE r.resumes > 0}), '8',
+	'a search was resumed');
+like($node->safe_psql('sql', q{SELECT verdict FROM mnist_run WHERE reproduces > 0}), qr/same weights/, 'a run was reproduced');
+
+# ---- what exists
+
+# The statements run in databases that have the extension in schema public.
+sub ask
+{
+	return $node->safe_psql('postgres', $_[0]);
+}
+
+my $members = q{
+	FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'mnist_hil' AND d.deptype = 'e'};
+
+# Functions: all of them, with their arguments.
+my %functions = map { /^(\w+)\t(.*)$/ } split /\n/, ask(qq{
+	SELECT p.proname || E'\\t' || (
+		SELECT coalesce(string_agg(replace(a.text, 'INOUT ', ''), ', ' ORDER BY a.place), '')
+		FROM regexp_split_to_table(pg_get_function_arguments(p.oid), ', ') WITH ORDINALITY AS a (text, place)
+		WHERE a.text NOT LIKE 'OUT %')
+	$members JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND p.pronamespace = e.extnamespace});
+my %documented;
+for (rows('sql/README.md', 'Functions'))
+{
+	my ($name, $arguments) = $_->[0] =~ /^`(\w+)\((.*)\)`$/ or next;
+
+	$arguments =~ s/\bint\b/integer/g;
+	$documented{$name} = $arguments;
+}
+for my $name (keys %functions)
+{
+	$functions{$name} =~ s/::\w+(?:\[\])?//g;
+	$functions{$name} =~ s/\(mnist_internal\.settings\(\)\)\.keep_models/mnist_hil.keep_models/;
+}
+is_deeply(\%documented, \%functions, 'sql/README.md has every function and its arguments');
+
+# Tables and views: all of them, with columns that exist.
+my %relations = map { $_ => 1 } split /\n/, ask(qq{
+	SELECT c.relname $members JOIN pg_class c ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
+		AND c.relnamespace = e.extnamespace AND c.relkind IN ('r', 'v')});
+my %columns = map { $_ => 1 } split /\n/, ask(q{
+	SELECT a.attrelid::regclass || '.' || a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+	WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped});
+my %listed;
+for (rows('sql/README.md', 'Tables and views'))
+{
+	my ($name) = $_->[0] =~ /^`(\w+)`$/ or next;
+
+	$listed{$name} = 1;
+	is(join(' ', grep { !$columns{"$name.$_"} } $_->[3] =~ /`(\w+)`/g), '', "sql/README.md: the columns of $name");
+}
+is_deeply(\%listed, \%relations, 'sql/README.md has every table and view');
+
+# The kinds of events are those that functions note: the constants in the argument before the message.
+my %kinds = map { $_ => 1 } map { $_->[0] =~ /`(\w+)`/g } rows('sql/README.md', 'Events');
 my %noted;
-my $functions = $node->safe_psql('postgres', q{
-	SELECT pg_get_functiondef(p.oid)
-	FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-	JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'mnist_hil'
-	WHERE p.prokind IN ('f', 'p')});
-while ($functions =~ /mnist_internal\.(?:event|note_state)\(((?:(?!\$function\$|;).)*?)\bformat\(/sg)
+my $definitions = ask(qq{
+	SELECT pg_get_functiondef(p.oid) $members JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+		AND p.prokind IN ('f', 'p')});
+while ($definitions =~ /mnist_internal\.(?:event|note_state)\(((?:(?!\$function\$|;).)*?)\bformat\(/sg)
 {
 	my $argument = $1;
 
 	$noted{$_} = 1 for $argument =~ /(?:\A|\bTHEN|\bELSE)\s*'([a-z_]+)'/g;
 }
 cmp_ok(scalar keys %noted, '>=', 16, 'functions note events');
-is(join(' ', sort keys %kinds), join(' ', sort keys %noted), 'the README lists every kind of event, and no other');
-
-# Looking at runs and trials; the searches themselves, which take their time, are tried in test/sql/search.sql.
-my (undef, $looking) = sql_blocks(section('Searching hyperparameters and architectures'));
-$node->safe_psql('postgres', "SELECT mnist_retrain('from_scratch', '{softmax,mlp}', trials => 3, epochs => 1, promote => false)");
-is($node->psql('postgres', $looking, on_error_stop => 1, stdout => \$out, stderr => \$err), 0, 'runs and trials can be looked at')
-	or diag($err);
-like($out, qr/^3\|(succeeded|pruned)\|.*^\d+\|(softmax|mlp)\|.*^loss of run \d+/ms, 'and are there');
+is_deeply(\%kinds, \%noted, 'sql/README.md has every kind of event');
 
 # The settings: all of them, with what the server says of each.
-my %documented;
-for my $line (split /\n/, section('Settings'))
+my %settings;
+for (rows('sql/README.md', 'Settings'))
 {
-	next unless $line =~ /^\|\s*`(mnist_hil\.\w+)`\s*\|\s*([^|]*?)\s*\|\s*([^|]*?)\s*\|\s*([^|]*?)\s*\|\s*([^|]*?)\s*\|$/;
-	$documented{$1} = { default => $4, who => $5 };
-}
-for my $row (split /\n/, $node->safe_psql('postgres',
-		"SELECT name, current_setting(name), context FROM pg_settings WHERE name LIKE 'mnist_hil.%' ORDER BY name"))
-{
-	my ($name, $value, $context) = split /\|/, $row;
-	my $setting = delete $documented{$name};
-	my $who = { postmaster => 'server start', superuser => 'superuser', user => 'anybody', sighup => 'reload' };
+	my ($name) = $_->[0] =~ /^`(mnist_hil\.\w+)`$/ or next;
 
-	if (!ok($setting, "the README has $name"))
+	$settings{$name} = { default => $_->[3], who => $_->[4] };
+}
+my %who = (postmaster => 'server start', superuser => 'superuser', user => 'anybody', sighup => 'reload');
+my %known;
+for my $row (split /\n/, ask(q{SELECT name, boot_val, current_setting(name), context FROM pg_settings
+		WHERE name LIKE 'mnist\_hil.%' ORDER BY name}))
+{
+	my ($name, undef, $value, $context) = split /\|/, $row;
+
+	$known{$name} = 1;
+	is($settings{$name}{default} =~ s/ //gr, $value, "sql/README.md: the default of $name");
+	like($settings{$name}{who}, qr/^\Q$who{$context}\E/, "... and who may set it");
+}
+is(join(' ', sort keys %settings), join(' ', sort keys %known), 'sql/README.md has every setting');
+
+# Errors: the messages are in the library or in the functions.
+my $library = slurp_file(ask("SELECT setting || '/mnist_hil.so' FROM pg_config WHERE name = 'PKGLIBDIR'")) . $definitions;
+for (rows('sql/README.md', 'Errors'))
+{
+	my ($state, $messages) = @$_;
+
+	next unless $state =~ /^[0-9A-Z]{5}$/ && $state !~ /^(?:42501|58P01)$/;
+	for my $message ($messages =~ /`([^`]+)`/g)
 	{
-		next;
-	}
-	(my $default = $setting->{default}) =~ s/ //g;
-	is($default, $value, "... its default");
-	like($setting->{who}, qr/^\Q$who->{$context}\E/, "... and who may set it");
-}
-is(join(' ', sort keys %documented), '', 'the README has no setting that there is not');
+		my @missing = grep { index($library, $_) < 0 } map { s/^"|"$//gr } split /"?\.\.\."?|\bN\b/, $message;
 
-# Every mnist_name that the README puts in code is a function, table, view or data set of its examples.
-my %names = map { $_ => 1 } $readme =~ /`[^`\n]*?\b(mnist_[a-z_]+)\b(?!\.)[^`\n]*`/g;
-delete $names{$_} for qw(mnist_hil mnist_internal);
-for my $name (sort keys %names)
-{
-	is($node->safe_psql('postgres', "SELECT EXISTS (SELECT FROM pg_proc WHERE proname = '$name')
-			OR to_regclass('$name') IS NOT NULL"), 't', "there is $name") unless $name =~ /_$/;
+		is(join(' ... ', @missing), '', "sql/README.md: error \"$message\"");
+	}
 }
+
+# Whatever else is named anywhere.
+my %internals = map { $_ => 1 } split /\n/, ask(q{
+	SELECT proname FROM pg_proc WHERE pronamespace = 'mnist_internal'::regnamespace
+	UNION SELECT relname FROM pg_class WHERE relnamespace = 'mnist_internal'::regnamespace});
+for my $path (@paths)
+{
+	my %names = map { $_ => 1 } $text{$path} =~ /(?<![\w\/])(mnist_[a-z_]+(?:\.(?!sql\b|so\b|c\b|pl\b|control\b)[a-z_]+)?)/g;
+
+	for my $name (sort keys %names)
+	{
+		my ($first, $second) = split /\./, $name;
+
+		next if $first =~ /^(?:mnist_exporter|mnist_hil)$/ && !defined $second;
+		next if $first =~ /_$/ || $name eq 'mnist_internal';
+		ok($first eq 'mnist_hil' ? $known{$name}
+			: $first eq 'mnist_internal' ? $internals{$second}
+			: defined $second ? $columns{$name}
+			: $functions{$first} || defined $functions{$first} || $relations{$first}, "$path: there is $name");
+	}
+}
+
+$node->stop;
 
 done_testing();
