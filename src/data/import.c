@@ -7,6 +7,7 @@
 #include "funcapi.h"
 
 #include "image/idx.h"
+#include "pg/compat.h"
 #include "pg/errors.h"
 #include "pg/memory.h"
 #include "pg/rows.h"

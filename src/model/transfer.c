@@ -11,6 +11,7 @@
 #include "nn/formats/onnx.h"
 #include "nn/formats/safetensors.h"
 #include "pg/arguments.h"
+#include "pg/compat.h"
 #include "pg/errors.h"
 #include "pg/rows.h"
 #include "pg/schema.h"

@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 
 #include "pg/arguments.h"
+#include "pg/compat.h"
 
 void
 check_argument_size(Datum value, Size most, const char *name)

@@ -9,6 +9,9 @@
 #include "utils/backend_status.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h" /* until 15 a part of postgres.h */
+#endif
 
 #if PG_VERSION_NUM < 150000
 #error "mnist_hil needs PostgreSQL 15 or later"

@@ -6,6 +6,7 @@
 #include "access/detoast.h"
 #include "fmgr.h"
 
+#include "pg/compat.h"
 #include "pg/errors.h"
 #include "pg/image_input.h"
 #include "pg/memory.h"

@@ -8,6 +8,7 @@
 #include "utils/memutils.h"
 
 #include "nn/nn.h"
+#include "pg/compat.h"
 #include "pg/memory.h"
 
 void *

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 
 #include "pg/arguments.h"
+#include "pg/compat.h"
 #include "pg/errors.h"
 #include "pg/image_input.h"
 #include "pg/memory.h"

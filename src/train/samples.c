@@ -25,6 +25,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
+#include "pg/compat.h"
 #include "pg/image_input.h"
 #include "pg/schema.h"
 #include "pg/spi.h"
