@@ -12,12 +12,11 @@
  * rows and where libpng asks for bytes, may leave by a longjmp of its own: libpng holds nothing but memory from the
  * caller's allocator.
  */
-#include "image/image.h"
+#include "image/decode.h"
 #include "image/ink.h"
 
 #include <png.h>
 #include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
 
 #define SIGNATURE_SIZE 8
@@ -101,7 +100,7 @@ on_error(png_structp png, png_const_charp message)
 {
 	Decoder *decoder = png_get_error_ptr(png);
 
-	snprintf(decoder->error->detail, sizeof(decoder->error->detail), "libpng reports: %s.", message);
+	image_error_detail(decoder->error, "libpng reports: %s.", message);
 	png_longjmp(png, 1);
 }
 
@@ -402,14 +401,6 @@ clean_up(Decoder *decoder, bool keep_gray)
 		png_destroy_read_struct(&decoder->png, &decoder->info, NULL);
 }
 
-static ImageStatus
-fail(ImageError *error, ImageStatus status, const char *message)
-{
-	error->status = status;
-	snprintf(error->message, sizeof(error->message), "%s", message);
-	return status;
-}
-
 /* Check signature and size, which stand in the first bytes; nothing is allocated. */
 static ImageStatus
 check_header(const uint8_t *data, size_t size, size_t max_pixels, Decoder *decoder)
@@ -418,42 +409,39 @@ check_header(const uint8_t *data, size_t size, size_t max_pixels, Decoder *decod
 	uint32_t width;
 	uint32_t height;
 
-	error->status = IMAGE_OK;
-	error->message[0] = '\0';
-	error->detail[0] = '\0';
+	image_error_clear(error);
 	if (!image_is_png(data, size))
 	{
-		snprintf(error->detail, sizeof(error->detail), "It has %zu bytes and no PNG signature.", size);
-		return fail(error, IMAGE_ERR_FORMAT, "image is neither a PNG nor 784 raw bytes");
+		image_error_detail(error, "It has %zu bytes and no PNG signature.", size);
+		return image_fail(error, IMAGE_ERR_FORMAT, "image is neither a PNG nor 784 raw bytes");
 	}
 	if (size < HEADER_SIZE)
 	{
-		snprintf(error->detail, sizeof(error->detail), "It ends after %zu bytes.", size);
-		return fail(error, IMAGE_ERR_CORRUPT, "PNG image is truncated");
+		image_error_detail(error, "It ends after %zu bytes.", size);
+		return image_fail(error, IMAGE_ERR_CORRUPT, "PNG image is truncated");
 	}
 	if (memcmp(data + SIGNATURE_SIZE, "\0\0\0\rIHDR", 8) != 0)
 	{
-		snprintf(error->detail, sizeof(error->detail), "The first chunk is not a header.");
-		return fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
+		image_error_detail(error, "The first chunk is not a header.");
+		return image_fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
 	}
 	width = read_uint32(data + SIGNATURE_SIZE + 8);
 	height = read_uint32(data + SIGNATURE_SIZE + 12);
 	if (width == 0 || height == 0)
 	{
-		snprintf(error->detail, sizeof(error->detail), "Its header says %u x %u pixels.", width, height);
-		return fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
+		image_error_detail(error, "Its header says %u x %u pixels.", width, height);
+		return image_fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
 	}
 	if ((uint64_t) width * height > max_pixels)
 	{
-		snprintf(error->detail, sizeof(error->detail), "It has %u x %u pixels; at most %zu are allowed.", width,
-				 height, max_pixels);
-		return fail(error, IMAGE_ERR_LIMIT, "image has too many pixels");
+		image_error_detail(error, "It has %u x %u pixels; at most %zu are allowed.", width, height, max_pixels);
+		return image_fail(error, IMAGE_ERR_LIMIT, "image has too many pixels");
 	}
 	if (width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE)
 	{
-		snprintf(error->detail, sizeof(error->detail), "It has %u x %u pixels; at most %d are allowed along a side.",
-				 width, height, IMAGE_MAX_SIDE);
-		return fail(error, IMAGE_ERR_LIMIT, "image has too many pixels");
+		image_error_detail(error, "It has %u x %u pixels; at most %d are allowed along a side.", width, height,
+						   IMAGE_MAX_SIDE);
+		return image_fail(error, IMAGE_ERR_LIMIT, "image has too many pixels");
 	}
 	decoder->width = (int) width;
 	decoder->height = (int) height;
@@ -479,16 +467,13 @@ image_decode(const uint8_t *data, size_t size, size_t max_pixels, const ImageAll
 	{
 		clean_up(&decoder, false);
 		if (decoder.refused != 0)
-		{
-			snprintf(error->detail, sizeof(error->detail), "Failed on request of size %zu.", decoder.refused);
-			return fail(error, IMAGE_ERR_MEMORY, "out of memory");
-		}
+			return image_fail_memory(error, decoder.refused);
 		if (decoder.truncated)
 		{
-			snprintf(error->detail, sizeof(error->detail), "It ends after %zu bytes.", size);
-			return fail(error, IMAGE_ERR_CORRUPT, "PNG image is truncated");
+			image_error_detail(error, "It ends after %zu bytes.", size);
+			return image_fail(error, IMAGE_ERR_CORRUPT, "PNG image is truncated");
 		}
-		return fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
+		return image_fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
 	}
 	image->width = decoder.width;
 	image->height = decoder.height;

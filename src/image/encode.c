@@ -3,11 +3,11 @@
  *
  * As in decode.c, longjmp never leaves this file and what must survive it lives in the Encoder.
  */
-#include "image/image.h"
+#include "image/encode.h"
 
 #include <png.h>
+#include <stdbool.h>
 #include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
 
 #define FIRST_CAPACITY 1024
@@ -87,7 +87,7 @@ on_error(png_structp png, png_const_charp message)
 {
 	Encoder *encoder = png_get_error_ptr(png);
 
-	snprintf(encoder->error->detail, sizeof(encoder->error->detail), "libpng reports: %s.", message);
+	image_error_detail(encoder->error, "libpng reports: %s.", message);
 	png_longjmp(png, 1);
 }
 
@@ -141,16 +141,12 @@ image_encode(const uint8_t *samples, int width, int height, ImageColor color, co
 	Encoder encoder = {.allocator = allocator, .error = error};
 	bool done;
 
-	error->status = IMAGE_OK;
-	error->message[0] = '\0';
-	error->detail[0] = '\0';
+	image_error_clear(error);
 	if (width < 1 || height < 1 || width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE)
 	{
-		error->status = IMAGE_ERR_LIMIT;
-		snprintf(error->message, sizeof(error->message), "image has too few or too many pixels");
-		snprintf(error->detail, sizeof(error->detail), "It has %d x %d pixels; 1 to %d are allowed along a side.",
-				 width, height, IMAGE_MAX_SIDE);
-		return error->status;
+		image_error_detail(error, "It has %d x %d pixels; 1 to %d are allowed along a side.", width, height,
+						   IMAGE_MAX_SIDE);
+		return image_fail(error, IMAGE_ERR_LIMIT, "image has too few or too many pixels");
 	}
 	done = write_png(&encoder, samples, width, height, color);
 	if (encoder.png != NULL)
@@ -164,15 +160,6 @@ image_encode(const uint8_t *samples, int width, int height, ImageColor color, co
 	if (encoder.out != NULL)
 		allocator->release(allocator->context, encoder.out);
 	if (encoder.refused != 0)
-	{
-		error->status = IMAGE_ERR_MEMORY;
-		snprintf(error->message, sizeof(error->message), "out of memory");
-		snprintf(error->detail, sizeof(error->detail), "Failed on request of size %zu.", encoder.refused);
-	}
-	else
-	{
-		error->status = IMAGE_ERR_CORRUPT;
-		snprintf(error->message, sizeof(error->message), "could not encode PNG image");
-	}
-	return error->status;
+		return image_fail_memory(error, encoder.refused);
+	return image_fail(error, IMAGE_ERR_CORRUPT, "could not encode PNG image");
 }

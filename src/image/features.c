@@ -11,13 +11,12 @@
  * count with their share in both.  Slant is the slope of the line that fits the ink, x over y, as in the deslanting
  * of LeCun, Bottou, Bengio, Haffner (1998).
  */
-#include "image/image.h"
+#include "image/features.h"
+#include "util/rng.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "util/rng.h"
 
 #define ROW 32								/* a row of pixels with four of background behind it */
 #define PADDED ((IMAGE_SIDE + 2) * ROW)		/* and a row of background above and below */

@@ -4,6 +4,9 @@
 #ifndef IMAGE_INK_H
 #define IMAGE_INK_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "image/image.h"
 
 /*

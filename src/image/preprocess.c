@@ -12,10 +12,9 @@
  * Cells with enough ink are joined to components, and components with a negligible share of all ink are ignored:
  * neither do they widen the box nor are they drawn.
  */
-#include "image/image.h"
+#include "image/preprocess.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -540,12 +539,7 @@ image_normalize(const ImageInk *image, const ImageAllocator *allocator, uint8_t 
 
 	row = allocator->allocate(allocator->context, (size_t) width);
 	if (row == NULL)
-	{
-		error->status = IMAGE_ERR_MEMORY;
-		snprintf(error->message, sizeof(error->message), "out of memory");
-		snprintf(error->detail, sizeof(error->detail), "Failed on request of size %d.", width);
-		return IMAGE_ERR_MEMORY;
-	}
+		return image_fail_memory(error, (size_t) width);
 	if (longer < BOX_SIDE_MIN || longer > BOX_SIDE)
 	{
 		int scaled_width = (int) ((2 * (int64_t) width * BOX_SIDE + longer) / (2 * (int64_t) longer));

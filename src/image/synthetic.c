@@ -12,7 +12,8 @@
  *
  * Coordinates: a form lives in 0..100 x 0..100, y downwards; a digit about its middle, 1 high; the canvas in pixels.
  */
-#include "image/image.h"
+#include "image/synthetic.h"
+#include "image/preprocess.h"
 
 #include "util/rng.h"
 

@@ -88,14 +88,7 @@ nn_occlusion_init(void *memory, const NnPlan *plan, const uint8_t *pixels, int l
 	memcpy(o->pixels, pixels, NN_PIXELS);
 	nn_forward(plan, pixels, 1, probabilities, o->scratch);
 	if (label < 0)
-	{
-		o->label = 0;
-		for (int digit = 1; digit < NN_CLASSES; digit++)
-		{
-			if (probabilities[digit] > probabilities[o->label])
-				o->label = digit;
-		}
-	}
+		o->label = nn_best_class(probabilities);
 	o->whole = log_odds(probabilities, o->label);
 	o->x = o->y = 1 - sides[0];
 	return o;
