@@ -2,7 +2,7 @@
  * decode.c: PNG to ink, through libpng.
  *
  * libpng checks, inflates, unfilters and unpacks; gray conversion and transparency are done here, row by row, in
- * one tight loop for each kind of pixel.  What a hostile picture can cost is bounded beforehand: its size is
+ * one tight loop for each kind of pixel.  What a hostile image can cost is bounded beforehand: its size is
  * checked from the header before anything is allocated, ancillary chunks are passed over without being inflated
  * or kept, and no more of the image data is inflated than the header's size asks for.  The large allocations are
  * a byte a pixel, a second one where there is transparency, and a few rows.
@@ -14,8 +14,9 @@
  */
 #include "image/decode.h"
 #include "image/ink.h"
+#include "image/libpng.h"
+#include "util/bytes.h"
 
-#include <png.h>
 #include <setjmp.h>
 #include <string.h>
 
@@ -24,13 +25,11 @@
 
 typedef struct Decoder
 {
-	const ImageAllocator *allocator;
-	ImageError *error;
+	ImagePng context;
 	const uint8_t *data;
 	size_t size;
 	size_t position;
 	bool truncated; /* libpng asked for more than there is */
-	size_t refused; /* the size that the allocator did not give, or 0 */
 
 	png_structp png;
 	png_infop info;
@@ -52,39 +51,14 @@ typedef struct Decoder
 	uint8_t *alpha; /* (height, width), or NULL as long as everything is opaque */
 } Decoder;
 
-static inline uint32_t
-read_uint32(const uint8_t *bytes)
-{
-	return (uint32_t) bytes[0] << 24 | (uint32_t) bytes[1] << 16 | (uint32_t) bytes[2] << 8 | bytes[3];
-}
-
 /* ---- what libpng calls ---- */
-
-static png_voidp
-allocate(png_structp png, png_alloc_size_t size)
-{
-	Decoder *decoder = png_get_mem_ptr(png);
-	void *pointer = decoder->allocator->allocate(decoder->allocator->context, size);
-
-	if (pointer == NULL)
-		decoder->refused = size;
-	return pointer;
-}
-
-static void
-release(png_structp png, png_voidp pointer)
-{
-	Decoder *decoder = png_get_mem_ptr(png);
-
-	decoder->allocator->release(decoder->allocator->context, pointer);
-}
 
 static void
 read_bytes(png_structp png, png_bytep out, size_t size)
 {
 	Decoder *decoder = png_get_io_ptr(png);
 
-	image_poll(decoder->allocator);
+	image_poll(decoder->context.allocator);
 	if (size > decoder->size - decoder->position)
 	{
 		decoder->truncated = true;
@@ -92,23 +66,6 @@ read_bytes(png_structp png, png_bytep out, size_t size)
 	}
 	memcpy(out, decoder->data + decoder->position, size);
 	decoder->position += size;
-}
-
-/* Keep libpng's message for the detail and leave through the setjmp in read_png. */
-static void
-on_error(png_structp png, png_const_charp message)
-{
-	Decoder *decoder = png_get_error_ptr(png);
-
-	image_error_detail(decoder->error, "libpng reports: %s.", message);
-	png_longjmp(png, 1);
-}
-
-static void
-on_warning(png_structp png, png_const_charp message)
-{
-	(void) png;
-	(void) message;
 }
 
 /* ---- rows ---- */
@@ -236,7 +193,7 @@ store_alpha(Decoder *decoder, int y, int first, int step, int n)
 			out[(size_t) x * step] = decoder->row_alpha[x];
 }
 
-/* Read all rows of a picture that is not interlaced. */
+/* Read all rows of an image that is not interlaced. */
 static void
 read_rows(Decoder *decoder)
 {
@@ -247,7 +204,7 @@ read_rows(Decoder *decoder)
 	{
 		uint8_t *gray = decoder->gray + (size_t) y * decoder->width;
 
-		image_poll(decoder->allocator);
+		image_poll(decoder->context.allocator);
 		if (plain)
 		{
 			png_read_row(decoder->png, gray, NULL);
@@ -260,7 +217,7 @@ read_rows(Decoder *decoder)
 	}
 }
 
-/* Read the seven passes of an interlaced picture and put their pixels in place. */
+/* Read the seven passes of an interlaced image and put their pixels in place. */
 static void
 read_passes(Decoder *decoder)
 {
@@ -278,7 +235,7 @@ read_passes(Decoder *decoder)
 			int y = (int) PNG_ROW_FROM_PASS_ROW(i, pass);
 			uint8_t *out = decoder->gray + (size_t) y * decoder->width + first;
 
-			image_poll(decoder->allocator);
+			image_poll(decoder->context.allocator);
 			png_read_row(decoder->png, decoder->row, NULL);
 			convert_row(decoder, decoder->row, columns, decoder->row_gray, decoder->row_alpha);
 			for (int x = 0; x < columns; x++)
@@ -347,7 +304,8 @@ read_png(Decoder *decoder)
 	png_infop info;
 
 	decoder->png = png =
-		png_create_read_struct_2(PNG_LIBPNG_VER_STRING, decoder, on_error, on_warning, decoder, allocate, release);
+		png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &decoder->context, image_png_error, image_png_warning,
+								 &decoder->context, image_png_allocate, image_png_release);
 	if (png == NULL)
 		return false;
 	if (setjmp(png_jmpbuf(png)) != 0)
@@ -396,7 +354,7 @@ clean_up(Decoder *decoder, bool keep_gray)
 
 	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++)
 		if (blocks[i] != NULL)
-			decoder->allocator->release(decoder->allocator->context, blocks[i]);
+			decoder->context.allocator->release(decoder->context.allocator->context, blocks[i]);
 	if (decoder->png != NULL)
 		png_destroy_read_struct(&decoder->png, &decoder->info, NULL);
 }
@@ -405,7 +363,7 @@ clean_up(Decoder *decoder, bool keep_gray)
 static ImageStatus
 check_header(const uint8_t *data, size_t size, size_t max_pixels, Decoder *decoder)
 {
-	ImageError *error = decoder->error;
+	ImageError *error = decoder->context.error;
 	uint32_t width;
 	uint32_t height;
 
@@ -425,8 +383,8 @@ check_header(const uint8_t *data, size_t size, size_t max_pixels, Decoder *decod
 		image_error_detail(error, "The first chunk is not a header.");
 		return image_fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
 	}
-	width = read_uint32(data + SIGNATURE_SIZE + 8);
-	height = read_uint32(data + SIGNATURE_SIZE + 12);
+	width = get_u32_big(data + SIGNATURE_SIZE + 8);
+	height = get_u32_big(data + SIGNATURE_SIZE + 12);
 	if (width == 0 || height == 0)
 	{
 		image_error_detail(error, "Its header says %u x %u pixels.", width, height);
@@ -458,7 +416,7 @@ ImageStatus
 image_decode(const uint8_t *data, size_t size, size_t max_pixels, const ImageAllocator *allocator, ImageInk *image,
 			 ImageError *error)
 {
-	Decoder decoder = {.allocator = allocator, .error = error, .data = data, .size = size};
+	Decoder decoder = {.context = {.allocator = allocator, .error = error}, .data = data, .size = size};
 	ImageStatus status = check_header(data, size, max_pixels, &decoder);
 
 	if (status != IMAGE_OK)
@@ -466,8 +424,8 @@ image_decode(const uint8_t *data, size_t size, size_t max_pixels, const ImageAll
 	if (!read_png(&decoder))
 	{
 		clean_up(&decoder, false);
-		if (decoder.refused != 0)
-			return image_fail_memory(error, decoder.refused);
+		if (decoder.context.refused != 0)
+			return image_fail_memory(error, decoder.context.refused);
 		if (decoder.truncated)
 		{
 			image_error_detail(error, "It ends after %zu bytes.", size);

@@ -15,17 +15,17 @@
  */
 typedef enum ImageFeature
 {
-	IMAGE_INK_SHARE,		/* share of the pixels that have any ink, 0 .. 1 */
+	IMAGE_INK_SHARE,		/* fraction of the pixels that have any ink, 0 .. 1 */
 	IMAGE_INTENSITY_MEAN,	/* mean of these, full ink being 1 */
 	IMAGE_INTENSITY_SPREAD, /* their standard deviation */
 	IMAGE_BOX_WIDTH,		/* of the smallest box around all ink */
 	IMAGE_BOX_HEIGHT,
 	IMAGE_ASPECT,		 /* width to height of that box */
-	IMAGE_OFFSET_X,		 /* of the centre of mass from the picture's centre, to the right */
+	IMAGE_OFFSET_X,		 /* of the centre of mass from the image's centre, to the right */
 	IMAGE_OFFSET_Y,		 /* likewise, downwards */
 	IMAGE_STROKE_WIDTH,	 /* twice the area over the length of the outline */
 	IMAGE_SLANT,		 /* degrees from upright, to the right, by second moments */
-	IMAGE_ORIGINAL_SIDE, /* the longer side of the picture as it came in, in its own pixels */
+	IMAGE_ORIGINAL_SIDE, /* the longer side of the image as it came in, in its own pixels */
 	IMAGE_LIGHT,		 /* 1 if its background was light, else 0 */
 	IMAGE_BLANK,		 /* 1 if it has no ink, else 0 */
 	IMAGE_FEATURES

@@ -5,6 +5,7 @@
  * dimension as 32 bits, then the data.  Of all that the format allows only MNIST's two kinds are read.
  */
 #include "image/idx.h"
+#include "util/bytes.h"
 
 #include <string.h>
 
@@ -121,12 +122,6 @@ read_bytes(IdxReader *reader, uint8_t *out, size_t n, ImageError *error)
 	return IMAGE_OK;
 }
 
-static uint32_t
-big_endian(const uint8_t *bytes)
-{
-	return (uint32_t) bytes[0] << 24 | (uint32_t) bytes[1] << 16 | (uint32_t) bytes[2] << 8 | bytes[3];
-}
-
 /* Check magic and dimensions, and note the number of items. */
 static ImageStatus
 read_header(IdxReader *reader, ImageError *error)
@@ -146,7 +141,7 @@ read_header(IdxReader *reader, ImageError *error)
 	}
 	if (magic[2] != IDX_TYPE_BYTE || magic[3] != reader->kind)
 	{
-		image_error_detail(error, "Its magic number is 0x%08x; that of %s is 0x%08x.", (unsigned) big_endian(magic),
+		image_error_detail(error, "Its magic number is 0x%08x; that of %s is 0x%08x.", (unsigned) get_u32_big(magic),
 						   kind_name(reader->kind), (unsigned) (IDX_TYPE_BYTE << 8 | reader->kind));
 		return image_fail(error, IMAGE_ERR_FORMAT, "not an IDX file of %s", kind_name(reader->kind));
 	}
@@ -154,12 +149,12 @@ read_header(IdxReader *reader, ImageError *error)
 	status = read_bytes(reader, dimensions, 4 * (size_t) reader->kind, error);
 	if (status != IMAGE_OK)
 		return status;
-	nitems = big_endian(dimensions);
+	nitems = get_u32_big(dimensions);
 	if (reader->kind == IDX_IMAGES &&
-		(big_endian(dimensions + 4) != IMAGE_SIDE || big_endian(dimensions + 8) != IMAGE_SIDE))
+		(get_u32_big(dimensions + 4) != IMAGE_SIDE || get_u32_big(dimensions + 8) != IMAGE_SIDE))
 	{
-		image_error_detail(error, "They are %u x %u pixels.", (unsigned) big_endian(dimensions + 8),
-						   (unsigned) big_endian(dimensions + 4));
+		image_error_detail(error, "They are %u x %u pixels.", (unsigned) get_u32_big(dimensions + 8),
+						   (unsigned) get_u32_big(dimensions + 4));
 		return image_fail(error, IMAGE_ERR_FORMAT, "images of the IDX file are not %d x %d pixels", IMAGE_SIDE,
 						  IMAGE_SIDE);
 	}

@@ -11,7 +11,7 @@
 /*
  * Draw a digit with a pen: strokes for each digit (several ways of writing some), varied in shape, slant, width
  * and speed, rendered with anti-aliasing.  ink (side, side): 0 background, 255 full ink, placed loosely on the
- * canvas as a person would; not yet in MNIST's form.  The same label, key and side give the same picture.  side:
+ * canvas as a person would; not yet in MNIST's form.  The same label, key and side give the same image.  side:
  * 28 .. 2048.
  */
 extern void image_draw_digit(int label, uint64_t key, int side, uint8_t *ink);

@@ -26,7 +26,7 @@
 #define NN_SIDE 28
 #define NN_PIXELS (NN_SIDE * NN_SIDE)
 #define NN_CLASSES 10
-#define NN_HIDDEN 4 /* numbers that the last hidden layer is boiled down to */
+#define NN_HIDDEN 4 /* numbers that stand for the output of the last hidden layer, see forward.h */
 
 /* Limits on what is parsed; everything beyond is an error before anything is allocated. */
 #define NN_MAX_TEXT 2048 /* bytes in a network's description */
