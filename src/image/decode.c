@@ -2,7 +2,7 @@
  * decode.c: PNG to ink, through libpng.
  *
  * libpng checks, inflates, unfilters and unpacks; gray conversion and transparency are done here, row by row, in
- * one tight loop for each kind of pixel.  What a hostile picture can cost is bounded beforehand: its size is
+ * one tight loop for each kind of pixel.  What a hostile image can cost is bounded beforehand: its size is
  * checked from the header before anything is allocated, ancillary chunks are passed over without being inflated
  * or kept, and no more of the image data is inflated than the header's size asks for.  The large allocations are
  * a byte a pixel, a second one where there is transparency, and a few rows.
@@ -12,12 +12,12 @@
  * rows and where libpng asks for bytes, may leave by a longjmp of its own: libpng holds nothing but memory from the
  * caller's allocator.
  */
-#include "image/image.h"
+#include "image/decode.h"
 #include "image/ink.h"
+#include "image/libpng.h"
+#include "util/bytes.h"
 
-#include <png.h>
 #include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
 
 #define SIGNATURE_SIZE 8
@@ -25,13 +25,11 @@
 
 typedef struct Decoder
 {
-	const ImageAllocator *allocator;
-	ImageError *error;
+	ImagePng context;
 	const uint8_t *data;
 	size_t size;
 	size_t position;
 	bool truncated; /* libpng asked for more than there is */
-	size_t refused; /* the size that the allocator did not give, or 0 */
 
 	png_structp png;
 	png_infop info;
@@ -53,39 +51,14 @@ typedef struct Decoder
 	uint8_t *alpha; /* (height, width), or NULL as long as everything is opaque */
 } Decoder;
 
-static inline uint32_t
-read_uint32(const uint8_t *bytes)
-{
-	return (uint32_t) bytes[0] << 24 | (uint32_t) bytes[1] << 16 | (uint32_t) bytes[2] << 8 | bytes[3];
-}
-
 /* ---- what libpng calls ---- */
-
-static png_voidp
-allocate(png_structp png, png_alloc_size_t size)
-{
-	Decoder *decoder = png_get_mem_ptr(png);
-	void *pointer = decoder->allocator->allocate(decoder->allocator->context, size);
-
-	if (pointer == NULL)
-		decoder->refused = size;
-	return pointer;
-}
-
-static void
-release(png_structp png, png_voidp pointer)
-{
-	Decoder *decoder = png_get_mem_ptr(png);
-
-	decoder->allocator->release(decoder->allocator->context, pointer);
-}
 
 static void
 read_bytes(png_structp png, png_bytep out, size_t size)
 {
 	Decoder *decoder = png_get_io_ptr(png);
 
-	image_poll(decoder->allocator);
+	image_poll(decoder->context.allocator);
 	if (size > decoder->size - decoder->position)
 	{
 		decoder->truncated = true;
@@ -93,23 +66,6 @@ read_bytes(png_structp png, png_bytep out, size_t size)
 	}
 	memcpy(out, decoder->data + decoder->position, size);
 	decoder->position += size;
-}
-
-/* Keep libpng's message for the detail and leave through the setjmp in read_png. */
-static void
-on_error(png_structp png, png_const_charp message)
-{
-	Decoder *decoder = png_get_error_ptr(png);
-
-	snprintf(decoder->error->detail, sizeof(decoder->error->detail), "libpng reports: %s.", message);
-	png_longjmp(png, 1);
-}
-
-static void
-on_warning(png_structp png, png_const_charp message)
-{
-	(void) png;
-	(void) message;
 }
 
 /* ---- rows ---- */
@@ -237,7 +193,7 @@ store_alpha(Decoder *decoder, int y, int first, int step, int n)
 			out[(size_t) x * step] = decoder->row_alpha[x];
 }
 
-/* Read all rows of a picture that is not interlaced. */
+/* Read all rows of an image that is not interlaced. */
 static void
 read_rows(Decoder *decoder)
 {
@@ -248,7 +204,7 @@ read_rows(Decoder *decoder)
 	{
 		uint8_t *gray = decoder->gray + (size_t) y * decoder->width;
 
-		image_poll(decoder->allocator);
+		image_poll(decoder->context.allocator);
 		if (plain)
 		{
 			png_read_row(decoder->png, gray, NULL);
@@ -261,7 +217,7 @@ read_rows(Decoder *decoder)
 	}
 }
 
-/* Read the seven passes of an interlaced picture and put their pixels in place. */
+/* Read the seven passes of an interlaced image and put their pixels in place. */
 static void
 read_passes(Decoder *decoder)
 {
@@ -279,7 +235,7 @@ read_passes(Decoder *decoder)
 			int y = (int) PNG_ROW_FROM_PASS_ROW(i, pass);
 			uint8_t *out = decoder->gray + (size_t) y * decoder->width + first;
 
-			image_poll(decoder->allocator);
+			image_poll(decoder->context.allocator);
 			png_read_row(decoder->png, decoder->row, NULL);
 			convert_row(decoder, decoder->row, columns, decoder->row_gray, decoder->row_alpha);
 			for (int x = 0; x < columns; x++)
@@ -348,7 +304,8 @@ read_png(Decoder *decoder)
 	png_infop info;
 
 	decoder->png = png =
-		png_create_read_struct_2(PNG_LIBPNG_VER_STRING, decoder, on_error, on_warning, decoder, allocate, release);
+		png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &decoder->context, image_png_error, image_png_warning,
+								 &decoder->context, image_png_allocate, image_png_release);
 	if (png == NULL)
 		return false;
 	if (setjmp(png_jmpbuf(png)) != 0)
@@ -397,63 +354,52 @@ clean_up(Decoder *decoder, bool keep_gray)
 
 	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++)
 		if (blocks[i] != NULL)
-			decoder->allocator->release(decoder->allocator->context, blocks[i]);
+			decoder->context.allocator->release(decoder->context.allocator->context, blocks[i]);
 	if (decoder->png != NULL)
 		png_destroy_read_struct(&decoder->png, &decoder->info, NULL);
-}
-
-static ImageStatus
-fail(ImageError *error, ImageStatus status, const char *message)
-{
-	error->status = status;
-	snprintf(error->message, sizeof(error->message), "%s", message);
-	return status;
 }
 
 /* Check signature and size, which stand in the first bytes; nothing is allocated. */
 static ImageStatus
 check_header(const uint8_t *data, size_t size, size_t max_pixels, Decoder *decoder)
 {
-	ImageError *error = decoder->error;
+	ImageError *error = decoder->context.error;
 	uint32_t width;
 	uint32_t height;
 
-	error->status = IMAGE_OK;
-	error->message[0] = '\0';
-	error->detail[0] = '\0';
+	image_error_clear(error);
 	if (!image_is_png(data, size))
 	{
-		snprintf(error->detail, sizeof(error->detail), "It has %zu bytes and no PNG signature.", size);
-		return fail(error, IMAGE_ERR_FORMAT, "image is neither a PNG nor 784 raw bytes");
+		image_error_detail(error, "It has %zu bytes and no PNG signature.", size);
+		return image_fail(error, IMAGE_ERR_FORMAT, "image is neither a PNG nor 784 raw bytes");
 	}
 	if (size < HEADER_SIZE)
 	{
-		snprintf(error->detail, sizeof(error->detail), "It ends after %zu bytes.", size);
-		return fail(error, IMAGE_ERR_CORRUPT, "PNG image is truncated");
+		image_error_detail(error, "It ends after %zu bytes.", size);
+		return image_fail(error, IMAGE_ERR_CORRUPT, "PNG image is truncated");
 	}
 	if (memcmp(data + SIGNATURE_SIZE, "\0\0\0\rIHDR", 8) != 0)
 	{
-		snprintf(error->detail, sizeof(error->detail), "The first chunk is not a header.");
-		return fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
+		image_error_detail(error, "The first chunk is not a header.");
+		return image_fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
 	}
-	width = read_uint32(data + SIGNATURE_SIZE + 8);
-	height = read_uint32(data + SIGNATURE_SIZE + 12);
+	width = get_u32_big(data + SIGNATURE_SIZE + 8);
+	height = get_u32_big(data + SIGNATURE_SIZE + 12);
 	if (width == 0 || height == 0)
 	{
-		snprintf(error->detail, sizeof(error->detail), "Its header says %u x %u pixels.", width, height);
-		return fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
+		image_error_detail(error, "Its header says %u x %u pixels.", width, height);
+		return image_fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
 	}
 	if ((uint64_t) width * height > max_pixels)
 	{
-		snprintf(error->detail, sizeof(error->detail), "It has %u x %u pixels; at most %zu are allowed.", width,
-				 height, max_pixels);
-		return fail(error, IMAGE_ERR_LIMIT, "image has too many pixels");
+		image_error_detail(error, "It has %u x %u pixels; at most %zu are allowed.", width, height, max_pixels);
+		return image_fail(error, IMAGE_ERR_LIMIT, "image has too many pixels");
 	}
 	if (width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE)
 	{
-		snprintf(error->detail, sizeof(error->detail), "It has %u x %u pixels; at most %d are allowed along a side.",
-				 width, height, IMAGE_MAX_SIDE);
-		return fail(error, IMAGE_ERR_LIMIT, "image has too many pixels");
+		image_error_detail(error, "It has %u x %u pixels; at most %d are allowed along a side.", width, height,
+						   IMAGE_MAX_SIDE);
+		return image_fail(error, IMAGE_ERR_LIMIT, "image has too many pixels");
 	}
 	decoder->width = (int) width;
 	decoder->height = (int) height;
@@ -470,7 +416,7 @@ ImageStatus
 image_decode(const uint8_t *data, size_t size, size_t max_pixels, const ImageAllocator *allocator, ImageInk *image,
 			 ImageError *error)
 {
-	Decoder decoder = {.allocator = allocator, .error = error, .data = data, .size = size};
+	Decoder decoder = {.context = {.allocator = allocator, .error = error}, .data = data, .size = size};
 	ImageStatus status = check_header(data, size, max_pixels, &decoder);
 
 	if (status != IMAGE_OK)
@@ -478,17 +424,14 @@ image_decode(const uint8_t *data, size_t size, size_t max_pixels, const ImageAll
 	if (!read_png(&decoder))
 	{
 		clean_up(&decoder, false);
-		if (decoder.refused != 0)
-		{
-			snprintf(error->detail, sizeof(error->detail), "Failed on request of size %zu.", decoder.refused);
-			return fail(error, IMAGE_ERR_MEMORY, "out of memory");
-		}
+		if (decoder.context.refused != 0)
+			return image_fail_memory(error, decoder.context.refused);
 		if (decoder.truncated)
 		{
-			snprintf(error->detail, sizeof(error->detail), "It ends after %zu bytes.", size);
-			return fail(error, IMAGE_ERR_CORRUPT, "PNG image is truncated");
+			image_error_detail(error, "It ends after %zu bytes.", size);
+			return image_fail(error, IMAGE_ERR_CORRUPT, "PNG image is truncated");
 		}
-		return fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
+		return image_fail(error, IMAGE_ERR_CORRUPT, "PNG image is damaged");
 	}
 	image->width = decoder.width;
 	image->height = decoder.height;

@@ -3,50 +3,24 @@
  *
  * As in decode.c, longjmp never leaves this file and what must survive it lives in the Encoder.
  */
-#include "image/image.h"
+#include "image/encode.h"
+#include "image/libpng.h"
 
-#include <png.h>
+#include <stdbool.h>
 #include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
 
 #define FIRST_CAPACITY 1024
 
 typedef struct Encoder
 {
-	const ImageAllocator *allocator;
-	ImageError *error;
+	ImagePng context;
 	png_structp png;
 	png_infop info;
 	uint8_t *out;
 	size_t size;
 	size_t capacity;
-	size_t refused; /* the size that the allocator did not give, or 0 */
 } Encoder;
-
-static void *
-request(Encoder *encoder, size_t size)
-{
-	void *pointer = encoder->allocator->allocate(encoder->allocator->context, size);
-
-	if (pointer == NULL)
-		encoder->refused = size;
-	return pointer;
-}
-
-static png_voidp
-allocate(png_structp png, png_alloc_size_t size)
-{
-	return request(png_get_mem_ptr(png), size);
-}
-
-static void
-release(png_structp png, png_voidp pointer)
-{
-	Encoder *encoder = png_get_mem_ptr(png);
-
-	encoder->allocator->release(encoder->allocator->context, pointer);
-}
 
 /* Append what libpng has made, doubling the space when it runs out. */
 static void
@@ -61,13 +35,13 @@ write_bytes(png_structp png, png_bytep bytes, size_t size)
 
 		if (capacity < encoder->size + size)
 			capacity = encoder->size + size;
-		larger = request(encoder, capacity);
+		larger = image_png_request(&encoder->context, capacity);
 		if (larger == NULL)
 			png_error(png, "out of memory");
 		if (encoder->out != NULL)
 		{
 			memcpy(larger, encoder->out, encoder->size);
-			encoder->allocator->release(encoder->allocator->context, encoder->out);
+			encoder->context.allocator->release(encoder->context.allocator->context, encoder->out);
 		}
 		encoder->out = larger;
 		encoder->capacity = capacity;
@@ -80,22 +54,6 @@ static void
 flush(png_structp png)
 {
 	(void) png;
-}
-
-static void
-on_error(png_structp png, png_const_charp message)
-{
-	Encoder *encoder = png_get_error_ptr(png);
-
-	snprintf(encoder->error->detail, sizeof(encoder->error->detail), "libpng reports: %s.", message);
-	png_longjmp(png, 1);
-}
-
-static void
-on_warning(png_structp png, png_const_charp message)
-{
-	(void) png;
-	(void) message;
 }
 
 static int
@@ -112,7 +70,8 @@ write_png(Encoder *encoder, const uint8_t *samples, int width, int height, Image
 	png_structp png;
 
 	encoder->png = png =
-		png_create_write_struct_2(PNG_LIBPNG_VER_STRING, encoder, on_error, on_warning, encoder, allocate, release);
+		png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &encoder->context, image_png_error, image_png_warning,
+								  &encoder->context, image_png_allocate, image_png_release);
 	if (png == NULL)
 		return false;
 	if (setjmp(png_jmpbuf(png)) != 0)
@@ -127,7 +86,7 @@ write_png(Encoder *encoder, const uint8_t *samples, int width, int height, Image
 	png_write_info(png, encoder->info);
 	for (int y = 0; y < height; y++)
 	{
-		image_poll(encoder->allocator);
+		image_poll(encoder->context.allocator);
 		png_write_row(png, samples + (size_t) y * width * color);
 	}
 	png_write_end(png, NULL);
@@ -138,19 +97,15 @@ ImageStatus
 image_encode(const uint8_t *samples, int width, int height, ImageColor color, const ImageAllocator *allocator,
 			 uint8_t **png, size_t *size, ImageError *error)
 {
-	Encoder encoder = {.allocator = allocator, .error = error};
+	Encoder encoder = {.context = {.allocator = allocator, .error = error}};
 	bool done;
 
-	error->status = IMAGE_OK;
-	error->message[0] = '\0';
-	error->detail[0] = '\0';
+	image_error_clear(error);
 	if (width < 1 || height < 1 || width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE)
 	{
-		error->status = IMAGE_ERR_LIMIT;
-		snprintf(error->message, sizeof(error->message), "image has too few or too many pixels");
-		snprintf(error->detail, sizeof(error->detail), "It has %d x %d pixels; 1 to %d are allowed along a side.",
-				 width, height, IMAGE_MAX_SIDE);
-		return error->status;
+		image_error_detail(error, "It has %d x %d pixels; 1 to %d are allowed along a side.", width, height,
+						   IMAGE_MAX_SIDE);
+		return image_fail(error, IMAGE_ERR_LIMIT, "image has too few or too many pixels");
 	}
 	done = write_png(&encoder, samples, width, height, color);
 	if (encoder.png != NULL)
@@ -163,16 +118,7 @@ image_encode(const uint8_t *samples, int width, int height, ImageColor color, co
 	}
 	if (encoder.out != NULL)
 		allocator->release(allocator->context, encoder.out);
-	if (encoder.refused != 0)
-	{
-		error->status = IMAGE_ERR_MEMORY;
-		snprintf(error->message, sizeof(error->message), "out of memory");
-		snprintf(error->detail, sizeof(error->detail), "Failed on request of size %zu.", encoder.refused);
-	}
-	else
-	{
-		error->status = IMAGE_ERR_CORRUPT;
-		snprintf(error->message, sizeof(error->message), "could not encode PNG image");
-	}
-	return error->status;
+	if (encoder.context.refused != 0)
+		return image_fail_memory(error, encoder.context.refused);
+	return image_fail(error, IMAGE_ERR_CORRUPT, "could not encode PNG image");
 }

@@ -1,28 +1,27 @@
 /*
  * features.c: what is measured of an image, to compare the images of one time with those of another.
  *
- * It is done for every reading that is stored, so it must cost next to nothing: the pixels are copied to rows of
+ * It is done for every prediction that is stored, so it must cost next to nothing: the pixels are copied to rows of
  * 32, and every pass over them is a loop that compilers turn into vectors.  Sums are of whole numbers below 2^24,
  * which floats add exactly, in any order.
  *
  * Stroke width is twice the area over the length of the outline: a stroke of width w and length l has the area wl
  * and an outline of little more than 2l.  The outline's length is the total variation of the pixels along rows and
  * columns, which for outlines of all directions is 4 / pi times as long (Cauchy and Crofton); half-inked pixels
- * count with their share in both.  Slant is the slope of the line that fits the ink, x over y, as in the deslanting
+ * count in both by the fraction that is ink.  Slant is the slope of the line that fits the ink, x over y, as in the deslanting
  * of LeCun, Bottou, Bengio, Haffner (1998).
  */
-#include "image/image.h"
+#include "image/features.h"
+#include "util/rng.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/rng.h"
-
 #define ROW 32								/* a row of pixels with four of background behind it */
 #define PADDED ((IMAGE_SIDE + 2) * ROW)		/* and a row of background above and below */
 #define FULL 255.0							/* a pixel of full ink */
-#define CENTER ((IMAGE_SIDE - 1) / 2.0)		/* of the picture, from the centre of its first pixel */
+#define CENTER ((IMAGE_SIDE - 1) / 2.0)		/* of the image, from the centre of its first pixel */
 #define OUTLINE (0.78539816339744830961566) /* pi / 4 */
 #define DEGREES (57.2957795130823208768)
 

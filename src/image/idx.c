@@ -5,9 +5,8 @@
  * dimension as 32 bits, then the data.  Of all that the format allows only MNIST's two kinds are read.
  */
 #include "image/idx.h"
+#include "util/bytes.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define IDX_TYPE_BYTE 8
@@ -15,26 +14,24 @@
 #define SLICE \
 	(256 * 1024) /* bytes read between two calls of poll: a compressed file can be all input and no output */
 
-static ImageStatus fail(ImageError *error, ImageStatus status, const char *detail, const char *message, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static ImageStatus
-fail(ImageError *error, ImageStatus status, const char *detail, const char *message, ...)
-{
-	va_list args;
-
-	error->status = status;
-	va_start(args, message);
-	vsnprintf(error->message, sizeof(error->message), message, args);
-	va_end(args);
-	snprintf(error->detail, sizeof(error->detail), "%s", detail);
-	return status;
-}
-
 static const char *
 kind_name(IdxKind kind)
 {
 	return kind == IDX_IMAGES ? "images" : "labels";
+}
+
+static ImageStatus
+truncated(const IdxReader *reader, ImageError *error, const char *detail)
+{
+	image_error_detail(error, "%s", detail);
+	return image_fail(error, IMAGE_ERR_CORRUPT, "IDX file of %s is truncated", kind_name(reader->kind));
+}
+
+static ImageStatus
+damaged(const IdxReader *reader, ImageError *error, const char *detail)
+{
+	image_error_detail(error, "%s", detail);
+	return image_fail(error, IMAGE_ERR_CORRUPT, "IDX file of %s is damaged", kind_name(reader->kind));
 }
 
 /* zlib's allocator, over ours. */
@@ -101,8 +98,7 @@ read_bytes(IdxReader *reader, uint8_t *out, size_t n, ImageError *error)
 	if (!reader->compressed)
 	{
 		if (!copy_bytes(reader, out, n))
-			return fail(error, IMAGE_ERR_CORRUPT, "It ends before all of what its header announces.",
-						"IDX file of %s is truncated", kind_name(reader->kind));
+			return truncated(reader, error, "It ends before all of what its header announces.");
 		return IMAGE_OK;
 	}
 
@@ -111,28 +107,19 @@ read_bytes(IdxReader *reader, uint8_t *out, size_t n, ImageError *error)
 	while (stream->avail_out > 0)
 	{
 		if (reader->ended)
-			return fail(error, IMAGE_ERR_CORRUPT, "It ends before all of what its header announces.",
-						"IDX file of %s is truncated", kind_name(reader->kind));
+			return truncated(reader, error, "It ends before all of what its header announces.");
 		next_slice(reader);
 		rc = inflate(stream, Z_SYNC_FLUSH);
 		if (rc == Z_STREAM_END)
 			reader->ended = true;
 		else if (rc == Z_MEM_ERROR)
-			return fail(error, IMAGE_ERR_MEMORY, "", "out of memory");
+			return image_fail(error, IMAGE_ERR_MEMORY, "out of memory");
 		else if (rc == Z_BUF_ERROR)
-			return fail(error, IMAGE_ERR_CORRUPT, "The gzip stream ends early.", "IDX file of %s is truncated",
-						kind_name(reader->kind));
+			return truncated(reader, error, "The gzip stream ends early.");
 		else if (rc != Z_OK)
-			return fail(error, IMAGE_ERR_CORRUPT, "The gzip stream is damaged.", "IDX file of %s is damaged",
-						kind_name(reader->kind));
+			return damaged(reader, error, "The gzip stream is damaged.");
 	}
 	return IMAGE_OK;
-}
-
-static uint32_t
-big_endian(const uint8_t *bytes)
-{
-	return (uint32_t) bytes[0] << 24 | (uint32_t) bytes[1] << 16 | (uint32_t) bytes[2] << 8 | bytes[3];
 }
 
 /* Check magic and dimensions, and note the number of items. */
@@ -148,41 +135,35 @@ read_header(IdxReader *reader, ImageError *error)
 	if (status != IMAGE_OK)
 		return status;
 	if (magic[0] != 0 || magic[1] != 0)
-		return fail(error, IMAGE_ERR_FORMAT, "It does not begin as an IDX file does.", "not an IDX file of %s",
-					kind_name(reader->kind));
+	{
+		image_error_detail(error, "It does not begin as an IDX file does.");
+		return image_fail(error, IMAGE_ERR_FORMAT, "not an IDX file of %s", kind_name(reader->kind));
+	}
 	if (magic[2] != IDX_TYPE_BYTE || magic[3] != reader->kind)
 	{
-		char detail[128];
-
-		snprintf(detail, sizeof(detail), "Its magic number is 0x%08x; that of %s is 0x%08x.",
-				 (unsigned) big_endian(magic), kind_name(reader->kind),
-				 (unsigned) (IDX_TYPE_BYTE << 8 | reader->kind));
-		return fail(error, IMAGE_ERR_FORMAT, detail, "not an IDX file of %s", kind_name(reader->kind));
+		image_error_detail(error, "Its magic number is 0x%08x; that of %s is 0x%08x.", (unsigned) get_u32_big(magic),
+						   kind_name(reader->kind), (unsigned) (IDX_TYPE_BYTE << 8 | reader->kind));
+		return image_fail(error, IMAGE_ERR_FORMAT, "not an IDX file of %s", kind_name(reader->kind));
 	}
 
 	status = read_bytes(reader, dimensions, 4 * (size_t) reader->kind, error);
 	if (status != IMAGE_OK)
 		return status;
-	nitems = big_endian(dimensions);
+	nitems = get_u32_big(dimensions);
 	if (reader->kind == IDX_IMAGES &&
-		(big_endian(dimensions + 4) != IMAGE_SIDE || big_endian(dimensions + 8) != IMAGE_SIDE))
+		(get_u32_big(dimensions + 4) != IMAGE_SIDE || get_u32_big(dimensions + 8) != IMAGE_SIDE))
 	{
-		char detail[128];
-
-		snprintf(detail, sizeof(detail), "They are %u x %u pixels.", (unsigned) big_endian(dimensions + 8),
-				 (unsigned) big_endian(dimensions + 4));
-		return fail(error, IMAGE_ERR_FORMAT, detail, "images of the IDX file are not %d x %d pixels", IMAGE_SIDE,
-					IMAGE_SIDE);
+		image_error_detail(error, "They are %u x %u pixels.", (unsigned) get_u32_big(dimensions + 8),
+						   (unsigned) get_u32_big(dimensions + 4));
+		return image_fail(error, IMAGE_ERR_FORMAT, "images of the IDX file are not %d x %d pixels", IMAGE_SIDE,
+						  IMAGE_SIDE);
 	}
 	if (nitems == 0)
-		return fail(error, IMAGE_ERR_CORRUPT, "", "IDX file of %s is empty", kind_name(reader->kind));
+		return image_fail(error, IMAGE_ERR_CORRUPT, "IDX file of %s is empty", kind_name(reader->kind));
 	if (nitems > IDX_MAX_ITEMS)
 	{
-		char detail[128];
-
-		snprintf(detail, sizeof(detail), "Its header announces %u; the limit is %d.", (unsigned) nitems,
-				 IDX_MAX_ITEMS);
-		return fail(error, IMAGE_ERR_LIMIT, detail, "IDX file has too many %s", kind_name(reader->kind));
+		image_error_detail(error, "Its header announces %u; the limit is %d.", (unsigned) nitems, IDX_MAX_ITEMS);
+		return image_fail(error, IMAGE_ERR_LIMIT, "IDX file has too many %s", kind_name(reader->kind));
 	}
 	reader->nitems = (int) nitems;
 	return IMAGE_OK;
@@ -195,6 +176,7 @@ idx_open(IdxReader *reader, IdxKind kind, const uint8_t *data, size_t size, cons
 	z_stream *stream = &reader->stream;
 	ImageStatus status;
 
+	image_error_clear(error);
 	memset(reader, 0, sizeof(*reader));
 	reader->kind = kind;
 	reader->item_size = kind == IDX_IMAGES ? IMAGE_PIXELS : 1;
@@ -209,7 +191,7 @@ idx_open(IdxReader *reader, IdxKind kind, const uint8_t *data, size_t size, cons
 		stream->zfree = release;
 		stream->opaque = (voidpf) allocator;
 		if (inflateInit2(stream, 16 + MAX_WBITS) != Z_OK)
-			return fail(error, IMAGE_ERR_MEMORY, "", "out of memory");
+			return image_fail(error, IMAGE_ERR_MEMORY, "out of memory");
 	}
 
 	status = read_header(reader, error);
@@ -223,16 +205,15 @@ idx_read(IdxReader *reader, uint8_t *item, ImageError *error)
 {
 	ImageStatus status;
 
+	image_error_clear(error);
 	status = read_bytes(reader, item, reader->item_size, error);
 	if (status != IMAGE_OK)
 		return status;
 	if (reader->kind == IDX_LABELS && item[0] > IDX_MAX_LABEL)
 	{
-		char detail[128];
-
-		snprintf(detail, sizeof(detail), "Label %d, counted from 0, is %d; labels are 0 to %d.", reader->next,
-				 item[0], IDX_MAX_LABEL);
-		return fail(error, IMAGE_ERR_CORRUPT, detail, "IDX file of labels has one out of range");
+		image_error_detail(error, "Label %d, counted from 0, is %d; labels are 0 to %d.", reader->next, item[0],
+						   IDX_MAX_LABEL);
+		return image_fail(error, IMAGE_ERR_CORRUPT, "IDX file of labels has one out of range");
 	}
 	reader->next++;
 	return IMAGE_OK;
@@ -244,6 +225,7 @@ idx_finish(IdxReader *reader, ImageError *error)
 	z_stream *stream = &reader->stream;
 	uint8_t more;
 
+	image_error_clear(error);
 	if (reader->compressed && !reader->ended)
 	{
 		int rc;
@@ -257,21 +239,17 @@ idx_finish(IdxReader *reader, ImageError *error)
 			rc = inflate(stream, Z_SYNC_FLUSH);
 		} while (rc == Z_OK && stream->avail_out == 1 && (stream->avail_in > 0 || reader->behind > 0));
 		if (rc == Z_BUF_ERROR || (rc == Z_OK && stream->avail_out == 1))
-			return fail(error, IMAGE_ERR_CORRUPT, "The gzip stream ends early.", "IDX file of %s is truncated",
-						kind_name(reader->kind));
+			return truncated(reader, error, "The gzip stream ends early.");
 		if (rc == Z_MEM_ERROR)
-			return fail(error, IMAGE_ERR_MEMORY, "", "out of memory");
+			return image_fail(error, IMAGE_ERR_MEMORY, "out of memory");
 		if (rc != Z_OK && rc != Z_STREAM_END)
-			return fail(error, IMAGE_ERR_CORRUPT, "The gzip stream is damaged.", "IDX file of %s is damaged",
-						kind_name(reader->kind));
+			return damaged(reader, error, "The gzip stream is damaged.");
 		if (stream->avail_out == 0)
-			return fail(error, IMAGE_ERR_CORRUPT, "It is longer than its header announces.",
-						"IDX file of %s is damaged", kind_name(reader->kind));
+			return damaged(reader, error, "It is longer than its header announces.");
 		reader->ended = true;
 	}
 	if (stream->avail_in > 0 || reader->behind > 0)
-		return fail(error, IMAGE_ERR_CORRUPT, "It is longer than its header announces.", "IDX file of %s is damaged",
-					kind_name(reader->kind));
+		return damaged(reader, error, "It is longer than its header announces.");
 	return IMAGE_OK;
 }
 

@@ -3,7 +3,7 @@
  *
  * Plain C11 over zlib: no PostgreSQL, no global state.  A file is read item by item (an image, or a label), so that
  * what is needed is a decompressor's 40 kB, however large the file, and no more is ever inflated than the header
- * announces. Errors are reported, and interrupts looked for, as image.h says.
+ * announces. image.h says how errors are reported and interrupts looked for.
  */
 #ifndef IDX_H
 #define IDX_H

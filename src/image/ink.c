@@ -1,8 +1,8 @@
 /*
- * ink.c: which pixels of a picture are ink.
+ * ink.c: which pixels of an image are ink.
  *
  * People draw dark on light and light on dark, on opaque and on transparent canvases, and photograph paper that is
- * neither white nor even.  Three questions are answered here, from histograms, in a few passes over the picture:
+ * neither white nor even.  This file answers three questions, from histograms, in a few passes over the image:
  *
  * Transparency.  Either the transparent part is the background, and then opacity itself is the ink, whatever its
  * colours (a black pen, a white pen, a rainbow); or what is visible is a sheet with something on it, and then the
@@ -12,7 +12,7 @@
  * to the side that holds more squared deviation: many slightly uneven pixels weigh little against few strong ones.
  *
  * Contrast.  The background's unevenness (from the median absolute deviation along the border, robust against ink
- * that touches it) is cut off, and the level of full ink is stretched to 255.  A picture that uses the range already,
+ * that touches it) is cut off, and the level of full ink is stretched to 255.  An image that uses the range already,
  * as MNIST's do, keeps its levels.
  */
 #include "image/ink.h"
@@ -23,20 +23,20 @@
 #define MANY 4096	   /* bytes, for which counting in turn is worth setting up */
 #define BAND (1 << 20) /* bytes that are gone over between two calls of poll */
 
-#define RING_SHARE 28	  /* the border is a ring of 1/28 of the shorter side, at least one pixel */
+#define RING_FRACTION 28  /* the border is a ring of 1/28 of the shorter side, at least one pixel */
 #define NOISE_FACTOR 4	  /* median absolute deviations that count as unevenness of the background */
-#define MIN_CONTRAST 12	  /* levels between background and ink; with less the picture is blank */
+#define MIN_CONTRAST 12	  /* levels between background and ink; with less the image is blank */
 #define FULL_CONTRAST 224 /* from here on nothing is stretched */
-#define FAINT_SHARE 6	  /* deviations below 1/6 of full ink are faint, see cut_level */
+#define FAINT_FRACTION 6  /* deviations below 1/6 of full ink are faint, see cut_level */
 #define INK_QUANTILE 0.95 /* of the squared deviation lies at or below the level of full ink */
 
 #define UNIFORM_SPREAD 48	/* visible levels closer together than this are one colour */
 #define SPREAD_TAIL 5000	/* one visible pixel in so many may be an exception to that */
 #define SHEET_FILL 0.6		/* a sheet fills its bounding box at least so far ... */
 #define SHEET_TOLERANCE 32	/* ... and its commonest level, give or take this, ... */
-#define SHEET_DOMINANCE 0.6 /* ... makes up this share of it */
+#define SHEET_DOMINANCE 0.6 /* ... makes up this fraction of it */
 
-/* Counts of levels, or of distances from one; no picture has 2^32 pixels. */
+/* Counts of levels, or of distances from one; no image has 2^32 pixels. */
 typedef uint32_t Histogram[LEVELS];
 
 /* Are eight bytes the same?  On canvases that is the rule, and worth taking them together. */
@@ -172,7 +172,7 @@ median_deviation(const Histogram counts, int center)
 	return median(distance);
 }
 
-/* What the visible part of a picture with transparency looks like. */
+/* What the visible part of an image with transparency looks like. */
 typedef struct Visible
 {
 	Histogram levels; /* of the pixels that are at least a quarter as opaque as the most opaque */
@@ -250,7 +250,7 @@ is_sheet(const Visible *visible)
 		   (double) common >= SHEET_DOMINANCE * (double) visible->count;
 }
 
-/* Make an opaque picture of one with transparency. */
+/* Make an opaque image of one with transparency. */
 static void
 compose(uint8_t *gray, const uint8_t *alpha, int width, int height, const ImageAllocator *allocator)
 {
@@ -293,7 +293,7 @@ static void
 count_border(Histogram counts, const uint8_t *gray, int width, int height, const ImageAllocator *allocator)
 {
 	int shorter = width < height ? width : height;
-	int ring = shorter / RING_SHARE > 1 ? shorter / RING_SHARE : 1;
+	int ring = shorter / RING_FRACTION > 1 ? shorter / RING_FRACTION : 1;
 
 	for (int y = 0; y < height; y++)
 	{
@@ -339,7 +339,7 @@ full_ink(const Histogram deviations, int noise, uint64_t all)
 }
 
 /*
- * The deviation up to which pixels are background.  Around the strokes of pictures that were compressed with
+ * The deviation up to which pixels are background.  Around the strokes of images that were compressed with
  * loss there is a halo that the border does not show: faint pixels, twice as many as those of solid ink and
  * more.
  */
@@ -348,7 +348,7 @@ cut_level(const Histogram deviations, int noise, int full)
 {
 	uint64_t faint = 0;
 	uint64_t solid = 0;
-	int limit = full / FAINT_SHARE;
+	int limit = full / FAINT_FRACTION;
 
 	for (int d = noise + 1; d <= limit; d++)
 		faint += deviations[d];

@@ -8,14 +8,13 @@
  * that; ink whose box has the right size already is only moved, so that nothing is blurred and applying this
  * twice is applying it once.
  *
- * Specks.  The ink is summed up on a coarse grid of at most 64 x 64 cells (in small pictures a cell is a pixel).
- * Cells with enough ink are joined to components, and components with a negligible share of all ink are ignored:
- * neither do they widen the box nor are they drawn.
+ * Specks.  The ink is summed up on a coarse grid of at most 64 x 64 cells (in small images a cell is a pixel).
+ * Cells with enough ink are joined to components, and components with a negligible fraction of all ink are ignored:
+ * they do not widen the box and are left out of the result.
  */
-#include "image/image.h"
+#include "image/preprocess.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,12 +24,12 @@
 #define TIE_TOLERANCE 64 /* 1/64 of a pixel may be rounding */
 
 #define GRID_SIDE 64
-#define SPECK_SHARE 0.02   /* a component with a smaller share of all ink is a speck */
-#define REACH 2			   /* components may have gaps of one cell */
-#define EDGE_CELLS 2	   /* cells around a component that are kept with it */
-#define NOISE_SHARE 0.01   /* where more of the ink than this is specks, ... */
-#define NOISE_EDGE 64	   /* ... fainter pixels do not widen the box */
-#define SOLID_QUANTILE 0.8 /* see stretch */
+#define SPECK_FRACTION 0.02 /* a component with a smaller fraction of all ink is a speck */
+#define REACH 2				/* components may have gaps of one cell */
+#define EDGE_CELLS 2		/* cells around a component that are kept with it */
+#define NOISE_FRACTION 0.01 /* where more of the ink than this is specks, ... */
+#define NOISE_EDGE 64		/* ... fainter pixels do not widen the box */
+#define SOLID_QUANTILE 0.8	/* see stretch */
 
 typedef struct Box
 {
@@ -127,7 +126,7 @@ is_centered(const uint32_t *masses, int size, int offset)
 		   llabs(2 * moment - (CENTER2 + 1) * total) <= total + total / TIE_TOLERANCE;
 }
 
-/* Put a picture of at most BOX_SIDE x BOX_SIDE into pixels with its centre of mass at the centre. */
+/* Put an image of at most BOX_SIDE x BOX_SIDE into pixels with its centre of mass at the centre. */
 static void
 place(const uint8_t *small, int width, int height, uint8_t pixels[IMAGE_PIXELS])
 {
@@ -149,7 +148,7 @@ place(const uint8_t *small, int width, int height, uint8_t pixels[IMAGE_PIXELS])
 		memcpy(pixels + (top + y) * IMAGE_SIDE + left, small + y * width, (size_t) width);
 }
 
-/* Is a picture of 28 x 28 in MNIST's form? */
+/* Is an image of 28 x 28 in MNIST's form? */
 static bool
 is_mnist(const uint8_t *pixels)
 {
@@ -314,7 +313,7 @@ find_specks(Grid *grid, uint64_t total)
 			grow(component, inked);
 			for (int row = start; row < grid->rows; row++)
 				inked[row] &= ~component[row];
-			if ((double) mass_of(grid, component) < SPECK_SHARE * (double) total)
+			if ((double) mass_of(grid, component) < SPECK_FRACTION * (double) total)
 				continue;
 			any = true;
 			for (int row = 0; row < grid->rows; row++)
@@ -324,7 +323,7 @@ find_specks(Grid *grid, uint64_t total)
 	if (!any)
 		memset(grid->kept, 255, sizeof(grid->kept));
 	grid->dropped = total - mass_of(grid, grid->kept);
-	grid->edge = grid->cell > 1 && (double) grid->dropped > NOISE_SHARE * (double) total ? NOISE_EDGE : 1;
+	grid->edge = grid->cell > 1 && (double) grid->dropped > NOISE_FRACTION * (double) total ? NOISE_EDGE : 1;
 }
 
 /* The box of the ink in the cells kept. */
@@ -540,12 +539,7 @@ image_normalize(const ImageInk *image, const ImageAllocator *allocator, uint8_t 
 
 	row = allocator->allocate(allocator->context, (size_t) width);
 	if (row == NULL)
-	{
-		error->status = IMAGE_ERR_MEMORY;
-		snprintf(error->message, sizeof(error->message), "out of memory");
-		snprintf(error->detail, sizeof(error->detail), "Failed on request of size %d.", width);
-		return IMAGE_ERR_MEMORY;
-	}
+		return image_fail_memory(error, (size_t) width);
 	if (longer < BOX_SIDE_MIN || longer > BOX_SIDE)
 	{
 		int scaled_width = (int) ((2 * (int64_t) width * BOX_SIDE + longer) / (2 * (int64_t) longer));

@@ -12,7 +12,8 @@
  *
  * Coordinates: a form lives in 0..100 x 0..100, y downwards; a digit about its middle, 1 high; the canvas in pixels.
  */
-#include "image/image.h"
+#include "image/synthetic.h"
+#include "image/preprocess.h"
 
 #include "util/rng.h"
 
@@ -26,7 +27,7 @@
 /*
  * How much hands differ: standard deviations, but for the pen's usual radius.  They are chosen so that what
  * MNIST's digits measure (proportions, slant, breadth of strokes) is met, and so that both kinds teach a network
- * to read the other.
+ * to recognise the other.
  */
 #define POINT_X 3.6f /* of a form's points, in a form's coordinates */
 #define POINT_Y 2.8f
@@ -151,7 +152,7 @@ typedef struct Hand
 	float pressure;		/* how much the radius varies along the stroke, and how fast, and from where */
 	float pressure_rate;
 	float pressure_phase;
-	float taper; /* the radius at the end of a stroke, as a share */
+	float taper; /* the radius at the end of a stroke, as a fraction */
 } Hand;
 
 /* A line of points with the pen's radius at each; pen up before a point where lifted is set. */

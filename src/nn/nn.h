@@ -26,7 +26,7 @@
 #define NN_SIDE 28
 #define NN_PIXELS (NN_SIDE * NN_SIDE)
 #define NN_CLASSES 10
-#define NN_HIDDEN 4 /* numbers that the last hidden layer is boiled down to */
+#define NN_HIDDEN 4 /* numbers that stand for the output of the last hidden layer, see forward.h */
 
 /* Limits on what is parsed; everything beyond is an error before anything is allocated. */
 #define NN_MAX_TEXT 2048 /* bytes in a network's description */
@@ -40,15 +40,15 @@
 #define NN_BN_EPSILON 1e-5f							  /* added to a batch norm's variance */
 #define NN_ALIGN 64 /* alignment of every block of memory that the caller hands in */
 
-/* The most probable class of probabilities (NN_CLASSES); of several the lowest. */
+/* The class with the highest of scores (NN_CLASSES), be they probabilities or logits; of several the lowest. */
 static inline int
-nn_best_class(const float *probabilities)
+nn_best_class(const float *scores)
 {
 	int best = 0;
 
 	for (int c = 1; c < NN_CLASSES; c++)
 	{
-		if (probabilities[c] > probabilities[best])
+		if (scores[c] > scores[best])
 			best = c;
 	}
 	return best;

@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-#include "image/image.h"
+#include "image/error.h"
 #include "nn/error.h"
 #include "pg/compat.h"
 

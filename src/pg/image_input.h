@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-#include "image/image.h"
+#include "image/preprocess.h"
 
 /*
  * Bring an image that comes from a caller, and may be toasted, to MNIST's form and say what it was, or throw.

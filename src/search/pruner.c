@@ -7,7 +7,7 @@
  * for a while.  To make that rare nothing is pruned at the first reports, when values say little yet, nor before some
  * trials are complete.
  */
-#include "search/search.h"
+#include "search/pruner.h"
 
 #define PRUNE_AFTER_TRIALS 4  /* complete ones */
 #define PRUNE_AFTER_REPORTS 1 /* of the trial itself */

@@ -15,15 +15,15 @@
  * Inside, every number is in "unit" coordinates: 0 .. 1 from low to high on the dimension's scale.  A grid point
  * stands for the cell around it; the outermost cells reach beyond 0 and 1 by half a cell.
  */
-#include "search/search.h"
+#include "search/tpe.h"
 
 #include <math.h>
 
 #include "util/rng.h"
 
-#define STARTUP_TRIALS 6 /* spread evenly */
-#define CANDIDATES 48	 /* drawn from l */
-#define GOOD_SHARE 0.15	 /* of the trials, at most ... */
+#define STARTUP_TRIALS 6   /* spread evenly */
+#define CANDIDATES 48	   /* drawn from l */
+#define GOOD_FRACTION 0.15 /* of the trials, at most ... */
 #define GOOD_MAX 25
 #define BANDWIDTH 0.15 /* of one trial's component, in unit coordinates */
 #define ATTEMPTS 10	   /* to draw a point that was not tried, before a grid is gone through */
@@ -374,7 +374,7 @@ static bool
 estimate(const SearchSpace *space, const SearchTrial *trials, int n, Rng *rng, double *x)
 {
 	short order[SEARCH_MAX_TRIALS];
-	int ngood = (int) ceil(GOOD_SHARE * n);
+	int ngood = (int) ceil(GOOD_FRACTION * n);
 	Density good = {.space = space, .trials = trials, .members = order};
 	Density rest = good;
 	double best = -INFINITY;

@@ -6,7 +6,8 @@
 
 #include "postgres.h"
 
-#include "image/image.h"
+#include "image/features.h"
+#include "image/preprocess.h"
 #include "nn/nn.h"
 
 /* The places of mnist_prediction.features: those of the image, then these. */

@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "image/synthetic.h"
 #include "pg/arguments.h"
 #include "pg/compat.h"
 #include "pg/errors.h"

@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-#include "image/image.h"
+#include "image/encode.h"
 
 /* A square image of side x side pixels as a PNG, palloc'd. */
 extern bytea *encode_png(const uint8 *samples, int side, ImageColor color);

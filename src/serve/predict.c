@@ -22,7 +22,8 @@
 #include "utils/array.h"
 #include "utils/memutils.h"
 
-#include "image/image.h"
+#include "image/features.h"
+#include "image/preprocess.h"
 #include "model/cache.h"
 #include "pg/image_input.h"
 #include "pg/rows.h"

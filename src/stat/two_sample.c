@@ -30,7 +30,7 @@ end_of_run(const float *values, int n, int i)
 int
 two_sample_edges(const float *values, int n, int bins, float *edges)
 {
-	int share = n / bins > 1 ? (n + bins - 1) / bins : 2;
+	int size = n / bins > 1 ? (n + bins - 1) / bins : 2;
 	int nedges = 0;
 	bool closed = false; /* the bin before ends with an edge of its own */
 	int i = 0;
@@ -38,16 +38,16 @@ two_sample_edges(const float *values, int n, int bins, float *edges)
 	while (i < n)
 	{
 		int end = end_of_run(values, n, i);
-		bool alone = end - i >= share;
+		bool alone = end - i >= size;
 
 		if (!closed)
 			edges[nedges++] = values[i];
-		while (!alone && end < n && end - i < share)
+		while (!alone && end < n && end - i < size)
 		{
 			int next = end_of_run(values, n, end);
 
 			/* a value with a bin of its own */
-			if (next - end >= share)
+			if (next - end >= size)
 				break;
 			end = next;
 		}
@@ -338,7 +338,7 @@ two_sample_psi(const int64_t *a, const int64_t *b, int bins, int groups)
 
 	if (n == 0 || m == 0)
 		return 0;
-	/* twice: the share of half an observation depends on how many groups there come to be */
+	/* twice: the fraction of half an observation depends on how many groups there come to be */
 	for (int pass = 0; pass < 2; pass++)
 	{
 		double half = 0.5 * ngroups;
@@ -350,8 +350,8 @@ two_sample_psi(const int64_t *a, const int64_t *b, int bins, int groups)
 		ngroups = 0;
 		for (int i = 0; i < bins; i++)
 		{
-			double share_a;
-			double share_b;
+			double fraction_a;
+			double fraction_b;
 
 			group_a += (double) a[i];
 			group_b += (double) b[i];
@@ -361,10 +361,10 @@ two_sample_psi(const int64_t *a, const int64_t *b, int bins, int groups)
 			if (groups > 0)
 				next = n / groups * (floor(below * groups / n) + 1);
 			ngroups++;
-			share_a = (group_a + 0.5) / (n + half);
-			share_b = (group_b + 0.5) / (m + half);
+			fraction_a = (group_a + 0.5) / (n + half);
+			fraction_b = (group_b + 0.5) / (m + half);
 			if (pass == 1)
-				psi += (share_b - share_a) * log(share_b / share_a);
+				psi += (fraction_b - fraction_a) * log(fraction_b / fraction_a);
 			group_a = group_b = 0;
 		}
 	}

@@ -27,7 +27,8 @@
 
 #include "pg/errors.h"
 #include "pg/json.h"
-#include "search/search.h"
+#include "search/pruner.h"
+#include "search/tpe.h"
 #include "train/commands.h"
 #include "train/gate.h"
 #include "train/search.h"

@@ -1,5 +1,5 @@
 /*
- * bytes.h: numbers as little-endian bytes at any address, as all our files store them.
+ * bytes.h: numbers as bytes at any address: little-endian, as all our files store them, unless the name says more.
  */
 #ifndef BYTES_H
 #define BYTES_H
@@ -18,6 +18,13 @@ static inline uint32_t
 get_u32(const uint8_t *in)
 {
 	return (uint32_t) in[0] | (uint32_t) in[1] << 8 | (uint32_t) in[2] << 16 | (uint32_t) in[3] << 24;
+}
+
+/* Big-endian, as PNG and IDX have it. */
+static inline uint32_t
+get_u32_big(const uint8_t *in)
+{
+	return (uint32_t) in[0] << 24 | (uint32_t) in[1] << 16 | (uint32_t) in[2] << 8 | in[3];
 }
 
 /* Floats are IEEE 754 binary32. */

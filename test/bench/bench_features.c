@@ -4,7 +4,9 @@
  *
  *     bench_features [ARCHITECTURE]
  */
-#include "image/image.h"
+#include "image/features.h"
+#include "image/preprocess.h"
+#include "image/synthetic.h"
 #include "nn/infer/forward.h"
 #include "nn/infer/plan.h"
 #include "nn/nn.h"

@@ -5,7 +5,9 @@
  * of every kind itself, changes them before or after their rows are deflated, and sets the checksums right most
  * of the time.
  */
-#include "image/image.h"
+#include "image/decode.h"
+#include "image/encode.h"
+#include "image/preprocess.h"
 #include "util/rng.h"
 
 #include <stdio.h>

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "image/preprocess.h"
+#include "image/synthetic.h"
 
 #define RAW_MAX (400 * 400 * 8)
 

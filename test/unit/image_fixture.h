@@ -9,6 +9,8 @@
 
 #include <png.h>
 #include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdarg.h>
 
 #include <cmocka.h>

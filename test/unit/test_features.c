@@ -3,6 +3,7 @@
  */
 #include "image_fixture.h"
 
+#include "image/features.h"
 #include "util/rng.h"
 
 #include <math.h>

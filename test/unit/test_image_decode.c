@@ -3,6 +3,7 @@
  */
 #include "image_fixture.h"
 
+#include "image/decode.h"
 #include "util/rng.h"
 
 #include <png.h>

@@ -3,6 +3,9 @@
  */
 #include "image_fixture.h"
 
+#include "image/encode.h"
+#include "image/preprocess.h"
+#include "image/synthetic.h"
 #include "util/rng.h"
 
 #include <png.h>

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+#include "image/decode.h"
+#include "image/encode.h"
+#include "image/preprocess.h"
 
 /* ---- bad input ---- */
 

@@ -14,7 +14,8 @@
 #include <string.h>
 
 #include "util/rng.h"
-#include "search/search.h"
+#include "search/pruner.h"
+#include "search/tpe.h"
 
 #define SEEDS 200
 

@@ -3,7 +3,7 @@
  *
  * ONNX (https://github.com/onnx/onnx, onnx/onnx.proto) is a protocol buffer.  What is written of it is little: the
  * graph is the network's layers, one node each, between "image", float (N, 1, 28, 28), and "probabilities", float
- * (N, 10).  N is open.  Dropout does nothing when a network reads, so it is left out; batch norm stays a node of
+ * (N, 10).  N is open.  Dropout does nothing in inference, so it is left out; batch norm stays a node of
  * its own, which readers fold into the convolution before it, or go on training.
  *
  * ONNX has channels first.  Instead of transposing activations, the weights are stored in the order in which ONNX's

@@ -12,7 +12,7 @@
  *
  * The reader takes just the JSON that such headers consist of: an object of objects, whose members are known.  It
  * allocates nothing, does not recurse, and looks at no byte of the header before its length is checked.  First the
- * header is read without judging what it says; then that is held against the network.
+ * header is parsed whatever it says; then what it says is compared with the network.
  */
 #include "nn/formats/safetensors.h"
 #include "nn/formats/tensor.h"

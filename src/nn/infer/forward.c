@@ -193,14 +193,9 @@ run_front(const NnPlan *plan, const uint8_t *pixels, float *front, float *row)
 static void
 softmax(const float *logits, float *probabilities)
 {
-	float best = logits[0];
+	const float best = logits[nn_best_class(logits)];
 	float sum = 0.0f;
 
-	for (int i = 1; i < NN_CLASSES; i++)
-	{
-		if (logits[i] > best)
-			best = logits[i];
-	}
 	for (int i = 0; i < NN_CLASSES; i++)
 	{
 		probabilities[i] = expf(logits[i] - best);

@@ -1,13 +1,13 @@
 /*
  * occlusion.c: which pixels speak for a digit.
  *
- * Parts of the picture are erased and the network reads what is left (Zeiler and Fergus 2014, section 2.1): what was
- * erased spoke for the digit if the digit's log odds, log(p / (1 - p)), have fallen, against it if they have risen.
- * Log odds and not probabilities, because these hardly move where the network is sure.
+ * Parts of the image are erased and the network predicts what is left (Zeiler and Fergus 2014, section 2.1).  If the
+ * digit's log odds, log(p / (1 - p)), fall, what was erased spoke for the digit; if they rise, it spoke against it.
+ * Probabilities would not do: they hardly move where the network is sure.
  *
  * The parts are squares of 1, 2 and 3 pixels a side, at every place where they hold ink: from a single pixel, which
- * tells best where, to about a stroke's width, below which a network reads across the gap.  A square's effect is
- * shared among its pixels in proportion to their ink; a pixel gets the mean over the squares of one size that
+ * tells best where, to about a stroke's width, below which a network closes the gap by itself.  A square's effect is
+ * divided among its pixels in proportion to their ink; a pixel gets the mean over the squares of one size that
  * hold it, then the mean over the sizes.  Pixels without ink get nothing: there is nothing to erase.
  */
 #include "nn/infer/occlusion.h"
@@ -18,7 +18,7 @@
 #include <math.h>
 #include <string.h>
 
-#define BATCH 32	 /* pictures that go through the network at once, at most */
+#define BATCH 32	 /* images that go through the network at once, at most */
 #define LEAST 1e-30f /* a probability below which logarithms say nothing */
 
 /* The squares' sides. */
@@ -26,7 +26,7 @@ static const int sides[] = {1, 2, 3};
 #define NSIDES ((int) (sizeof(sides) / sizeof(sides[0])))
 #define LARGEST 3
 
-/* A square; it may stand over the picture's edge. */
+/* A square; it may stand over the image's edge. */
 typedef struct Square
 {
 	int side;
@@ -39,12 +39,12 @@ struct NnOcclusion
 {
 	const NnPlan *plan;
 	int label;
-	float whole; /* log odds of the label for the whole picture */
+	float whole; /* log odds of the label for the whole image */
 	int size;	 /* which of the sides is next */
 	int x;		 /* and where */
 	int y;
 	uint8_t pixels[NN_PIXELS];
-	uint8_t erased[BATCH * NN_PIXELS]; /* the picture without each of these squares */
+	uint8_t erased[BATCH * NN_PIXELS]; /* the image without each of these squares */
 	Square squares[BATCH];
 	float attribution[NN_PIXELS];
 	void *scratch;
@@ -88,20 +88,13 @@ nn_occlusion_init(void *memory, const NnPlan *plan, const uint8_t *pixels, int l
 	memcpy(o->pixels, pixels, NN_PIXELS);
 	nn_forward(plan, pixels, 1, probabilities, o->scratch);
 	if (label < 0)
-	{
-		o->label = 0;
-		for (int digit = 1; digit < NN_CLASSES; digit++)
-		{
-			if (probabilities[digit] > probabilities[o->label])
-				o->label = digit;
-		}
-	}
+		o->label = nn_best_class(probabilities);
 	o->whole = log_odds(probabilities, o->label);
 	o->x = o->y = 1 - sides[0];
 	return o;
 }
 
-/* The pixels of a square within the picture: their numbers go to numbers; returns how many. */
+/* The pixels of a square within the image: their numbers go to numbers; returns how many. */
 static int
 pixels_of(const Square *square, int numbers[])
 {
@@ -141,15 +134,15 @@ next_square(NnOcclusion *o, Square *square)
 	return false;
 }
 
-/* Share a square's effect among its pixels. */
+/* Divide a square's effect among its pixels. */
 static void
 attribute(NnOcclusion *o, const Square *square, float effect)
 {
-	const float share = effect / ((float) square->ink * (float) (square->side * square->side) * (float) NSIDES);
+	const float part = effect / ((float) square->ink * (float) (square->side * square->side) * (float) NSIDES);
 	int numbers[LARGEST * LARGEST];
 
 	for (int n = pixels_of(square, numbers); n > 0; n--)
-		o->attribution[numbers[n - 1]] += share * (float) o->pixels[numbers[n - 1]];
+		o->attribution[numbers[n - 1]] += part * (float) o->pixels[numbers[n - 1]];
 }
 
 bool

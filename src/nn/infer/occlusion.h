@@ -16,15 +16,15 @@ typedef struct NnOcclusion NnOcclusion;
 /* Bytes of memory for one, aligned to NN_ALIGN. */
 extern size_t nn_occlusion_size(const NnPlan *plan);
 
-/* Begin: pixels (28, 28) of 0..255, which are copied; label -1: the digit read.  The plan must stay. */
+/* Begin: pixels (28, 28) of 0..255, which are copied; label -1: the predicted digit.  The plan must stay. */
 extern NnOcclusion *nn_occlusion_init(void *memory, const NnPlan *plan, const uint8_t *pixels, int label);
 
-/* Read some pictures more, as many as nn_step says of 32; false when there is nothing left to do. */
+/* Predict some more images, as many as nn_step says of 32; false when there is nothing left to do. */
 extern bool nn_occlusion_step(NnOcclusion *o);
 
 /*
- * (28, 28): by how much erasing the pixel lowers the label's log odds, as its share of what erasing squares around
- * it does.  Positive: it speaks for the label; 0 where there is no ink.  Zeiler and Fergus 2014, over three sizes.
+ * (28, 28): by how much erasing the pixel lowers the label's log odds: its part of what erasing squares around it
+ * does.  Positive: it speaks for the label; 0 where there is no ink.  Zeiler and Fergus 2014, over three sizes.
  */
 extern const float *nn_occlusion_result(const NnOcclusion *o);
 

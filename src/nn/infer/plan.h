@@ -15,12 +15,15 @@
  */
 typedef struct NnPlan NnPlan;
 
+/* Bytes of a net's plan. */
 extern size_t nn_plan_size(const NnNet *net);
+
+/* Build it from values (net->nvalues) in memory of that size, aligned to NN_ALIGN. */
 extern void nn_plan_build(NnPlan *plan, const NnNet *net, const float *values);
 
 /*
- * How many images, of so many, to read between two looks for interrupts: reading these takes some tens of
- * milliseconds at most, or they are one.
+ * How many of n images to predict between two checks for interrupts: as many as take some tens of milliseconds at
+ * most, and at least one.
  */
 extern int nn_step(const NnPlan *plan, int n);
 

@@ -150,7 +150,7 @@ NN_FN(nn_winograd_from_points)(const NnWinogradTiles *w, float *out, const NnMap
 
 /*
  * (G g G^T): plain weights (9, rows, stride) to packed ones: for each of the 16 points a matrix (rows, stride)
- * in panels of columns, as the convolution's kernels read them.
+ * in panels of columns, as the convolution's kernels take them.
  */
 void
 NN_FN(nn_winograd_weights_to_points)(float *packed, const float *plain, int rows, int stride, int width)

@@ -1,7 +1,7 @@
 /*
- * augment.c: distorted copies of training images: an affine map and an elastic field, one bilinear resampling.
+ * augment.c: augmentation of training images: an affine map and an elastic field, one bilinear resampling.
  *
- * For each pixel of the result the place it comes from is worked out, and the image read there.  The elastic
+ * For each pixel of the result the place it comes from is worked out, and the image is sampled there.  The elastic
  * field of Simard, Steinkraus and Platt (2003) is noise smoothed by a Gaussian; here uniform noise on a coarse
  * grid is spread by cubic B-splines, whose width stands for the Gaussian's (a cubic B-spline of spacing s has
  * variance s^2 / 3), which needs some 60 random numbers per axis rather than 784 and a convolution.
@@ -85,7 +85,7 @@ elastic_field(float field[NN_SIDE][NN_SIDE], const NnAugment *augment, Rng *rng)
 	}
 }
 
-/* Read the framed image at (x, y) in pixels, bilinear, zero outside. */
+/* Sample the framed image at (x, y) in pixels, bilinear, zero outside. */
 static inline float
 sample(float frame[FRAME][FRAME], float x, float y)
 {

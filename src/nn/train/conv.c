@@ -219,7 +219,6 @@ nn_conv_forward(NnTrainOp *op, float *out, const float *in, int n)
 	nn_conv_product(&args, n);
 }
 
-/* Add these n images' share to the gradients of weights and bias; write din unless it is NULL. */
 void
 nn_conv_backward(NnTrainOp *op, float *din, const float *in, float *dout, int n)
 {

@@ -15,17 +15,12 @@ nn_softmax_loss(float *dlogits, const float *logits, size_t stride, const NnBatc
 	{
 		const float *target = batch->targets + (size_t) i * NN_CLASSES;
 		float weight = batch->weights[i];
-		int best = 0;
-		int wanted = 0;
+		const int best = nn_best_class(logits);
+		const int wanted = nn_best_class(target);
 		float sum = 0.0f;
 		double loss = 0.0;
 		float log_sum;
 
-		for (int c = 1; c < NN_CLASSES; c++)
-		{
-			best = logits[c] > logits[best] ? c : best;
-			wanted = target[c] > target[wanted] ? c : wanted;
-		}
 		for (int c = 0; c < NN_CLASSES; c++)
 		{
 			dlogits[c] = expf(logits[c] - logits[best]);

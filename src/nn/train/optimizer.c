@@ -2,7 +2,7 @@
  * optimizer.c: AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019), weight averaging, the learning rate's
  * schedule.
  *
- * All work on a slice [from, to) of the flat vectors, so that processes can share one step; every number's
+ * All work on a slice [from, to) of the flat vectors, so that processes can do one step together; every number's
  * result is the same however the vector is cut.
  */
 #include "nn/train/optimizer.h"
@@ -75,10 +75,10 @@ float
 nn_one_cycle(int64_t step, int64_t steps, float warmup)
 {
 	double rise = (double) warmup * (double) steps;
-	double share;
+	double progress;
 
 	if ((double) step < rise)
 		return (float) fmin(((double) step + 1.0) / (rise + 1.0), 1.0);
-	share = ((double) step - rise) / ((double) steps - rise);
-	return (float) (0.5 * (1.0 + cos(M_PI * fmin(share, 1.0))));
+	progress = ((double) step - rise) / ((double) steps - rise);
+	return (float) (0.5 * (1.0 + cos(M_PI * fmin(progress, 1.0))));
 }

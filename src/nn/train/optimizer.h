@@ -14,7 +14,7 @@ typedef struct NnAdam
 	float learning_rate;
 	float beta1, beta2, epsilon;
 	float weight_decay;	  /* decoupled (AdamW), on weights only: not on biases, gamma, beta */
-	float stats_momentum; /* share of the batch's statistics that enters the running ones */
+	float stats_momentum; /* fraction of the batch's statistics that enters the running ones */
 	int64_t step;		  /* 1, 2, ... for the bias correction */
 } NnAdam;
 
@@ -28,7 +28,7 @@ extern void nn_adam_step(const NnNet *net, float *values, float *m, float *v, co
 /* average = decay * average + (1 - decay) * values, on [from, to). */
 extern void nn_average_step(float *average, const float *values, float decay, size_t from, size_t to);
 
-/* Learning rate at step (0-based) of steps as a share of its peak: linear warm-up, then cosine to zero. */
+/* Learning rate at step (0-based) of steps as a fraction of its peak: linear warm-up, then cosine to zero. */
 extern float nn_one_cycle(int64_t step, int64_t steps, float warmup);
 
 #endif /* NN_TRAIN_OPTIMIZER_H */

@@ -1,0 +1,34 @@
+/*
+ * decode.h: from a PNG to ink.
+ */
+#ifndef IMAGE_DECODE_H
+#define IMAGE_DECODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "image/image.h"
+
+/* An image as ink: 0 background, 255 full ink, whatever the polarity it came in. */
+typedef struct ImageInk
+{
+	int width;
+	int height;
+	uint8_t *ink;  /* (height, width), from the allocator; the caller releases it */
+	bool inverted; /* the background was light */
+	size_t size;   /* bytes of the PNG, up to the end of its IEND chunk; what follows is ignored */
+} ImageInk;
+
+/* Do the data begin with PNG's signature? */
+extern bool image_is_png(const uint8_t *data, size_t size);
+
+/*
+ * Decode a PNG of any size, bit depth, colour type, interlacing or transparency to ink.  The size is checked
+ * against max_pixels from the header alone, before anything is allocated; ancillary chunks other than tRNS are
+ * passed over.  Any damage, also to a checksum of what is passed over, is an error.
+ */
+extern ImageStatus image_decode(const uint8_t *data, size_t size, size_t max_pixels, const ImageAllocator *allocator,
+								ImageInk *image, ImageError *error);
+
+#endif /* IMAGE_DECODE_H */
