@@ -60,7 +60,7 @@ SQL_SUBJECTS = header common \
 	statistics challenge transfer training gate \
 	drift bundled/drift_reference restore \
 	loop registry retention schedule \
-	status metrics quality performance report/html report/sections report/report \
+	status metrics quality performance report/data report/html report/sections report/report \
 	erase privileges upgraded
 SQL_PARTS = $(SQL_SUBJECTS:%=sql/%.sql)
 EXTENSION_SCRIPT = $(BUILD)/mnist_hil--$(EXTVERSION).sql
@@ -139,8 +139,10 @@ $(BUILD)/src/nn/kernels/%.$(1).o: src/nn/kernels/%.c
 endef
 $(eval $(foreach isa,$(ISAS),$(call compile_kernels,$(isa))))
 
-$(EXTENSION_SCRIPT): $(SQL_PARTS) Makefile mnist_hil.control | $(BUILD)
-	cat $(SQL_PARTS) > $@
+# The style of the report's page is put where @report.css@ stands.
+REPORT_STYLE = sql/report/report.css
+$(EXTENSION_SCRIPT): $(SQL_PARTS) $(REPORT_STYLE) Makefile mnist_hil.control | $(BUILD)
+	sed -e '/^@report\.css@$$/ {' -e 'r $(REPORT_STYLE)' -e 'd' -e '}' $(SQL_PARTS) > $@
 
 $(UPGRADES): $(BUILD)/%: sql/% $(EXTENSION_SCRIPT)
 	cat $^ > $@

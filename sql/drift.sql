@@ -444,16 +444,6 @@ CREATE OR REPLACE VIEW mnist_internal.drift_last AS
     FROM (SELECT d.* FROM @extschema@.mnist_drift_check d ORDER BY d.id DESC LIMIT 1) c
     JOIN @extschema@.mnist_drift_reference r ON r.id = c.reference_id;
 COMMENT ON VIEW mnist_internal.drift_last IS 'the last look at drift, of the model that was live then; internal';
-COMMENT ON COLUMN mnist_internal.drift_last.share IS 'as in mnist_drift_share';
-COMMENT ON COLUMN mnist_internal.drift_last.features IS 'as in mnist_drift_share';
-COMMENT ON COLUMN mnist_internal.drift_last.drifted IS 'as in mnist_drift_share';
-COMMENT ON COLUMN mnist_internal.drift_last.drifted_features IS 'as in mnist_drift_share';
-COMMENT ON COLUMN mnist_internal.drift_last.window_size IS 'as in mnist_drift_share';
-COMMENT ON COLUMN mnist_internal.drift_last.threshold IS 'as in mnist_drift_share';
-COMMENT ON COLUMN mnist_internal.drift_last.breaches IS 'as in mnist_drift_share';
-COMMENT ON COLUMN mnist_internal.drift_last.checked_at IS 'as in mnist_drift_share';
-COMMENT ON COLUMN mnist_internal.drift_last.model_version IS 'the model';
-COMMENT ON COLUMN mnist_internal.drift_last.reference_id IS 'as in mnist_drift_share';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_drift_share AS
     SELECT c.share,

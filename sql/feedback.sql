@@ -137,7 +137,24 @@ COMMENT ON FUNCTION @extschema@.mnist_correct(bigint, int) IS
 
 ---------------------------------------------------------------- what feedback comes to
 
--- The plan is generic because planning takes several times as long as resolving one reading; it has no join that
+-- What the label of an image is, whoever asks: of one prediction, or of all predictions of the same pixels.
+CREATE OR REPLACE FUNCTION mnist_internal.majority(labels smallint[], OUT label smallint, OUT votes bigint)
+    RETURNS SETOF record
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
+BEGIN ATOMIC
+    SELECT CASE WHEN count(*) FILTER (WHERE v.votes = v.most_votes) = 1
+            THEN min(v.label) FILTER (WHERE v.votes = v.most_votes) END,
+        max(v.votes)
+    FROM (
+        SELECT u.label, count(*) AS votes, max(count(*)) OVER () AS most_votes
+        FROM unnest(labels) AS u (label)
+        GROUP BY u.label) v;
+END;
+COMMENT ON FUNCTION mnist_internal.majority(smallint[]) IS
+    'the label that most annotators gave, from one label of each annotator, and how many gave it; label NULL: a tie; internal, but open to readers of mnist_label_conflict';
+GRANT EXECUTE ON FUNCTION mnist_internal.majority TO PUBLIC;
+
+-- The plan is generic because planning takes several times as long as resolving one prediction; it has no join that
 -- could go wrong.
 CREATE OR REPLACE FUNCTION mnist_internal.resolve(readings bigint[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -147,31 +164,28 @@ AS $$
 BEGIN
     INSERT INTO @extschema@.mnist_label AS l (prediction_id, label, predicted_label, model_version, challenge_id,
         challenger_label, votes, annotators, new, pixels_sha256, held_out, feedback_ids, predicted_at, confidence)
-    SELECT r.prediction_id,
-        CASE WHEN count(DISTINCT r.label) FILTER (WHERE r.votes = r.most_votes) = 1
-            THEN min(r.label) FILTER (WHERE r.votes = r.most_votes) END,
-        (array_agg(r.predicted_label ORDER BY r.id DESC))[1],
-        (array_agg(r.model_version ORDER BY r.id DESC))[1],
-        (array_agg(r.challenge_id ORDER BY r.id DESC))[1],
-        (array_agg(r.challenger_label ORDER BY r.id DESC))[1],
-        max(r.votes),
-        count(*),
-        true,
-        (array_agg(r.pixels_sha256 ORDER BY r.id DESC))[1],
-        (array_agg(r.held_out ORDER BY r.id DESC))[1],
-        array_agg(r.id ORDER BY r.id DESC),
+    SELECT r.prediction_id, m.label, r.predicted_label, r.model_version, r.challenge_id, r.challenger_label, m.votes,
+        r.annotators, true, r.pixels_sha256, r.held_out, r.feedback_ids,
         (SELECT p.created_at FROM @extschema@.mnist_prediction p WHERE p.id = r.prediction_id),
         (SELECT p.confidence FROM @extschema@.mnist_prediction p WHERE p.id = r.prediction_id)
     FROM (
-        SELECT v.*, max(v.votes) OVER (PARTITION BY v.prediction_id) AS most_votes
+        SELECT n.prediction_id,
+            array_agg(n.label) AS labels,
+            (array_agg(n.predicted_label ORDER BY n.id DESC))[1] AS predicted_label,
+            (array_agg(n.model_version ORDER BY n.id DESC))[1] AS model_version,
+            (array_agg(n.challenge_id ORDER BY n.id DESC))[1] AS challenge_id,
+            (array_agg(n.challenger_label ORDER BY n.id DESC))[1] AS challenger_label,
+            count(*) AS annotators,
+            (array_agg(n.pixels_sha256 ORDER BY n.id DESC))[1] AS pixels_sha256,
+            (array_agg(n.held_out ORDER BY n.id DESC))[1] AS held_out,
+            array_agg(n.id ORDER BY n.id DESC) AS feedback_ids
         FROM (
-            SELECT n.*, count(*) OVER (PARTITION BY n.prediction_id, n.label) AS votes
-            FROM (
-                SELECT DISTINCT ON (f.prediction_id, f.annotator) f.*
-                FROM @extschema@.mnist_feedback f
-                WHERE f.prediction_id = ANY (readings)
-                ORDER BY f.prediction_id, f.annotator, f.id DESC) n) v) r
-    GROUP BY r.prediction_id
+            SELECT DISTINCT ON (f.prediction_id, f.annotator) f.*
+            FROM @extschema@.mnist_feedback f
+            WHERE f.prediction_id = ANY (readings)
+            ORDER BY f.prediction_id, f.annotator, f.id DESC) n
+        GROUP BY n.prediction_id) r
+    CROSS JOIN LATERAL mnist_internal.majority(r.labels) AS m
     ON CONFLICT (prediction_id) DO UPDATE SET
         label = excluded.label, predicted_label = excluded.predicted_label, model_version = excluded.model_version,
         challenge_id = excluded.challenge_id, challenger_label = excluded.challenger_label, votes = excluded.votes,
@@ -233,14 +247,9 @@ CREATE OR REPLACE TRIGGER mnist_feedback_erased AFTER DELETE ON @extschema@.mnis
 
 ---------------------------------------------------------------- annotators who contradict each other
 
--- Only drawings on which not all readings' labels agree need a closer look: the planner takes an array to be short.
+-- Only images whose predictions are not labelled alike need a closer look.  The planner assumes that the array is short.
 CREATE OR REPLACE VIEW @extschema@.mnist_label_conflict AS
-    SELECT d.pixels_sha256,
-        d.prediction_ids,
-        CASE WHEN count(*) FILTER (WHERE v.votes = v.most_votes) = 1
-            THEN min(v.label) FILTER (WHERE v.votes = v.most_votes) END AS label,
-        jsonb_object_agg(v.label::text, v.annotators) AS votes,
-        d.held_out
+    SELECT d.pixels_sha256, d.prediction_ids, m.label, v.votes, d.held_out
     FROM (
         SELECT l.pixels_sha256, l.held_out, array_agg(l.prediction_id ORDER BY l.prediction_id) AS prediction_ids
         FROM @extschema@.mnist_label l
@@ -251,16 +260,20 @@ CREATE OR REPLACE VIEW @extschema@.mnist_label_conflict AS
             HAVING min(c.label) <> max(c.label) OR bool_or(c.votes < c.annotators)))
         GROUP BY l.pixels_sha256, l.held_out) d
     CROSS JOIN LATERAL (
-        SELECT w.label, count(*) AS votes, array_agg(w.annotator ORDER BY w.annotator) AS annotators,
-            max(count(*)) OVER () AS most_votes, count(*) OVER () AS labels
+        SELECT array_agg(n.label) AS labels, array_agg(n.annotator) AS annotators
         FROM (
             SELECT DISTINCT ON (f.annotator) f.annotator, f.label
             FROM @extschema@.mnist_feedback f
             WHERE f.prediction_id = ANY (d.prediction_ids)
-            ORDER BY f.annotator, f.id DESC) w
-        GROUP BY w.label) v
-    WHERE v.labels > 1
-    GROUP BY d.pixels_sha256, d.prediction_ids, d.held_out;
+            ORDER BY f.annotator, f.id DESC) n) a
+    CROSS JOIN LATERAL (
+        SELECT jsonb_object_agg(g.label::text, g.annotators) AS votes, count(*) AS labels
+        FROM (
+            SELECT u.label, array_agg(u.annotator ORDER BY u.annotator) AS annotators
+            FROM unnest(a.labels, a.annotators) AS u (label, annotator)
+            GROUP BY u.label) g) v
+    CROSS JOIN LATERAL mnist_internal.majority(a.labels) AS m
+    WHERE v.labels > 1;
 COMMENT ON VIEW @extschema@.mnist_label_conflict IS
     'drawings on which annotators contradict each other: the majority labels them, a tie leaves them out';
 COMMENT ON COLUMN @extschema@.mnist_label_conflict.pixels_sha256 IS 'the drawing: SHA-256 of the image brought to MNIST''s form';
@@ -286,9 +299,6 @@ CREATE TABLE IF NOT EXISTS mnist_internal.tally (
 ALTER TABLE mnist_internal.tally REPLICA IDENTITY FULL;
 COMMENT ON TABLE mnist_internal.tally IS
     'numbers of labels and of feedback, in instalments that are to be summed up; follows from mnist_label and mnist_feedback by triggers; internal';
-COMMENT ON COLUMN mnist_internal.tally.label IS 'as in mnist_label; ties are not counted';
-COMMENT ON COLUMN mnist_internal.tally.predicted_label IS 'as in mnist_label';
-COMMENT ON COLUMN mnist_internal.tally.new IS 'as in mnist_label';
 COMMENT ON COLUMN mnist_internal.tally.labels IS 'how many rows of this kind mnist_label has more by this instalment';
 COMMENT ON COLUMN mnist_internal.tally.feedback IS 'how many rows mnist_feedback has more by this instalment';
 

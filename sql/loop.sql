@@ -15,8 +15,8 @@
 
 ---------------------------------------------------------------- the conditions
 
--- Each condition is a branch of its own, so that asking for one does not work out the others.
-CREATE OR REPLACE VIEW @extschema@.mnist_retrain_decision AS
+-- The conditions that mnist_check asks for each time, without the others, which take longer.
+CREATE OR REPLACE VIEW mnist_internal.label_condition AS
     SELECT 'new_labels'::text AS condition,
         n.value,
         s.min_new_labels::float8 AS threshold,
@@ -41,7 +41,13 @@ UNION ALL
             FROM mnist_internal.tally t
             WHERE t.new AND t.label <> t.predicted_label
             GROUP BY t.label
-            HAVING sum(t.labels) > 0) d) f
+            HAVING sum(t.labels) > 0) d) f;
+COMMENT ON VIEW mnist_internal.label_condition IS
+    'conditions new_labels and failures of mnist_retrain_decision; two rows; internal';
+
+-- Each condition is a branch of its own, so that asking for one does not work out the others.
+CREATE OR REPLACE VIEW @extschema@.mnist_retrain_decision AS
+    SELECT c.condition, c.value, c.threshold, c.met, c.explanation FROM mnist_internal.label_condition c
 UNION ALL
     SELECT 'drift',
         d.share,
@@ -90,19 +96,16 @@ COMMENT ON COLUMN @extschema@.mnist_retrain_decision.threshold IS
 COMMENT ON COLUMN @extschema@.mnist_retrain_decision.met IS 'whether the condition holds';
 COMMENT ON COLUMN @extschema@.mnist_retrain_decision.explanation IS 'the same in words';
 
--- The first two conditions together, for a check with nothing to do, which must be cheap.
-CREATE OR REPLACE FUNCTION mnist_internal.enough_failures(min_new_labels int, fail_threshold int) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL UNSAFE
+CREATE OR REPLACE FUNCTION mnist_internal.due_conditions(met text[]) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT coalesce(sum(d.new_labels) >= min_new_labels AND max(d.failures) >= fail_threshold, false)
-    FROM (
-        SELECT sum(t.labels) AS new_labels, sum(t.labels) FILTER (WHERE t.label <> t.predicted_label) AS failures
-        FROM mnist_internal.tally t
-        WHERE t.new
-        GROUP BY t.label) d;
+    SELECT coalesce(array_agg(c.condition), '{}')
+    FROM unnest(met) AS c (condition)
+    WHERE c.condition IN ('drift', 'accuracy') OR met @> '{new_labels,failures}';
 END;
-COMMENT ON FUNCTION mnist_internal.enough_failures(int, int) IS
-    'whether conditions new_labels and failures of mnist_retrain_decision are both met; cheap; internal';
+COMMENT ON FUNCTION mnist_internal.due_conditions(text[]) IS
+    'which of the conditions that are met are a reason to train: drift, accuracy, and new_labels with failures; none: retraining is not due; internal, but open to readers of mnist_status';
+GRANT EXECUTE ON FUNCTION mnist_internal.due_conditions TO PUBLIC;
 
 -- What stands in the way of a run now although there is a reason for one.
 CREATE OR REPLACE VIEW mnist_internal.retry AS
@@ -125,11 +128,7 @@ CREATE OR REPLACE VIEW mnist_internal.retry AS
             AND coalesce((SELECT f.created_at FROM @extschema@.mnist_feedback f ORDER BY f.id DESC LIMIT 1) > r.finished_at, false));
 COMMENT ON VIEW mnist_internal.retry IS
     'the run that mnist_check began and that failed, until one succeeds, or there are new data sets, or, where it has given up, new feedback; one row or none; internal';
-COMMENT ON COLUMN mnist_internal.retry.failed_run IS 'the run';
-COMMENT ON COLUMN mnist_internal.retry.attempt IS 'which try it was, from 1';
-COMMENT ON COLUMN mnist_internal.retry.error IS 'why it failed';
 COMMENT ON COLUMN mnist_internal.retry.not_before IS 'when mnist_check tries again at the earliest; NULL: not at all';
-COMMENT ON COLUMN mnist_internal.retry.given_up IS 'whether it has failed too often';
 
 ---------------------------------------------------------------- acting
 
@@ -311,9 +310,8 @@ DECLARE
     s record;
     running bigint;
     look record;
-    enough boolean;
-    inaccurate boolean := false;
-    drifted boolean := false;
+    met text[];
+    due text[];
     obstacle text;
 BEGIN
     retrain := false;
@@ -328,9 +326,9 @@ BEGIN
         PERFORM mnist_internal.retain(s.retention);
     END IF;
 
-    enough := mnist_internal.enough_failures(s.min_new_labels, s.fail_threshold);
-    IF s.accuracy_floor > 0 THEN
-        inaccurate := mnist_internal.watch('accuracy');
+    met := ARRAY(SELECT c.condition FROM mnist_internal.label_condition c WHERE c.met);
+    IF s.accuracy_floor > 0 AND mnist_internal.watch('accuracy') THEN
+        met := array_append(met, 'accuracy');
     END IF;
     -- The last look at drift; and whether there may be something new to see.
     SELECT c.share,
@@ -341,8 +339,11 @@ BEGIN
     LEFT JOIN (SELECT d.* FROM @extschema@.mnist_drift_check d ORDER BY d.id DESC LIMIT 1) c ON true
     LEFT JOIN (SELECT p.id, p.features FROM @extschema@.mnist_prediction p ORDER BY p.id DESC LIMIT 1) n ON true;
     IF (look.due AND mnist_internal.drift_update()) OR look.share > s.drift_threshold THEN
-        drifted := mnist_internal.watch('drift');
+        IF mnist_internal.watch('drift') THEN
+            met := array_append(met, 'drift');
+        END IF;
     END IF;
+    due := mnist_internal.due_conditions(met);
 
     -- A model that waits to go live comes first: it is what another run would be compared with.
     IF EXISTS (SELECT FROM @extschema@.mnist_run r WHERE r.decision = 'promotion pending') THEN
@@ -359,14 +360,14 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    IF NOT (enough OR inaccurate OR drifted) THEN
+    IF due = '{}' THEN
         RETURN;
     END IF;
 
     SELECT array_agg(d.explanation) INTO reasons
     FROM @extschema@.mnist_retrain_decision d
-    WHERE d.met AND (enough OR d.condition NOT IN ('new_labels', 'failures'));
-    obstacle := mnist_internal.obstacle(drifted AND NOT enough AND NOT inaccurate);
+    WHERE d.met AND d.condition = ANY (due);
+    obstacle := mnist_internal.obstacle(due = '{drift}');
     IF obstacle IS NULL THEN
         SELECT b.* INTO run_id, obstacle FROM mnist_internal.start_run(reasons) AS b;
         retrain := run_id IS NOT NULL;

@@ -19,9 +19,6 @@ CREATE TABLE IF NOT EXISTS mnist_internal.metric (
     help  text NOT NULL
 );
 COMMENT ON TABLE mnist_internal.metric IS 'the metrics there are; internal';
-COMMENT ON COLUMN mnist_internal.metric.name IS 'as in mnist_metrics';
-COMMENT ON COLUMN mnist_internal.metric.type IS 'as in mnist_metrics';
-COMMENT ON COLUMN mnist_internal.metric.help IS 'as in mnist_metrics';
 
 DELETE FROM mnist_internal.metric;
 INSERT INTO mnist_internal.metric (name, type, help)

@@ -60,8 +60,30 @@ DROP FUNCTION mnist_internal.doubt(bigint, bigint[], int[], int[], real[], real[
 DROP FUNCTION mnist_internal.retain(interval);
 DROP FUNCTION mnist_internal.retain_events(timestamptz, int);
 DROP FUNCTION mnist_internal.retain_predictions(timestamptz, int);
--- Views use it until they are replaced; upgraded.sql drops what is called replaced_x.
+DROP FUNCTION mnist_internal.enough_failures(int, int);
+DROP FUNCTION mnist_internal.figure(text, text);
+DROP FUNCTION mnist_internal.report_confusion();
+DROP FUNCTION mnist_internal.cron_next(text, timestamptz, text);
+DROP FUNCTION mnist_internal.cron_field(text, int, int, text[]);
+-- Views use these until they are replaced; upgraded.sql drops what is called replaced_x.
 ALTER FUNCTION mnist_internal.cache() RENAME TO replaced_cache;
+ALTER FUNCTION mnist_internal.check_job() RENAME TO replaced_check_job;
+
+-- Of internal views only the columns that need a comment have one now.
+DO $$
+DECLARE
+    commented record;
+BEGIN
+    FOR commented IN
+        SELECT a.attrelid::regclass AS view, a.attname AS name
+        FROM pg_attribute a
+        WHERE a.attnum > 0
+            AND a.attrelid = ANY ('{mnist_internal.kept_model,mnist_internal.retry,mnist_internal.votes}'::regclass[])
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN %s.%I IS NULL', commented.view, commented.name);
+    END LOOP;
+END
+$$;
 
 ---------------------------------------------------------------- tables
 

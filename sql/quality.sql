@@ -18,9 +18,6 @@ CREATE OR REPLACE VIEW mnist_internal.votes AS
     WHERE f.label IS NOT NULL;
 COMMENT ON VIEW mnist_internal.votes IS
     'what each annotator says of the newest 1,000 readings that several have labelled; internal';
-COMMENT ON COLUMN mnist_internal.votes.prediction_id IS 'the reading';
-COMMENT ON COLUMN mnist_internal.votes.annotator IS 'the role';
-COMMENT ON COLUMN mnist_internal.votes.label IS 'the digit that it shows, says the annotator';
 COMMENT ON COLUMN mnist_internal.votes.tied IS 'whether no digit has more annotators for it than any other';
 
 /*

@@ -82,8 +82,6 @@ UNION ALL
     FROM @extschema@.mnist_run r
     WHERE r.decision IN ('awaiting approval', 'promotion pending') AND r.model_version IS NOT NULL;
 COMMENT ON VIEW mnist_internal.kept_model IS 'models whose weights mnist_prune never takes, and why; internal';
-COMMENT ON COLUMN mnist_internal.kept_model.version IS 'the model';
-COMMENT ON COLUMN mnist_internal.kept_model.reason IS 'why it is kept';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_prune(
     keep int DEFAULT (mnist_internal.settings()).keep_models, dry_run boolean DEFAULT false) RETURNS SETOF int

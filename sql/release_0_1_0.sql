@@ -16,13 +16,6 @@ CREATE TABLE IF NOT EXISTS mnist_internal.run_feedback_row (
 );
 COMMENT ON TABLE mnist_internal.run_feedback_row IS
     'what 0.1.0 had in mnist_run_feedback, while it is brought into its present form; empty but in an upgrade, or while a dump of 0.1.0 is restored; internal';
-COMMENT ON COLUMN mnist_internal.run_feedback_row.run_id IS 'as in mnist_run_feedback';
-COMMENT ON COLUMN mnist_internal.run_feedback_row.feedback_id IS 'as in mnist_run_feedback';
-COMMENT ON COLUMN mnist_internal.run_feedback_row.label IS 'as in mnist_run_feedback';
-COMMENT ON COLUMN mnist_internal.run_feedback_row.weight IS 'as in mnist_run_feedback';
-COMMENT ON COLUMN mnist_internal.run_feedback_row.reason IS 'as in mnist_run_feedback';
-COMMENT ON COLUMN mnist_internal.run_feedback_row.doubted_as IS 'as in mnist_run_feedback';
-COMMENT ON COLUMN mnist_internal.run_feedback_row.doubt IS 'as in mnist_run_feedback';
 
 CREATE OR REPLACE FUNCTION mnist_internal.take_run_feedback() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

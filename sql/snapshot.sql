@@ -50,7 +50,6 @@ CREATE TABLE IF NOT EXISTS mnist_internal.run_snapshot (
     snapshot_id  bigint NOT NULL REFERENCES mnist_internal.snapshot
 );
 COMMENT ON TABLE mnist_internal.run_snapshot IS 'the snapshot that a run used; internal';
-COMMENT ON COLUMN mnist_internal.run_snapshot.run_id IS 'the run';
 COMMENT ON COLUMN mnist_internal.run_snapshot.snapshot_id IS 'its own snapshot, or that of the run which it reproduces';
 
 SELECT pg_extension_config_dump('mnist_internal.run_snapshot', '');
@@ -68,14 +67,11 @@ CREATE INDEX IF NOT EXISTS snapshot_exception_open ON mnist_internal.snapshot_ex
     WHERE next_snapshot IS NULL;
 COMMENT ON TABLE mnist_internal.snapshot_exception IS
     'the feedback of snapshots that did not count in full, and in which snapshots; all other feedback counted in full, as what its annotator said; internal';
-COMMENT ON COLUMN mnist_internal.snapshot_exception.feedback_id IS 'the feedback';
 COMMENT ON COLUMN mnist_internal.snapshot_exception.first_snapshot IS 'the first snapshot in which this holds';
 COMMENT ON COLUMN mnist_internal.snapshot_exception.next_snapshot IS
     'the first snapshot in which it does not hold any more; NULL: it holds until further notice';
 COMMENT ON COLUMN mnist_internal.snapshot_exception.label IS 'the digit that the drawing counted as; NULL in a tie';
 COMMENT ON COLUMN mnist_internal.snapshot_exception.weight IS 'how much the label counted';
-COMMENT ON COLUMN mnist_internal.snapshot_exception.reason IS
-    'as in mnist_run_feedback; or replaced: its annotator had said something else of the reading since, so that the snapshot does not have it at all';
 
 SELECT pg_extension_config_dump('mnist_internal.snapshot_exception', '');
 
@@ -91,8 +87,6 @@ CREATE TABLE IF NOT EXISTS mnist_internal.run_excluded (
 );
 CREATE INDEX IF NOT EXISTS run_excluded_by_feedback ON mnist_internal.run_excluded (feedback_id);
 COMMENT ON TABLE mnist_internal.run_excluded IS 'the labels that a run''s label-noise filter excluded; internal';
-COMMENT ON COLUMN mnist_internal.run_excluded.run_id IS 'the run';
-COMMENT ON COLUMN mnist_internal.run_excluded.feedback_id IS 'the feedback';
 COMMENT ON COLUMN mnist_internal.run_excluded.doubted_as IS
     'the digit that it shows instead, by a model that had not seen the label';
 COMMENT ON COLUMN mnist_internal.run_excluded.doubt IS 'the probability that this model gave that digit, 0 .. 1';
@@ -144,16 +138,13 @@ BEGIN ATOMIC
         CROSS JOIN LATERAL unnest(l.feedback_ids) AS u (id)
         JOIN @extschema@.mnist_feedback f ON f.id = u.id
     ), drawing AS (
-        SELECT v.pixels_sha256, max(v.votes) AS votes,
-            CASE WHEN count(*) FILTER (WHERE v.votes = v.most_votes) = 1
-                THEN min(v.label) FILTER (WHERE v.votes = v.most_votes) END AS label
+        SELECT d.pixels_sha256, m.label, m.votes
         FROM (
-            SELECT w.pixels_sha256, w.label, count(*) AS votes,
-                max(count(*)) OVER (PARTITION BY w.pixels_sha256) AS most_votes
+            SELECT w.pixels_sha256, array_agg(w.label) AS labels
             FROM word w
             WHERE w.newest
-            GROUP BY w.pixels_sha256, w.label) v
-        GROUP BY v.pixels_sha256
+            GROUP BY w.pixels_sha256) d
+        CROSS JOIN LATERAL mnist_internal.majority(d.labels) AS m
     ), told AS (
         SELECT w.id, w.pixels_sha256, w.held_out, w.annotator, d.label, d.votes,
             CASE
@@ -263,16 +254,9 @@ UNION ALL
     JOIN @extschema@.mnist_feedback f ON f.id = d.feedback_id;
 COMMENT ON VIEW mnist_internal.run_exception IS
     'the feedback that a run did not count in full, as in mnist_run_feedback, and what it passed over as replaced; internal';
-COMMENT ON COLUMN mnist_internal.run_exception.run_id IS 'the run';
-COMMENT ON COLUMN mnist_internal.run_exception.feedback_id IS 'the feedback';
 COMMENT ON COLUMN mnist_internal.run_exception.label IS 'the digit that the drawing counted as';
 COMMENT ON COLUMN mnist_internal.run_exception.weight IS 'how much the label counted';
 COMMENT ON COLUMN mnist_internal.run_exception.reason IS 'why it counted less';
-COMMENT ON COLUMN mnist_internal.run_exception.doubted_as IS 'as in mnist_run_feedback';
-COMMENT ON COLUMN mnist_internal.run_exception.doubt IS 'as in mnist_run_feedback';
-COMMENT ON COLUMN mnist_internal.run_exception.label_probability IS 'as in mnist_run_feedback';
-COMMENT ON COLUMN mnist_internal.run_exception.reference_share IS 'as in mnist_run_feedback';
-COMMENT ON COLUMN mnist_internal.run_exception.annotator_share IS 'as in mnist_run_feedback';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_run_feedback AS
     SELECT u.run_id, f.id AS feedback_id, CASE WHEN f.held_out THEN 'held_out' ELSE 'train' END AS split,

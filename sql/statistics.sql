@@ -51,20 +51,27 @@ END;
 COMMENT ON FUNCTION mnist_internal.newcombe_paired(bigint, bigint, bigint, bigint) IS
     '95 % interval of the difference of two shares of the same trials, the first minus the second (Newcombe 1998, Stat. Med. 17:2635, method 10); the trials in which both, only one, or neither succeeded; nulls without trials; internal';
 
+-- mnist_mcnemar under a second name, which PUBLIC may execute: the functions of a view run with the reader's rights.
+CREATE OR REPLACE FUNCTION mnist_internal.mcnemar_exact(only1 bigint, only2 bigint) RETURNS float8
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'mnist_mcnemar';
+COMMENT ON FUNCTION mnist_internal.mcnemar_exact(bigint, bigint) IS
+    'mnist_mcnemar, for the functions of views; internal, but open to readers of mnist_challenge_result';
+
+-- The mid-p-value counts the observed outcome by half: it is halfway from the exact p-value to that of the next more
+-- extreme outcome.
 CREATE OR REPLACE FUNCTION mnist_internal.mcnemar(only1 bigint, only2 bigint, OUT exact float8, OUT mid_p float8)
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-    -- The binomial probabilities of 0 .. min successes of n at one half, by their logarithms; exp(-700) is next to
-    -- nothing, and exp of much less is an error.
-    SELECT least(1, 2 * sum(p.p)), least(1, 2 * sum(p.p) - max(p.p) FILTER (WHERE p.k = least(only1, only2)))
-    FROM (
-        SELECT l.k, exp(greatest(l.log, -700)) AS p
-        FROM (
-            SELECT k, sum(CASE k WHEN 0 THEN 0 ELSE ln((only1 + only2 - k + 1)::float8 / k) END) OVER (ORDER BY k)
-                - (only1 + only2) * ln(2::float8) AS log
-            FROM generate_series(0, least(only1, only2)) AS k) l) p;
+    SELECT p.exact,
+        CASE
+            WHEN only1 = only2 THEN 1
+            WHEN least(only1, only2) = 0 THEN p.exact / 2
+            ELSE (p.exact + mnist_internal.mcnemar_exact(least(only1, only2) - 1, greatest(only1, only2) + 1)) / 2 END
+    FROM (SELECT mnist_internal.mcnemar_exact(only1, only2) AS exact) p;
 END;
 COMMENT ON FUNCTION mnist_internal.mcnemar(bigint, bigint) IS
-    'two-sided p-values of the difference of two shares of the same trials, from those in which only one succeeded: exact (McNemar) and mid-p (Fagerland et al. 2013); internal';
+    'two-sided p-values for the difference of two models on the same images, from the images that only one of them gets right: exact (McNemar 1947) and mid-p (Fagerland et al. 2013); internal';
 
-GRANT EXECUTE ON FUNCTION mnist_internal.wilson, mnist_internal.newcombe, mnist_internal.newcombe_paired, mnist_internal.mcnemar TO PUBLIC;
+GRANT EXECUTE ON FUNCTION mnist_internal.wilson, mnist_internal.newcombe, mnist_internal.newcombe_paired,
+    mnist_internal.mcnemar_exact, mnist_internal.mcnemar TO PUBLIC;

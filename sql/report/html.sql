@@ -1,5 +1,5 @@
 /*
- * Reports, 1: what a page is made of.
+ * Reports, 2: the elements of a page, the charts, and the page.
  *
  * A report is one HTML page that needs nothing from elsewhere: style and drawings are in it, pictures are data: URIs,
  * and there is no script.  Whatever comes from a table goes through mnist_internal.html, or is a number; the other
@@ -90,12 +90,94 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mnist_internal.section(text, text, text) IS 'a section of a page; internal';
 
-CREATE OR REPLACE FUNCTION mnist_internal.figure(drawing text, caption text) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.figure(drawing text, caption text, class text DEFAULT NULL) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT format(E'<figure>%s<figcaption>%s</figcaption></figure>\n', drawing, caption);
+    SELECT format(E'<figure%s>%s<figcaption>%s</figcaption></figure>\n', ' class="' || class || '"', drawing, caption);
 END;
-COMMENT ON FUNCTION mnist_internal.figure(text, text) IS 'a drawing and what is said of it; internal';
+COMMENT ON FUNCTION mnist_internal.figure(text, text, text) IS 'a chart or image with its caption; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.heading(title text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT '<h3>' || title || '</h3>';
+END;
+COMMENT ON FUNCTION mnist_internal.heading(text) IS 'a heading within a section; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.block(class text, body text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT format('<div class="%s">%s</div>', class, body);
+END;
+COMMENT ON FUNCTION mnist_internal.block(text, text) IS
+    'a group of tiles, charts or pictures: class is its style in report.css; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.note(body text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT '<p class="soft">' || body || '</p>';
+END;
+COMMENT ON FUNCTION mnist_internal.note(text) IS 'a remark in small print; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.flag(words text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT '<span class="flag">&#9650; ' || words || '</span>';
+END;
+COMMENT ON FUNCTION mnist_internal.flag(text) IS 'words that need attention; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.in_order(words text DEFAULT '') RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT rtrim('<span class="ok">&#10003; ' || words) || '</span>';
+END;
+COMMENT ON FUNCTION mnist_internal.in_order(text) IS 'words that report that all is well; internal';
+
+-- keys: styles of lines or areas in report.css, each with what it stands for.
+CREATE OR REPLACE FUNCTION mnist_internal.legend(element text, keys text[], names text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT format('<%1$s class="legend">%2$s</%1$s>', element,
+        string_agg(format('<span><span class="key %s"></span>%s</span>', k.key, k.name), '' ORDER BY k.place))
+    FROM unnest(keys, names) WITH ORDINALITY AS k (key, name, place);
+END;
+COMMENT ON FUNCTION mnist_internal.legend(text, text[], text[]) IS
+    'the legend of a chart, as an element of this name; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.interval(share float8, low float8, high float8) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT format('<span class="interval">%s <small>%s to %s</small></span>', mnist_internal.percent(share),
+        round((100 * low)::numeric, 1), round((100 * high)::numeric, 1));
+END;
+COMMENT ON FUNCTION mnist_internal.interval(float8, float8, float8) IS
+    'a fraction with its confidence interval, as HTML; internal';
+
+-- Each cell is shaded by its fraction of its row.
+CREATE OR REPLACE FUNCTION mnist_internal.matrix(counts bigint[]) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    WITH cell AS (
+        SELECT l AS label, p AS predicted, counts[10 * l + p + 1] AS count,
+            counts[10 * l + p + 1]::float8 / greatest(sum(counts[10 * l + p + 1]) OVER (PARTITION BY l), 1) AS fraction
+        FROM generate_series(0, 9) AS l, generate_series(0, 9) AS p
+    )
+    SELECT '<div class="wide"><table class="confusion"><thead><tr><th scope="col">is</th>'
+        || (SELECT string_agg(format('<th scope="col">%s</th>', d), '' ORDER BY d) FROM generate_series(0, 9) AS d)
+        || E'</tr></thead><tbody>\n'
+        || string_agg(r.row, '' ORDER BY r.label) || E'</tbody></table></div>\n'
+    FROM (
+        SELECT c.label, format('<tr><th scope="row">%s</th>', c.label) || string_agg(
+            CASE WHEN c.count = 0 THEN '<td></td>'
+                ELSE format('<td class="%s" style="--x:%s" title="%s of the %ss read as %s">%s</td>',
+                    CASE WHEN c.label = c.predicted THEN 'right' ELSE 'wrong' END, round(c.fraction::numeric, 3),
+                    mnist_internal.percent(c.fraction), c.label, c.predicted, mnist_internal.count(c.count)) END,
+            '' ORDER BY c.predicted) || E'</tr>\n' AS row
+        FROM cell c
+        GROUP BY c.label) r;
+END;
+COMMENT ON FUNCTION mnist_internal.matrix(bigint[]) IS
+    'a confusion matrix as a table, from 100 counts by label and predicted digit; internal';
 
 -- What cannot be read, which a row added by hand may hold, must not cost the report.
 CREATE OR REPLACE FUNCTION mnist_internal.picture(image bytea, alt text) RETURNS text
@@ -255,69 +337,7 @@ CREATE OR REPLACE FUNCTION mnist_internal.style() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT $style$
-:root { color-scheme: light dark; --paper: #fff; --ink: #1c2128; --soft: #57606a; --line: #d5dae0; --card: #f5f7f9;
-  --a: #0072b2; --b: #d55e00; --c: #009e73; --was: #b8c0c9; --heat: 0 114 178; --fault: 213 94 0; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #12161c; --ink: #e4e9ef; --soft: #98a2ae; --line: #323a44; --card: #1b2129;
-    --a: #56b4e9; --b: #f0a030; --c: #35c79a; --was: #4a5460; --heat: 86 180 233; --fault: 240 160 48; } }
-@media print {
-  :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #444; --line: #bbb; --card: #fff; --a: #0072b2;
-    --b: #d55e00; --c: #009e73; --was: #c4c9cf; --heat: 0 114 178; --fault: 213 94 0; }
-  nav { display: none; } main { max-width: none; padding: 0; }
-  section { break-before: auto; } figure, .tile, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
-  * { print-color-adjust: exact; } }
-* { box-sizing: border-box; }
-html { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
-body { margin: 0; }
-main { max-width: 76rem; margin: 0 auto; padding: 1.5rem clamp(0.8rem, 3vw, 2rem) 4rem; }
-h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 0.2rem; }
-h2 { font-size: 1.25rem; margin: 2.6rem 0 0.8rem; padding-bottom: 0.3rem; border-bottom: 2px solid var(--line); }
-h3 { font-size: 1rem; margin: 1.6rem 0 0.5rem; }
-p { max-width: 50rem; margin: 0.5rem 0; }
-.soft, small, figcaption, .empty { color: var(--soft); }
-nav { display: flex; flex-wrap: wrap; gap: 0.3rem 1.2rem; margin: 0.8rem 0 0; }
-a { color: var(--a); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: 0.7rem; margin: 1.2rem 0; }
-.tile { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--was); border-radius: 6px;
-  padding: 0.6rem 0.8rem; display: flex; flex-direction: column; }
-.tile b { font-weight: 500; font-size: 0.85rem; color: var(--soft); }
-.tile strong { font-size: 1.25rem; line-height: 1.35; font-weight: 650; font-variant-numeric: tabular-nums; }
-.tile small { font-size: 0.8rem; line-height: 1.35; overflow-wrap: anywhere; }
-.tile.good { border-left-color: var(--c); } .tile.bad { border-left-color: var(--b); }
-.notes { padding-left: 1.2rem; max-width: 50rem; } .notes .bad::marker { color: var(--b); content: "\25B2 "; }
-.notes .good::marker { color: var(--c); content: "\2713 "; }
-.wide { overflow-x: auto; margin: 0.6rem 0 1.2rem; }
-table { border-collapse: collapse; font-size: 0.87rem; font-variant-numeric: tabular-nums; min-width: 40%; }
-th, td { text-align: left; padding: 0.3rem 0.7rem 0.3rem 0; vertical-align: top; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; color: var(--soft); white-space: nowrap; vertical-align: bottom; }
-td { max-width: 26rem; overflow-wrap: break-word; } time { white-space: nowrap; }
-td.t { min-width: 17rem; }
-td.n, th.n { text-align: right; white-space: nowrap; }
-.none { color: var(--soft); } .interval { white-space: nowrap; }
-.flag { color: var(--b); font-weight: 650; white-space: nowrap; } .ok { color: var(--c); white-space: nowrap; }
-figure { margin: 0; } figcaption { font-size: 0.82rem; line-height: 1.4; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.2rem 1.6rem;
-  margin: 0.8rem 0; }
-.small { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1.5rem 1.7rem; margin: 1rem 0.3rem; }
-@media (max-width: 40rem) { .small { grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); } }
-.small svg text { font-size: 13px; }
-.small figure.drifted { outline: 2px solid var(--b); outline-offset: 5px; border-radius: 2px; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(6.6rem, 1fr)); gap: 0.9rem 0.7rem; margin: 0.8rem 0; }
-.pictures img { display: block; image-rendering: pixelated; border-radius: 4px; background: #000; }
-svg { display: block; width: 100%; max-width: 38rem; height: auto; overflow: visible; }
-svg text { font-size: 10.5px; fill: var(--soft); } svg .end { text-anchor: end; } svg .mid { text-anchor: middle; }
-.axis { stroke: var(--line); stroke-width: 1.5; } .grid { stroke: var(--line); stroke-dasharray: 2 4; }
-rect.a { fill: var(--a); } rect.was, .key.was { fill: var(--was); background: var(--was); }
-.is { fill: rgb(var(--fault) / 0.12); stroke: var(--b); stroke-width: 2; }
-polyline { fill: none; stroke-width: 2; stroke-linejoin: round; } .band { fill: rgb(var(--heat) / 0.18); }
-polyline.l1 { stroke: var(--a); } circle.l1 { fill: var(--a); } polyline.l2 { stroke: var(--b); } circle.l2 { fill: var(--b); }
-polyline.l3 { stroke: var(--c); stroke-dasharray: 5 4; } circle.l3 { fill: none; }
-.key { display: inline-block; width: 0.9em; height: 0.9em; border-radius: 2px; margin: 0 0.35em 0 0; vertical-align: -0.1em; }
-.key.l1 { background: var(--a); } .key.l2, .key.is { background: var(--b); } .key.l3 { background: var(--c); }
-.legend { font-size: 0.82rem; color: var(--soft); display: flex; flex-wrap: wrap; gap: 0.2rem 1.1rem; margin: 0.2rem 0; }
-.confusion td, .confusion th { text-align: right; padding: 0.3rem 0.5rem; min-width: 2.6rem; border: 1px solid var(--line); }
-.confusion td.right { background: rgb(var(--heat) / calc(var(--x) * 0.7)); }
-.confusion td.wrong { background: rgb(var(--fault) / calc(0.12 + var(--x) * 0.75)); }
+@report.css@
 $style$;
 END;
 COMMENT ON FUNCTION mnist_internal.style() IS 'the style of a report''s page; internal';

@@ -44,7 +44,7 @@ correct 0 "$corrections" "$((corrections * 2))"
 measure "$corrections new confirmations, no failure, never analyzed"
 bench_psql -c 'VACUUM ANALYZE'
 measure "the same, analyzed"
-bench_psql -c 'SELECT mnist_internal.enough_failures(50, 20)' -o /dev/null
+bench_psql -c 'SELECT * FROM mnist_internal.label_condition' -o /dev/null
 
 bench_psql -o /dev/null <<-SQL
 	INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, datasets)

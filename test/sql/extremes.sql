@@ -22,6 +22,7 @@ mnist_explain: mnist_draw(3); 3
 mnist_explanation: mnist_draw(3); 3
 mnist_export: 1; 'onnx'
 mnist_features: mnist_draw(3)
+mnist_internal.mcnemar_exact: 3; 5
 mnist_mcnemar: 3; 5
 mnist_png: mnist_internal.synthetic(3, 1); 2
 mnist_predict: mnist_draw(3)

@@ -205,11 +205,10 @@ SELECT mnist_internal.event('Not a word', 'x');
 \set VERBOSITY default
 UPDATE mnist_event SET message = 'x';
 
--- When a schedule comes due.
-SELECT schedule, mnist_internal.cron_next(schedule, '2026-11-20 13:30:20+00', 'GMT') AT TIME ZONE 'GMT' AS next
-FROM unnest(ARRAY['* * * * *', '*/5 * * * *', '0 3 * * 1', '0 0 29 2 *', '30 4 1,15 * 5', '5-10/2 1 * jan-mar mon',
-    '0 0 * * 7',
-    '0 12 31 * *', '@daily', '10 seconds', '0 0 30 2 *', '99 * * * *', '* * * *', 'now', '']) AS schedule;
+-- Which conditions make retraining due.
+SELECT met, mnist_internal.due_conditions(met::text[]) AS due
+FROM unnest(ARRAY['{}', '{new_labels}', '{failures}', '{new_labels,failures}', '{drift}', '{new_labels,drift}',
+    '{failures,accuracy}', '{new_labels,failures,drift,accuracy}', NULL]) AS met;
 
 DROP EXTENSION mnist_hil CASCADE;
 DROP PROCEDURE settle;

@@ -42,7 +42,7 @@ SELECT DISTINCT m.classid::regclass AS kind FROM member m ORDER BY 1;
 SELECT t.evtname, t.evtevent, t.evtenabled, t.evttags, t.evtfoid::regproc
 FROM pg_event_trigger t JOIN member m ON m.classid = 'pg_event_trigger'::regclass AND m.objid = t.oid;
 
--- Everything has a comment: functions, tables, views, and their columns.
+-- Everything has a comment: functions, tables, views, and the columns that users see.
 SELECT pg_describe_object(classid, objid, 0) AS no_comment
 FROM member WHERE obj_description(objid, classid::regclass::name) IS NULL AND NOT EXISTS (
     SELECT FROM relation r WHERE classid = 'pg_class'::regclass AND r.oid = objid AND r.relkind = 'S');
@@ -51,8 +51,8 @@ SELECT oid::regclass AS no_comment FROM relation r
 WHERE relkind IN ('r', 'v', 'm') AND obj_description(oid, 'pg_class') IS NULL;
 SELECT a.attrelid::regclass AS relation, a.attname AS no_comment
 FROM pg_attribute a JOIN relation r ON r.oid = a.attrelid
-WHERE r.relkind IN ('r', 'v', 'm') AND a.attnum > 0 AND NOT a.attisdropped
-    AND col_description(a.attrelid, a.attnum) IS NULL
+WHERE r.relkind IN ('r', 'v', 'm') AND r.relnamespace = '"My Schema"'::regnamespace
+    AND a.attnum > 0 AND NOT a.attisdropped AND col_description(a.attrelid, a.attnum) IS NULL
 ORDER BY a.attrelid::regclass::text, a.attnum;
 
 -- No function looks for a name in a schema that others may write: its body is bound to what it calls when it is created

@@ -73,12 +73,11 @@ if ($pg_cron)
 	is($node->safe_psql('postgres', 'BEGIN; SELECT mnist_schedule() > 0; ROLLBACK; SELECT count(*) FROM cron.job'),
 		"t\n1", 'undone with the transaction');
 	$node->safe_psql('postgres', "SELECT mnist_schedule('59 23 31 12 *')");
-	is($node->safe_psql('postgres',
-		"SELECT check_schedule, to_char(next_check AT TIME ZONE 'GMT', 'MM-DD HH24:MI') FROM mnist_status"),
-		'59 23 31 12 *|12-31 23:59', 'mnist_status says when the next check is');
+	is($node->safe_psql('postgres', 'SELECT check_schedule, next_check IS NULL FROM mnist_status'),
+		'59 23 31 12 *|t', 'mnist_status shows the schedule');
 	is($node->safe_psql('postgres', 'SELECT mnist_unschedule()'), 't', 'unscheduled');
 	is($node->safe_psql('postgres', 'SELECT mnist_unschedule()'), 'f', 'there is nothing to unschedule');
-	is($node->safe_psql('postgres', 'SELECT check_schedule IS NULL AND next_check IS NULL FROM mnist_status'), 't',
+	is($node->safe_psql('postgres', 'SELECT check_schedule IS NULL FROM mnist_status'), 't',
 		'and mnist_status says so');
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '1', 'the other database keeps its job');
 }
