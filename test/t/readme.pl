@@ -121,10 +121,9 @@ for my $path (@paths)
 
 	for (rows('src/README.md', 'The rooms'))
 	{
-		my ($room, $uses) = @$_;
+		my ($room) = $_->[0] =~ /^`src\/([\w\/]+)\/`$/ or next;
 
-		next unless $room =~ /^`src\/([\w\/]+)\/`$/;
-		$documented{$1} = join ',', $uses =~ /`([\w\/]+)`/g;
+		$documented{$room} = join ',', $_->[1] =~ /`([\w\/]+)`/g;
 	}
 	is_deeply(\%documented, \%makefile, 'src/README.md has every room and what it may use, as the Makefile does');
 }
@@ -211,8 +210,8 @@ sub comparable
 }
 
 $node->safe_psql('postgres', 'CREATE DATABASE app');
-my $printed = run_sql('app', "\\pset format aligned\n\\pset tuples_only off\n\\pset footer off\n\\set QUIET off\n$statements",
-	'README.md: the session');
+my $printed = run_sql('app', join("\n", '\pset format aligned', '\pset tuples_only off', '\pset footer off',
+		'\set QUIET off', $statements), 'README.md: the session');
 is(comparable($printed), comparable($shown), '... prints what it shows');
 
 # ---- README.md, block by block
@@ -238,8 +237,9 @@ isnt($node->psql('postgres', 'SET ROLE regress_annotator; SELECT mnist_rollback(
 sub write_idx
 {
 	my ($name, $n, $seed) = @_;
-	my @rows = split /\n/, $node->safe_psql('postgres', "SELECT n % 10 || ' ' || encode(mnist_preprocess(mnist_draw(n % 10, n + $seed)), 'hex')
-		FROM generate_series(1, $n) AS n");
+	my @rows = split /\n/, $node->safe_psql('postgres', qq{
+		SELECT n % 10 || ' ' || encode(mnist_preprocess(mnist_draw(n % 10, n + $seed)), 'hex')
+		FROM generate_series(1, $n) AS n});
 	my $images = pack('N4', 2051, $n, 28, 28) . join '', map { pack 'H*', (split / /)[1] } @rows;
 	my $labels = pack('N2', 2049, $n) . join '', map { pack 'C', (split / /)[0] } @rows;
 
@@ -251,6 +251,8 @@ write_idx('train', 1200, 0);
 write_idx('t10k', 100, 5000);
 
 $node->safe_psql('postgres', 'CREATE DATABASE sql');
+# Runs that name no number of epochs take one.
+$node->safe_psql('postgres', 'ALTER DATABASE sql SET mnist_hil.epochs = 1');
 run_blocks('sql/README.md', 'sql');
 run_blocks($_, 'postgres') for qw(src/README.md test/README.md docker/README.md);
 for my $file (qw(four.png nine.png digits.onnx digits.safetensors report.html drift.html))
@@ -259,9 +261,10 @@ for my $file (qw(four.png nine.png digits.onnx digits.safetensors report.html dr
 }
 is($node->safe_psql('sql', q{SELECT string_agg(action, ' ' ORDER BY id) FROM mnist_challenger}),
 	'challenge challenge drop challenge promote', 'challenges began, were dropped and promoted');
-is($node->safe_psql('sql', q{SELECT count(*) FROM mnist_trial t JOIN mnist_run r ON r.id = t.run_id WHERE r.resumes > 0}), '8',
-	'a search was resumed');
-like($node->safe_psql('sql', q{SELECT verdict FROM mnist_run WHERE reproduces > 0}), qr/same weights/, 'a run was reproduced');
+is($node->safe_psql('sql', q{
+		SELECT count(*) FROM mnist_trial t JOIN mnist_run r ON r.id = t.run_id WHERE r.resumes > 0}), '8', 'a search was resumed');
+like($node->safe_psql('sql', q{SELECT verdict FROM mnist_run WHERE reproduces > 0}), qr/same weights/,
+	'a run was reproduced');
 
 # ---- what exists
 
@@ -349,8 +352,10 @@ for my $row (split /\n/, ask(q{SELECT name, boot_val, current_setting(name), con
 }
 is(join(' ', sort keys %settings), join(' ', sort keys %known), 'sql/README.md has every setting');
 
-# Errors: the messages are in the library or in the functions.
-my $library = slurp_file(ask("SELECT setting || '/mnist_hil.so' FROM pg_config WHERE name = 'PKGLIBDIR'")) . $definitions;
+# Errors: the messages are in the library or in the install script.
+my ($version) = slurp_file('mnist_hil.control') =~ /^default_version = '(.*)'/m;
+my $library = ask("SELECT setting || '/mnist_hil.so' FROM pg_config WHERE name = 'PKGLIBDIR'");
+my $sources = slurp_file($library) . slurp_file("$ENV{share_contrib_dir}/extension/mnist_hil--$version.sql");
 for (rows('sql/README.md', 'Errors'))
 {
 	my ($state, $messages) = @$_;
@@ -358,7 +363,7 @@ for (rows('sql/README.md', 'Errors'))
 	next unless $state =~ /^[0-9A-Z]{5}$/ && $state !~ /^(?:42501|58P01)$/;
 	for my $message ($messages =~ /`([^`]+)`/g)
 	{
-		my @missing = grep { index($library, $_) < 0 } map { s/^"|"$//gr } split /"?\.\.\."?|\bN\b/, $message;
+		my @missing = grep { index($sources, $_) < 0 } split /"?\.\.\."?|\bN\b/, $message;
 
 		is(join(' ... ', @missing), '', "sql/README.md: error \"$message\"");
 	}
@@ -370,7 +375,8 @@ my %internals = map { $_ => 1 } split /\n/, ask(q{
 	UNION SELECT relname FROM pg_class WHERE relnamespace = 'mnist_internal'::regnamespace});
 for my $path (@paths)
 {
-	my %names = map { $_ => 1 } $text{$path} =~ /(?<![\w\/])(mnist_[a-z_]+(?:\.(?!sql\b|so\b|c\b|pl\b|control\b)[a-z_]+)?)/g;
+	my %names = map { $_ => 1 }
+		$text{$path} =~ /(?<![\w\/])(mnist_[a-z_]+(?:\.(?!sql\b|so\b|c\b|pl\b|json\b|control\b)[a-z_]+)?)/g;
 
 	for my $name (sort keys %names)
 	{
@@ -381,7 +387,7 @@ for my $path (@paths)
 		ok($first eq 'mnist_hil' ? $known{$name}
 			: $first eq 'mnist_internal' ? $internals{$second}
 			: defined $second ? $columns{$name}
-			: $functions{$first} || defined $functions{$first} || $relations{$first}, "$path: there is $name");
+			: defined $functions{$first} || $relations{$first}, "$path: there is $name");
 	}
 }
 
