@@ -116,7 +116,7 @@ BEGIN
     INSERT INTO @extschema@.mnist_feedback (prediction_id, label, predicted_label, model_version, challenge_id, challenger_label,
         annotator, pixels_sha256)
     SELECT p.id, mnist_correct.label, p.label, p.model_version, p.challenge_id, s.label,
-        mnist_internal.invoker(), sha256(mnist_internal.pixels(p.image))
+        mnist_internal.invoker(), coalesce(p.pixels_sha256, sha256(mnist_internal.pixels(p.image)))
     FROM @extschema@.mnist_prediction p
     LEFT JOIN @extschema@.mnist_shadow s ON s.prediction_id = p.id
     WHERE p.id = mnist_correct.id

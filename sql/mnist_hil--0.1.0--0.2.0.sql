@@ -93,6 +93,9 @@ ALTER TABLE @extschema@.mnist_run
     ADD CONSTRAINT mnist_run_decision_check CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
         'not promoted', 'promotion pending'));
 
+-- The hash that feedback has is taken when the prediction is stored.
+ALTER TABLE @extschema@.mnist_prediction ADD COLUMN pixels_sha256 bytea CHECK (octet_length(pixels_sha256) = 32);
+
 -- How far the deletion of old predictions came, which was an id, is a time and an id.
 ALTER TABLE @extschema@.mnist_retention ADD COLUMN created_at timestamptz NOT NULL DEFAULT '-infinity';
 ALTER TABLE @extschema@.mnist_retention ADD COLUMN begun_at timestamptz NOT NULL DEFAULT '-infinity';

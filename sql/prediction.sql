@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_prediction (
     model_version  int NOT NULL,
     features       real[],
     pixels_hash    bigint,
-    challenge_id   bigint                                           -- of mnist_challenger
+    challenge_id   bigint,                                          -- of mnist_challenger
+    pixels_sha256  bytea CHECK (octet_length(pixels_sha256) = 32)
 );
 ALTER TABLE @extschema@.mnist_prediction ALTER COLUMN image SET STORAGE EXTERNAL;
 -- No image is to be found among the planner's samples, in pg_stats.
@@ -31,8 +32,10 @@ COMMENT ON COLUMN @extschema@.mnist_prediction.probabilities IS 'the probabiliti
 COMMENT ON COLUMN @extschema@.mnist_prediction.model_version IS 'the model that read it';
 COMMENT ON COLUMN @extschema@.mnist_prediction.features IS 'what was measured of it, in the order of mnist_feature.place';
 COMMENT ON COLUMN @extschema@.mnist_prediction.pixels_hash IS
-    'a hash of the image in MNIST''s form, by which to find the same image again; not cryptographic';
+    'of predictions that 0.1.0 stored, another hash than pixels_sha256; else NULL: it is here so that dumps of 0.1.0 restore';
 COMMENT ON COLUMN @extschema@.mnist_prediction.challenge_id IS 'the challenge that was under way, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_prediction.pixels_sha256 IS
+    'SHA-256 of the image in MNIST''s form, by which to find equal images; NULL for predictions that 0.1.0 stored';
 
 SELECT pg_extension_config_dump('@extschema@.mnist_prediction', '');
 SELECT pg_extension_config_dump('@extschema@.mnist_prediction_id_seq', '');

@@ -73,7 +73,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_data_quality AS
             max(f.place) FILTER (WHERE f.name = 'light_background') AS light
         FROM @extschema@.mnist_feature f
     ), recent AS (
-        SELECT p.id, p.label, p.confidence, p.features, p.pixels_hash
+        SELECT p.id, p.label, p.confidence, p.features, p.pixels_sha256
         FROM @extschema@.mnist_prediction p
         ORDER BY p.id DESC
         LIMIT 10000
@@ -83,8 +83,8 @@ CREATE OR REPLACE VIEW @extschema@.mnist_data_quality AS
             count(*) FILTER (WHERE r.features[s.blank] = 1) AS blanks,
             count(*) FILTER (WHERE r.features[s.side] > 1024) AS oversize,
             count(*) FILTER (WHERE r.features[s.light] = 1) AS light,
-            count(r.pixels_hash) FILTER (WHERE r.features[s.blank] = 0) AS hashed,
-            count(DISTINCT r.pixels_hash) FILTER (WHERE r.features[s.blank] = 0) AS distinct_hashes,
+            count(r.pixels_sha256) FILTER (WHERE r.features[s.blank] = 0) AS hashed,
+            count(DISTINCT r.pixels_sha256) FILTER (WHERE r.features[s.blank] = 0) AS distinct_hashes,
             count(*) FILTER (WHERE r.confidence < 0.7) AS unsure
         FROM recent r
         CROSS JOIN place s

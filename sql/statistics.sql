@@ -8,11 +8,12 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_mcnemar(live_only bigint, candidate
 COMMENT ON FUNCTION @extschema@.mnist_mcnemar(bigint, bigint) IS
     'p-value of McNemar''s exact test, two-sided, from the images that only one of two models reads correctly';
 
+-- The planner may compute with constants what WHERE leaves out: nothing is divided by a number of trials that is 0.
 CREATE OR REPLACE FUNCTION mnist_internal.wilson(successes bigint, trials bigint, OUT low float8, OUT high float8)
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT greatest(0, (p + zz / (2 * n) - half) / (1 + zz / n)), least(1, (p + zz / (2 * n) + half) / (1 + zz / n))
-    FROM (SELECT trials::float8 AS n, successes::float8 / trials AS p, 1.959963984540054::float8 ^ 2 AS zz) v,
+    FROM (SELECT n.n, successes / n.n AS p, 1.959963984540054::float8 ^ 2 AS zz FROM (SELECT nullif(trials, 0)::float8 AS n) n) v,
         LATERAL (SELECT sqrt(zz * p * (1 - p) / n + zz ^ 2 / (4 * n ^ 2)) AS half) h
     WHERE trials > 0;
 END;

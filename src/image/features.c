@@ -8,11 +8,10 @@
  * Stroke width is twice the area over the length of the outline: a stroke of width w and length l has the area wl
  * and an outline of little more than 2l.  The outline's length is the total variation of the pixels along rows and
  * columns, which for outlines of all directions is 4 / pi times as long (Cauchy and Crofton); half-inked pixels
- * count in both by the fraction that is ink.  Slant is the slope of the line that fits the ink, x over y, as in the deslanting
- * of LeCun, Bottou, Bengio, Haffner (1998).
+ * count in both by the fraction that is ink.  Slant is the slope of the line that fits the ink, x over y, as in the
+ * deslanting of LeCun, Bottou, Bengio, Haffner (1998).
  */
 #include "image/features.h"
-#include "util/rng.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -177,21 +176,4 @@ image_features(const uint8_t pixels[IMAGE_PIXELS], const ImageSource *source, fl
 	features[IMAGE_OFFSET_X] = (float) (moments.x / moments.mass - CENTER);
 	features[IMAGE_OFFSET_Y] = (float) (moments.y / moments.mass - CENTER);
 	features[IMAGE_SLANT] = slant(&moments);
-}
-
-uint64_t
-image_hash(const uint8_t pixels[IMAGE_PIXELS])
-{
-	uint64_t hash = 0;
-
-	for (int i = 0; i < IMAGE_PIXELS; i += 8)
-	{
-		uint64_t word = 0;
-
-		for (int k = 0; k < 8; k++)
-			word |= (uint64_t) pixels[i + k] << (8 * k);
-		hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-		hash ^= hash >> 29;
-	}
-	return rng_mix(hash);
 }

@@ -35,7 +35,4 @@ typedef enum ImageFeature
 extern void image_features(const uint8_t pixels[IMAGE_PIXELS], const ImageSource *source,
 						   float features[IMAGE_FEATURES]);
 
-/* A hash of the pixels, for finding the same image again; not for adversaries.  The same on every machine. */
-extern uint64_t image_hash(const uint8_t pixels[IMAGE_PIXELS]);
-
 #endif /* IMAGE_FEATURES_H */

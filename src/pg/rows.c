@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/array.h"
+#include "utils/lsyscache.h"
 
 #include "pg/rows.h"
 
@@ -36,6 +37,18 @@ Datum
 make_row(TupleDesc desc, Datum *values, bool *nulls)
 {
 	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
+}
+
+Datum
+make_array(Datum *elements, int n, Oid array_type)
+{
+	Oid type = get_element_type(array_type);
+	int16 length;
+	bool by_value;
+	char align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_array(elements, n, type, length, by_value, align));
 }
 
 Datum

@@ -22,6 +22,9 @@ extern TupleDesc row_type(FunctionCallInfo fcinfo, int ncolumns);
 /* A row of that type as the function's result. */
 extern Datum make_row(TupleDesc desc, Datum *values, bool *nulls);
 
+/* An array of n values that are not null, palloc'd; its type: one of PostgreSQL's own. */
+extern Datum make_array(Datum *elements, int n, Oid array_type);
+
 /* A real[] of n values, palloc'd. */
 extern Datum make_reals(const float *values, int n);
 

@@ -16,7 +16,7 @@
 
 #define SPI_MAX_PARAMETERS 24
 
-/* Parameters of a statement, collected one by one: $1, $2, ... */
+/* Parameters of a statement, collected one by one: $1, $2, ...; that needs no transaction. */
 typedef struct SpiParameters
 {
 	int n;

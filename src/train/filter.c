@@ -27,9 +27,9 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/memutils.h"
 
+#include "pg/rows.h"
 #include "pg/spi.h"
 #include "train/commands.h"
 #include "train/filter.h"
@@ -155,9 +155,8 @@ measure_support(const Workers *workers, const References *live, References *cons
 static void
 exclude_labels(int64 run_id, const Workers *workers)
 {
-	static const Oid types[] = {INT8OID, INT4OID, INT4OID, FLOAT4OID, FLOAT4OID, FLOAT4OID, FLOAT4OID};
-	static const Oid array_types[] = {INT8ARRAYOID,	  INT4ARRAYOID,	  INT4ARRAYOID,	 FLOAT4ARRAYOID,
-									  FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID};
+	static const Oid types[] = {INT8ARRAYOID,	INT4ARRAYOID,	INT4ARRAYOID,  FLOAT4ARRAYOID,
+								FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID};
 	SpiParameters parameters = {0};
 	int64 n = 0;
 	int64 at = 0;
@@ -185,14 +184,7 @@ exclude_labels(int64 run_id, const Workers *workers)
 	}
 	spi_add_int8(&parameters, run_id);
 	for (int i = 0; i < (int) lengthof(columns); i++)
-	{
-		bool wide = types[i] == INT8OID;
-
-		spi_add(
-			&parameters, array_types[i],
-			PointerGetDatum(construct_array(columns[i], (int) n, types[i], wide ? 8 : 4,
-											wide ? FLOAT8PASSBYVAL : true, wide ? TYPALIGN_DOUBLE : TYPALIGN_INT)));
-	}
+		spi_add(&parameters, types[i], make_array(columns[i], (int) n, types[i]));
 	spi_execute("SELECT mnist_internal.filter_labels($1, $2, $3, $4, $5, $6, $7, $8)", &parameters);
 	record_commit();
 }

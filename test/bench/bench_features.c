@@ -1,5 +1,5 @@
 /*
- * bench_features.c: what measuring a reading costs: the image's features, its hash, and the projections of the hidden
+ * bench_features.c: what measuring a prediction costs: the image's features, and the projections of the hidden
  * layer, which come with the forward pass.  Prints microseconds, medians of several rounds.
  *
  *     bench_features [ARCHITECTURE]
@@ -60,9 +60,9 @@ median(double *taken)
 	return taken[ROUNDS / 2];
 }
 
-/* Microseconds a picture for the image's features, or for its hash. */
+/* Microseconds an image for its features. */
 static double
-time_image(bool hash, int repeats)
+time_image(int repeats)
 {
 	const ImageSource source = {IMAGE_SIDE, IMAGE_SIDE, false, IMAGE_PIXELS};
 	double taken[ROUNDS];
@@ -76,13 +76,8 @@ time_image(bool hash, int repeats)
 		{
 			float features[IMAGE_FEATURES];
 
-			if (hash)
-				sink += image_hash(pixels[i % IMAGES]);
-			else
-			{
-				image_features(pixels[i % IMAGES], &source, features);
-				sink += (uint64_t) features[IMAGE_BOX_WIDTH];
-			}
+			image_features(pixels[i % IMAGES], &source, features);
+			sink += (uint64_t) features[IMAGE_BOX_WIDTH];
 		}
 		taken[round] = (seconds() - begun) * 1e6 / (repeats * IMAGES);
 	}
@@ -143,8 +138,7 @@ main(int argc, char **argv)
 	scratch = aligned_alloc(NN_ALIGN, (nn_scratch_size(plan, 1) + NN_ALIGN - 1) / NN_ALIGN * NN_ALIGN);
 
 	time_forward(plan, scratch, repeats, &without, &with);
-	printf("image's features %.2f us, its hash %.2f us\n", time_image(false, 50 * repeats),
-		   time_image(true, 50 * repeats));
+	printf("image's features %.2f us\n", time_image(50 * repeats));
 	printf("%s, one image: %.2f us, with the projections handed out %.2f us\n", architecture, without, with);
 	free(scratch);
 	free(plan);

@@ -95,7 +95,7 @@ SELECT what, removed FROM mnist_erase('regress_annabel', '{1}') WHERE removed > 
 SELECT count(*) AS feedback, (SELECT count(*) FROM mnist_label) AS labels FROM mnist_feedback;
 
 -- Names of all kinds are found in text, HTML and JSON, as a word and not within one.
-CREATE FUNCTION noted(name text) RETURNS TABLE (text bigint, json bigint, other bigint, html bigint)
+CREATE FUNCTION noted(name text) RETURNS TABLE (in_text bigint, in_json bigint, in_other bigint, in_html bigint)
     LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM mnist_event;

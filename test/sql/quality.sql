@@ -41,8 +41,8 @@ FROM mnist_data_quality JOIN (
 ) AS o (name, other) USING (name);
 
 -- Only the newest 10,000 readings are looked at.
-INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version, features, pixels_hash)
-SELECT image, label, confidence, probabilities, model_version, features, i
+INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version, features, pixels_sha256)
+SELECT image, label, confidence, probabilities, model_version, features, sha256(i::text::bytea)
 FROM mnist_prediction, generate_series(1, 10000) AS i WHERE id = 10;
 SELECT name, value, share, ok FROM mnist_data_quality
 WHERE name IN ('blanks', 'duplicates', 'unusual polarity', 'class balance');

@@ -109,7 +109,8 @@ my @kept = (
 	'SELECT id, version, action, rollback_to, run_id, reason, deployed_by FROM mnist_deployment ORDER BY id',
 	'SELECT * FROM mnist_failure_counts',
 	'SELECT run_id, feedback_id, split, label, weight, reason, doubted_as, doubt FROM mnist_run_feedback ORDER BY run_id, feedback_id',
-	'SELECT * FROM mnist_prediction ORDER BY id',
+	'SELECT id, created_at, image, label, confidence, probabilities, model_version, features, pixels_hash, challenge_id'
+		. ' FROM mnist_prediction ORDER BY id',
 	'SELECT * FROM mnist_feedback ORDER BY id',
 	'SELECT model_version, source, readings FROM mnist_drift_reference ORDER BY id');
 
