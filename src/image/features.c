@@ -8,8 +8,8 @@
  * Stroke width is twice the area over the length of the outline: a stroke of width w and length l has the area wl
  * and an outline of little more than 2l.  The outline's length is the total variation of the pixels along rows and
  * columns, which for outlines of all directions is 4 / pi times as long (Cauchy and Crofton); half-inked pixels
- * count in both by the fraction that is ink.  Slant is the slope of the line that fits the ink, x over y, as in the deslanting
- * of LeCun, Bottou, Bengio, Haffner (1998).
+ * count in both by the fraction that is ink.  Slant is the slope of the line that fits the ink, x over y, as in the
+ * deslanting of LeCun, Bottou, Bengio, Haffner (1998).
  */
 #include "image/features.h"
 #include "util/rng.h"
