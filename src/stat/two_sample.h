@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 /*
- * Cut n values, sorted upwards and finite, into about so many bins that hold as many values each: writes at most 2
- * * bins + 2 edges, strictly upwards, and returns how many.  A value belongs to the bin after the last edge that is
- * not above it.  A value that would fill a bin alone gets a bin of its own, and what lies outside of the values has
- * the first and the last bin to itself, so that a sample that differs there only is told apart.  n 0: no edges.
+ * Cut n values, sorted upwards and finite, into about so many bins that hold as many values each: writes at most
+ * 2 * bins + 2 edges, strictly upwards, and returns how many.  A value belongs to the bin after the last edge that is
+ * not above it.  A value that would fill a bin alone gets a bin of its own.  What lies outside of the values has the
+ * first and the last bin to itself, so that a sample that differs only there is told apart.  n 0: no edges.
  */
 extern int two_sample_edges(const float *values, int n, int bins, float *edges);
 
@@ -54,8 +54,8 @@ extern double two_sample_fisher_p(const int64_t a[2], const int64_t b[2]);
 
 /*
  * The population stability index: the sum of (q - p) ln(q / p), p and q the fractions of a and of b, over groups of
- * bins, each with about one in so many of a; 0: every bin by itself.  Half an observation is added to every group,
- * so that none is empty.
+ * bins, each with about one in so many of a; 0: every bin by itself.  Half an observation is added to every group, so
+ * that none is empty.
  */
 extern double two_sample_psi(const int64_t *a, const int64_t *b, int bins, int groups);
 

@@ -1,24 +1,22 @@
 /*
  * affine.c: convolution and dense layers of inference, with the ReLU and pooling that follow.
  *
- * A tile of outputs, some pixels by one or two vectors of channels, stays in registers while the inputs run past:
- * at each step the vectors of weights are loaded, and every pixel's one input is broadcast and multiplied with
- * them.  A lone pixel (one image's dense layer) has up to eight vectors of channels instead, so that there are always
- * enough independent sums to hide the latency of a multiply-add.  Weights pass once for all pixels of a tile,
- * inputs once for all its channels, and outputs are written once, pooled.
+ * A tile (tile.h) is some pixels by one or two vectors of channels.  A lone pixel (one image's dense layer) has up
+ * to eight vectors of channels instead, so that there are always enough independent sums to hide the latency of a
+ * multiply-add.  Weights pass once for all pixels of a tile, inputs once for all its channels, and outputs are
+ * written once, pooled.
  */
 #include "nn/kernels/affine.h"
+#include "nn/kernels/tile.h"
 #include "nn/kernels/vec.h"
 
 #include <math.h>
-
-#define WIDE_VECS 8 /* vectors of channels for a lone pixel */
 
 /* What a tile needs besides the operation: where it is. */
 typedef struct Tile
 {
 	const float *in;				 /* inputs of its first pixel */
-	const float *weights[WIDE_VECS]; /* of each vector of channels */
+	const float *weights[TILE_VECS]; /* of each vector of channels */
 	const float *bias;				 /* of its first channel */
 	float *out;						 /* its first channel, first column, in its row of outputs */
 	int x;							 /* its first pixel, before pooling */
@@ -27,13 +25,6 @@ typedef struct Tile
 } Tile;
 
 typedef void (*TileFunction)(const NnAffine *op, const Tile *tile);
-
-/* How many pixels by two vectors of channels the registers hold as sums: there are 32 registers, or 16. */
-#if NN_LANES == 16 || defined(__aarch64__)
-#define TILE_MAX NN_MAX_TILE
-#else
-#define TILE_MAX 6
-#endif
 
 /* The first n lanes: a mask for loads and stores that touch nothing behind them. */
 #if NN_LANES == 16
@@ -101,7 +92,7 @@ finish_any(const NnAffine *op, const Tile *tile, int pixels, int vecs, const flo
  * when the last row of its window has been merged into it.
  */
 NN_INLINE void
-finish_tile(const NnAffine *op, const Tile *tile, const int pixels, const int vecs, vec (*sum)[WIDE_VECS])
+finish_tile(const NnAffine *op, const Tile *tile, const int pixels, const int vecs, vec (*sum)[TILE_VECS])
 {
 	const vec least = vec_splat(op->relu ? 0.0f : -INFINITY);
 	bool whole = tile->channels >= vecs * NN_LANES;
@@ -157,44 +148,16 @@ finish_tile(const NnAffine *op, const Tile *tile, const int pixels, const int ve
 NN_INLINE void
 run_tile(const NnAffine *op, const Tile *tile, const int pixels, const int vecs)
 {
-	vec sum[NN_MAX_TILE][WIDE_VECS];
-	const float *weights[WIDE_VECS];
+	vec sum[NN_MAX_TILE][TILE_VECS];
+	const float *weights[TILE_VECS];
 	const float *in = tile->in;
-	const size_t pixel = op->in_pixel;
 
 	NN_UNROLL
 	for (int v = 0; v < vecs; v++)
-	{
 		weights[v] = tile->weights[v];
-		NN_UNROLL
-		for (int t = 0; t < pixels; t++)
-			sum[t][v] = vec_load(tile->bias + v * NN_LANES);
-	}
-
-	for (int row = 0; row < op->rows; row++)
-	{
-		for (int k = 0; k < op->len; k++)
-		{
-			vec w[WIDE_VECS];
-
-			NN_UNROLL
-			for (int v = 0; v < vecs; v++)
-			{
-				w[v] = vec_load(weights[v]);
-				weights[v] += NN_BLOCK;
-			}
-			NN_UNROLL
-			for (int t = 0; t < pixels; t++)
-			{
-				vec x = vec_splat(in[(size_t) t * pixel + (size_t) k]);
-
-				NN_UNROLL
-				for (int v = 0; v < vecs; v++)
-					sum[t][v] = vec_fma(x, w[v], sum[t][v]);
-			}
-		}
-		in += op->in_row;
-	}
+	tile_begin(pixels, vecs, sum, tile->bias);
+	for (int row = 0; row < op->rows; row++, in += op->in_row)
+		tile_run(pixels, vecs, sum, in, op->in_pixel, op->len, weights);
 	finish_tile(op, tile, pixels, vecs, sum);
 }
 
@@ -269,7 +232,7 @@ run_channels(const NnAffine *op, Tile *tile, int vecs, const float *in, float *o
 void
 NN_FN(nn_affine)(const NnAffine *op, const float *in, const float *weights, const float *bias, float *out)
 {
-	const size_t block = (size_t) op->rows * (size_t) op->len * NN_BLOCK;
+	const size_t rows = (size_t) op->rows * (size_t) op->len;
 	int vecs;
 
 	for (int channel = 0; channel < op->channels; channel += vecs * NN_LANES)
@@ -277,12 +240,7 @@ NN_FN(nn_affine)(const NnAffine *op, const float *in, const float *weights, cons
 		Tile tile = {.bias = bias + channel, .channels = op->channels - channel};
 
 		vecs = choose_vecs((tile.channels + NN_LANES - 1) / NN_LANES, op->width);
-		for (int v = 0; v < vecs; v++)
-		{
-			int first = channel + v * NN_LANES;
-
-			tile.weights[v] = weights + (size_t) (first / NN_BLOCK) * block + first % NN_BLOCK;
-		}
+		tile_weights(tile.weights, weights, rows, channel, vecs);
 		run_channels(op, &tile, vecs, in, out + channel);
 	}
 }

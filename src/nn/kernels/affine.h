@@ -13,15 +13,7 @@
 #include <stddef.h>
 
 #include "nn/kernels/dispatch.h"
-
-/*
- * Weights are packed in blocks of this many output channels, (Cout / NN_BLOCK, rows * len, NN_BLOCK), the last
- * block filled up with zeros; so is the bias.
- */
-#define NN_BLOCK 16
-
-/* The widest tile of outputs that any kernel computes at once. */
-#define NN_MAX_TILE 14
+#include "nn/kernels/pack.h"
 
 /* What is computed over a grid of outputs; strides are in floats. */
 typedef struct NnAffine

@@ -7,33 +7,21 @@
 #include <stddef.h>
 
 #include "nn/kernels/dispatch.h"
+#include "nn/kernels/pack.h"
 
 /* The arguments of the convolution's kernels: all in floats; "out" is dout for the weights' gradient. */
 typedef struct NnConvArgs
 {
 	float *out;
 	const float *in;
-	const float *weight;
+	const float *weight; /* packed, see pack.h */
 	const float *bias;
 	int height, width, out_c; /* of the output; out_c with its padding */
 	int cin;				  /* of the input, without padding */
 	int kernel_h, kernel_w;
-	int packed_width; /* the width of output rows for which the weights were packed */
 	size_t in_px, in_row, in_image;
 	size_t out_px, out_row, out_image;
 } NnConvArgs;
-
-/*
- * How many columns the next panel of weights has, of "left" that are not yet in one, when they are packed for output
- * rows of "width" pixels.
- */
-NN_KERNEL(int, nn_conv_panel, (int left, int width));
-
-static inline int
-nn_conv_panel(int left, int width)
-{
-	return NN_DISPATCH(nn_conv_panel)(left, width);
-}
 
 /* args->out = bias + in * weight, for n images. */
 NN_KERNEL(void, nn_conv_product, (const NnConvArgs *args, int n));

@@ -4,7 +4,7 @@
  * All work on a vector of channels at a time.  A transformed tile's 16 numbers lie "plane" floats apart.
  */
 #include "nn/kernels/winograd_train.h"
-#include "nn/kernels/conv.h"
+#include "nn/kernels/pack.h"
 #include "nn/kernels/vec.h"
 
 /* (B^T d B): a 4 x 4 tile of the input to its 16 points. */
@@ -150,24 +150,21 @@ NN_FN(nn_winograd_from_points)(const NnWinogradTiles *w, float *out, const NnMap
 
 /*
  * (G g G^T): plain weights (9, rows, stride) to packed ones: for each of the 16 points a matrix (rows, stride)
- * in panels of columns, as the convolution's kernels take them.
+ * packed as pack.h says.
  */
 void
-NN_FN(nn_winograd_weights_to_points)(float *packed, const float *plain, int rows, int stride, int width)
+NN_FN(nn_winograd_weights_to_points)(float *packed, const float *plain, int rows, int stride)
 {
 	size_t matrix = (size_t) rows * stride;
-	int first = 0;
 
-	while (first < stride)
+	for (int first = 0; first < stride; first += NN_BLOCK)
 	{
-		int size = NN_FN(nn_conv_panel)(stride - first, width);
-
 		for (int r = 0; r < rows; r++)
 		{
-			for (int c = 0; c < size; c += NN_LANES)
+			for (int c = 0; c < NN_BLOCK; c += NN_LANES)
 			{
 				const float *g = plain + (size_t) r * stride + first + c;
-				float *to = packed + (size_t) first * rows + (size_t) r * size + c;
+				float *to = packed + (size_t) first * rows + (size_t) r * NN_BLOCK + c;
 				vec t[4][3];
 
 				NN_UNROLL
@@ -194,7 +191,6 @@ NN_FN(nn_winograd_weights_to_points)(float *packed, const float *plain, int rows
 				}
 			}
 		}
-		first += size;
 	}
 }
 

@@ -49,14 +49,14 @@ nn_winograd_from_points(const NnWinogradTiles *w, float *out, const NnMap *map, 
 
 /* 
  * (G g G^T): plain weights (9, rows, stride) to packed ones: for each of the 16 points a matrix (rows, stride)
- * in panels of columns, as conv.h's product takes them for output rows of "width" pixels.
+ * packed as pack.h says.
  */
-NN_KERNEL(void, nn_winograd_weights_to_points, (float *packed, const float *plain, int rows, int stride, int width));
+NN_KERNEL(void, nn_winograd_weights_to_points, (float *packed, const float *plain, int rows, int stride));
 
 static inline void
-nn_winograd_weights_to_points(float *packed, const float *plain, int rows, int stride, int width)
+nn_winograd_weights_to_points(float *packed, const float *plain, int rows, int stride)
 {
-	NN_DISPATCH(nn_winograd_weights_to_points)(packed, plain, rows, stride, width);
+	NN_DISPATCH(nn_winograd_weights_to_points)(packed, plain, rows, stride);
 }
 
 /* (G^T u G): the gradient of the 16 matrices (n numbers each) to that of the 9 plain ones. */

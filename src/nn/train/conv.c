@@ -2,8 +2,8 @@
  * conv.c: convolution, forward and backward.
  *
  * Direct kernels, no matrix of patches: see nn/kernels/conv.c.  What they need is prepared here once per
- * step: the weights in panels, all (ky, kx, cin) rows of a panel's output channels in a row, and a second copy
- * turned by 180 degrees with input and output channels exchanged.  With that copy the gradient of the input is a
+ * step: the weights packed as nn/kernels/pack.h says, and a second copy turned by 180 degrees with input and output
+ * channels exchanged.  With that copy the gradient of the input is a
  * convolution of dout, whose map has a border of K - 1 - padding pixels.
  *
  * The first layer reads the raw image, one channel, where a broadcast input would meet too few multiplications:
@@ -54,25 +54,19 @@ nn_conv_init(NnTrainOp *op, NnArena *arena, int group)
 		op->flipped = nn_arena_take(arena, taps * layer->out_c * in_stride * sizeof(float));
 }
 
-/* Copy rows x columns weights into panels of "stride" padded columns, for output rows of "width" pixels. */
+/* Pack weights (rows, columns) as (stride / NN_BLOCK, rows, NN_BLOCK). */
 static void
-pack(float *packed, const float *weights, int rows, int columns, int stride, int width)
+pack(float *packed, const float *weights, int rows, int columns, int stride)
 {
-	int c = 0;
-
-	while (c < stride)
+	for (int c = 0; c < stride; c += NN_BLOCK)
 	{
-		int size = nn_conv_panel(stride - c, width);
-		int used = columns - c < size ? columns - c : size;
+		int used = columns - c < NN_BLOCK ? columns - c : NN_BLOCK;
 
-		if (used < 0)
-			used = 0;
-		for (int r = 0; r < rows; r++, packed += size)
+		for (int r = 0; r < rows; r++, packed += NN_BLOCK)
 		{
 			memcpy(packed, weights + (size_t) r * columns + c, used * sizeof(float));
-			memset(packed + used, 0, (size - used) * sizeof(float));
+			memset(packed + used, 0, (NN_BLOCK - used) * sizeof(float));
 		}
-		c += size;
 	}
 }
 
@@ -83,23 +77,19 @@ pack_flipped(float *packed, const float *weights, const NnLayer *layer, int stri
 	int taps = layer->kernel_h * layer->kernel_w;
 	int cin = layer->in_c;
 	int cout = layer->out_c;
-	int c = 0;
 
-	while (c < stride)
+	for (int c = 0; c < stride; c += NN_BLOCK)
 	{
-		int size = nn_conv_panel(stride - c, layer->in_w);
-
 		for (int k = taps - 1; k >= 0; k--)
 		{
 			const float *tap = weights + (size_t) k * cin * cout;
 
-			for (int o = 0; o < cout; o++, packed += size)
+			for (int o = 0; o < cout; o++, packed += NN_BLOCK)
 			{
-				for (int i = 0; i < size; i++)
+				for (int i = 0; i < NN_BLOCK; i++)
 					packed[i] = c + i < cin ? tap[(size_t) (c + i) * cout + o] : 0.0f;
 			}
 		}
-		c += size;
 	}
 }
 
@@ -116,7 +106,7 @@ nn_conv_begin(NnTrainOp *op, const float *values)
 		nn_winograd_train_begin(op, values);
 		return;
 	}
-	pack(op->packed, values + layer->weight, rows, layer->out_c, op->out.stride, layer->out_w);
+	pack(op->packed, values + layer->weight, rows, layer->out_c, op->out.stride);
 	if (op->flipped != NULL)
 		pack_flipped(op->flipped, values + layer->weight, layer, op->in.stride);
 	memset(op->dweight, 0, (size_t) rows * op->out.stride * sizeof(float));
@@ -179,7 +169,7 @@ conv_args(const NnTrainOp *op, const float *in, const NnMap *out)
 	args.weight = op->packed;
 	args.bias = op->bias;
 	args.height = layer->out_h;
-	args.width = args.packed_width = layer->out_w;
+	args.width = layer->out_w;
 	args.out_c = op->out.stride;
 	args.in_px = map->stride;
 	args.in_row = map->row;
@@ -250,7 +240,7 @@ nn_conv_backward(NnTrainOp *op, float *din, const float *in, float *dout, int n)
 	args.out_image = op->din.image;
 	args.out_c = op->din.stride;
 	args.height = layer->in_h;
-	args.width = args.packed_width = layer->in_w;
+	args.width = layer->in_w;
 	args.weight = op->flipped;
 	args.bias = op->zero;
 	nn_conv_product(&args, n);

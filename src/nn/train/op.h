@@ -31,7 +31,7 @@ typedef struct NnTrainOp
 	int pool;				  /* 1: none */
 	NnMap in, out, din, dout; /* layouts of the activations and of their gradients */
 
-	/* NN_TRAIN_CONV; (K, K, Cin, Cout) in panels, see conv.c */
+	/* NN_TRAIN_CONV; (K, K, Cin, Cout) packed, see nn/kernels/pack.h */
 	float *packed;	/* weights */
 	float *flipped; /* weights turned by 180 degrees and transposed, for the input's gradient */
 	float *bias;

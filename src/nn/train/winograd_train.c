@@ -21,8 +21,7 @@
 
 #define POINTS 16
 #define TAPS 9
-#define PACKED_WIDTH NN_SIDE /* weights are packed once for rows of tiles of any length */
-#define MIN_TILES 48		 /* a matrix product of fewer rows would not be worth loading its weights */
+#define MIN_TILES 48 /* a matrix product of fewer rows would not be worth loading its weights */
 
 /* Tiles of n images of h x w outputs; a line of cache more per plane, so that the 16 do not fight for places. */
 static NnWinogradTiles
@@ -92,7 +91,7 @@ nn_winograd_train_begin(NnTrainOp *op, const float *values)
 		memcpy(op->plain + (size_t) r * out_stride, weights + (size_t) r * cout, cout * sizeof(float));
 		memset(op->plain + (size_t) r * out_stride + cout, 0, (out_stride - cout) * sizeof(float));
 	}
-	nn_winograd_weights_to_points(op->packed, op->plain, cin, out_stride, PACKED_WIDTH);
+	nn_winograd_weights_to_points(op->packed, op->plain, cin, out_stride);
 
 	for (int k = 0; k < TAPS; k++)
 	{
@@ -106,7 +105,7 @@ nn_winograd_train_begin(NnTrainOp *op, const float *values)
 				row[i] = i < cin ? tap[(size_t) i * cout + o] : 0.0f;
 		}
 	}
-	nn_winograd_weights_to_points(op->flipped, op->plain, cout, in_stride, PACKED_WIDTH);
+	nn_winograd_weights_to_points(op->flipped, op->plain, cout, in_stride);
 	memset(op->dweight, 0, POINTS * (size_t) cin * out_stride * sizeof(float));
 }
 
@@ -123,7 +122,6 @@ product_args(const NnTrainOp *op, const NnWinogradTiles *tiles, int n, int in_st
 	args.out_c = out_stride;
 	args.cin = cin;
 	args.kernel_h = args.kernel_w = 1;
-	args.packed_width = PACKED_WIDTH;
 	args.in_px = in_stride;
 	args.out_px = out_stride;
 	return args;
