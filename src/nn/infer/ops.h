@@ -22,7 +22,7 @@ typedef enum NnOpKind
 	NN_OP_MAXPOOL
 } NnOpKind;
 
-/* Activations (h, w, c) between rows and columns of zeros, which the convolution that reads them wants. */
+/* Activations (h, w, c) between rows and columns of zeros, which the convolution after it needs. */
 typedef struct NnShape
 {
 	int h;

@@ -1,10 +1,10 @@
 /*
  * plan.c: from a net to operations and packed weights.
  *
- * Lowering walks over the layers and gathers what can run in one pass: dropout vanishes, batch norm is folded
+ * Lowering walks over the layers and gathers what can run in one pass: dropout is left out, batch norm is folded
  * into the convolution or dense layer before it, ReLU and max pooling are done on the sums while they are in
- * registers.  A batch norm that follows anything else is a scale and a shift of its own.  Only then is it known
- * what every buffer is padded with, because that depends on who reads it.
+ * registers.  A batch norm that follows anything else is a scale and a shift of its own.  The padding
+ * of a buffer depends on the operation that reads it, so it is set last.
  */
 #include "nn/infer/plan.h"
 #include "nn/infer/ops.h"
@@ -124,7 +124,7 @@ list_ops(NnPlan *plan, const NnNet *net)
 	}
 }
 
-/* Every convolution reads its input with the zeros around it that it wants: whoever writes it leaves room. */
+/* Give each operation's output the zeros around it that the convolution after it needs. */
 static void
 pad_shapes(NnPlan *plan, const NnNet *net)
 {

@@ -2,7 +2,7 @@
  * activation.c: batch norm, ReLU and maximum pooling of training, in one pass over the data each way.
  *
  * z = x * scale + shift, y = max(floor, the z of the window); floor is 0 for ReLU and minus infinity without.
- * Backward nothing was kept but x: the window is computed again, and the gradient goes to its first maximum.
+ * Forward keeps only x.  Backward computes the window again and gives the gradient to its first maximum.
  */
 #include "nn/kernels/activation.h"
 #include "nn/kernels/vec.h"

@@ -20,8 +20,8 @@ typedef struct NnAffine
 {
 	int rows;	  /* runs an output is summed over: KH, or 1 */
 	int len;	  /* inputs of a run: KW * Cin, or the dense layer's inputs */
-	int height;	  /* rows of outputs before pooling, only those that the pooling reads */
-	int width;	  /* outputs in a row before pooling, likewise; or the images of a batch */
+	int height;	  /* rows of outputs before pooling, only those within a pooling window */
+	int width;	  /* outputs in a row before pooling, likewise; or, for a dense layer, images */
 	int channels; /* Cout */
 	int pool;	  /* 1: none */
 	bool relu;

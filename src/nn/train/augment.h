@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+/* How much images are changed. */
 typedef struct NnAugment
 {
 	float rotate;		 /* degrees, uniform in [-rotate, rotate] */

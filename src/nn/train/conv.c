@@ -1,14 +1,14 @@
 /*
  * conv.c: convolution, forward and backward.
  *
- * Direct kernels, no matrix of patches: see nn/kernels/conv.c.  What they need is prepared here once per
- * step: the weights packed as nn/kernels/pack.h says, and a second copy turned by 180 degrees with input and output
- * channels exchanged.  With that copy the gradient of the input is a
- * convolution of dout, whose map has a border of K - 1 - padding pixels.
+ * The kernels (nn/kernels/conv.c) are direct: there is no matrix of patches.  What they need is prepared here once
+ * per step: the weights packed as nn/kernels/pack.h says, and a second copy turned by 180 degrees with input and
+ * output channels exchanged.  With that copy the gradient of the input is a convolution of dout, whose map has a
+ * border of K - 1 - padding pixels.
  *
- * The first layer reads the raw image, one channel, where a broadcast input would meet too few multiplications:
- * there the KH x KW neighbourhood of each pixel is copied out, and the layer is a 1 x 1 convolution over KH * KW
- * channels.
+ * The first layer is an exception.  Its input is the raw image with one channel, so that each number loaded would be
+ * used for too few multiplications.  There the KH x KW neighbourhood of each pixel is copied out, and the layer is a
+ * 1 x 1 convolution over KH * KW channels.
  */
 #include "nn/train/conv.h"
 #include "nn/train/winograd_train.h"
@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-/* Does this operation read the raw images? */
+/* Is the input of this operation the raw images? */
 static bool
 reads_images(const NnTrainOp *op)
 {

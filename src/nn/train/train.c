@@ -4,12 +4,12 @@
  * The layers are turned into operations (op.h).  Between two operations lies a boundary: the activations of
  * the whole batch, which backward needs, and their gradient.
  *
- * A batch does not go through the net layer by layer, which would carry every number to memory and back at each
- * operation, but in stages: as many operations as follow each other without asking for all images at once are
- * done for a group of few images, which stay in the second-level cache, then for the next group.  Two kinds of
- * operation end a stage: a dense layer, which is one matrix product for the whole batch, and batch norm, which
- * needs the sums of all images before the first can go on.  Its sums are collected at the end of the stage
- * before (forward) or after (backward).  Within a stage gradients are kept for one group only.
+ * Layer by layer, every number would go to memory and back at each operation.  So a batch goes through the net in
+ * stages.  A stage is a sequence of operations that need no more than one image at a time.  It is run for a group of
+ * few images, whose numbers stay in the second-level cache, then for the next group.  Two kinds of operation end a
+ * stage: a dense layer, which is one matrix product for the whole batch, and batch norm, which needs the sums of all
+ * images first.  These sums are collected at the end of the stage before (forward) or after (backward).  Within a
+ * stage gradients are kept for one group only.
  *
  * All sums run in a fixed order, so a step's result is a function of its arguments and of the instruction set.
  */

@@ -4,14 +4,14 @@
  * A 2 x 2 tile of the output is A^T [(G g G^T) * (B^T d B)] A of the weights g and a 4 x 4 tile d of the input:
  * 16 multiplications instead of 36.  For all tiles and channels together it is 16 matrix products, one for each
  * point of the transformed tiles: (tiles, Cin) x (Cin, Cout).  These are convolutions of one row with a 1 x 1
- * kernel, done by the kernels of conv.c; all that is new here are the transforms, whose cost is small and whose
- * factors are 1 and 1/2, so that rounding is about that of the direct sum.
+ * kernel, done by the kernels of conv.c; only the transforms are added here.  They cost little, and their factors
+ * are 1 and 1/2, so that the rounding is about that of the direct sum.
  *
  * The gradient of the input is the same with flipped, transposed weights.  That of the weights is G^T [sum over
  * tiles (B^T d B) * (A dy A^T)] G: 16 products (Cin, tiles) x (tiles, Cout).
  *
- * Maps of odd size have half a tile too much: their maps have one more row and column of zeros to be read
- * (nn_map's "more"), and what would be written there is left out.
+ * The last tile of a map of odd size reaches one row or column beyond it.  The maps have that row and column, of
+ * zeros (nn_map's "more"), and outputs there are not written.
  */
 #include "nn/train/winograd_train.h"
 #include "nn/kernels/conv.h"
