@@ -155,6 +155,14 @@ sub run_sql
 	return $out;
 }
 
+# The statements that do not need pg_cron.
+sub without_pg_cron
+{
+	my ($sql) = @_;
+
+	return join '', grep { !/\bcron\.|\bpg_cron\b|\bmnist_(?:un)?schedule\(/ } $sql =~ /(.+?(?:;[^\n]*\n|\z))/gs;
+}
+
 # Run blocks; what each of them printed.
 sub run_blocks
 {
@@ -168,12 +176,12 @@ sub run_blocks
 		# The names of roles must not be that of the user who runs the tests.
 		$sql =~ s/\bTO (\w+)(?=;)/$roles{$1} ? "TO regress_$1" : "TO $1"/ge;
 		$sql =~ s!/data/mnist!$directory!g;
-		next if !$pg_cron && $sql =~ /cron|mnist_schedule|mnist_unschedule/;
+		$sql = without_pg_cron($sql) unless $pg_cron;
 		wait_until('no run is under way', sub {
 			return $node->safe_psql($database, q{SELECT to_regclass('mnist_run') IS NULL}) eq 't'
 				|| $node->safe_psql($database, q{SELECT count(*) FROM mnist_run WHERE status = 'running'}) eq '0';
 		});
-		wait_for_job() if $sql =~ /FROM cron\.job_run_details/;
+		wait_for_job() if $pg_cron && $sql =~ /FROM cron\.job_run_details/;
 		push @outputs, run_sql($database, $sql, "$block->{path}: the statements at line $block->{line}");
 	}
 	return @outputs;
