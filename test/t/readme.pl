@@ -365,7 +365,7 @@ for my $row (split /\n/, ask(q{SELECT name, boot_val, current_setting(name), con
 }
 is(join(' ', sort keys %settings), join(' ', sort keys %known), 'sql/README.md has every setting');
 
-# Errors: the messages are in the library or in the install script.
+# Errors: the messages are in the library or in the install script, with something else for "N" and "...".
 my ($version) = slurp_file('mnist_hil.control') =~ /^default_version = '(.*)'/m;
 my $library = ask("SELECT setting || '/mnist_hil.so' FROM pg_config WHERE name = 'PKGLIBDIR'");
 my $sources = slurp_file($library) . slurp_file("$ENV{share_contrib_dir}/extension/mnist_hil--$version.sql");
@@ -376,9 +376,9 @@ for (rows('sql/README.md', 'Errors'))
 	next unless $state =~ /^[0-9A-Z]{5}$/ && $state !~ /^(?:42501|58P01)$/;
 	for my $message ($messages =~ /`([^`]+)`/g)
 	{
-		my @missing = grep { index($sources, $_) < 0 } split /"?\.\.\."?|\bN\b/, $message;
+		my $pattern = join '[^\n]{0,40}?', map { quotemeta } split /"?\.\.\."?|\bN\b/, $message, -1;
 
-		is(join(' ... ', @missing), '', "sql/README.md: error \"$message\"");
+		ok($sources =~ $pattern, "sql/README.md: error \"$message\"");
 	}
 }
 
