@@ -274,6 +274,10 @@ lint: all		## install what it needs; clang-format, line lengths, cppcheck, test 
 	@for file in $(FORMATTED); do \
 		expand -t 4 $$file | awk -v file=$$file \
 			'length > 118 { print file ":" NR ": longer than 118 columns"; bad = 1 } END { exit bad }' || exit 1; done
+	@awk 'length > 120 { print FILENAME ":" FNR ": longer than 120 columns"; bad = 1 } END { exit bad }' \
+		$(filter-out sql/bundled/%,$(SQL_PARTS)) $(wildcard sql/mnist_hil--*.sql)
+	@wc -l $(filter-out sql/bundled/%,$(SQL_PARTS)) | awk '$$2 != "total" && $$1 > 800 { print $$2 ": longer than 800 lines"; bad = 1 } \
+		END { exit bad }'
 	$(CPPCHECK) --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
 		--suppressions-list=test/cppcheck.txt --library=test/cppcheck.cfg --error-exitcode=1 -j 2 -Isrc src test
 	@! grep -rnE 'CREATE (ROLE|USER) ' test/sql test/isolation/specs test/t | grep -vE 'CREATE (ROLE|USER) ("?regress|\$$)' || \

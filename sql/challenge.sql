@@ -30,16 +30,19 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_challenger (
 );
 ALTER SEQUENCE @extschema@.mnist_challenger_id_seq OWNED BY @extschema@.mnist_challenger.id;
 
-COMMENT ON TABLE @extschema@.mnist_challenger IS 'challenges of the live model, and how they ended: who, when and why';
+COMMENT ON TABLE @extschema@.mnist_challenger IS
+    'challenges of the live model, and how they ended: who decided, when and why';
 COMMENT ON COLUMN @extschema@.mnist_challenger.id IS 'the challenge, or what ended it';
 COMMENT ON COLUMN @extschema@.mnist_challenger.action IS 'challenge (one begins), or promote or drop (one ends)';
 COMMENT ON COLUMN @extschema@.mnist_challenger.version IS 'the challenger';
-COMMENT ON COLUMN @extschema@.mnist_challenger.share IS 'the share of the readings that it takes part in, above 0, up to 1';
+COMMENT ON COLUMN @extschema@.mnist_challenger.share IS
+    'the fraction of the predictions that it takes part in, above 0, up to 1';
 COMMENT ON COLUMN @extschema@.mnist_challenger.shadow IS
-    'whether it only reads along and the live model answers; if not, it answers these readings';
+    'whether the challenger only predicts beside the live model, which answers; if not, the challenger answers';
 COMMENT ON COLUMN @extschema@.mnist_challenger.ends IS 'the row that began the challenge which this row ends';
-COMMENT ON COLUMN @extschema@.mnist_challenger.deployment_id IS 'the live model at that time: a switch to another ends the challenge';
-COMMENT ON COLUMN @extschema@.mnist_challenger.reason IS 'why, in the words of who decided';
+COMMENT ON COLUMN @extschema@.mnist_challenger.deployment_id IS
+    'the live model at that time: a switch to another ends the challenge';
+COMMENT ON COLUMN @extschema@.mnist_challenger.reason IS 'why, as the role that decided wrote';
 COMMENT ON COLUMN @extschema@.mnist_challenger.decided_by IS 'the role that decided';
 COMMENT ON COLUMN @extschema@.mnist_challenger.decided_at IS 'when; it takes effect at commit';
 
@@ -55,8 +58,8 @@ CREATE OR REPLACE TRIGGER mnist_challenger_changed
 ALTER TABLE @extschema@.mnist_challenger ENABLE ALWAYS TRIGGER mnist_challenger_changed;
 
 /*
- * A row is written with each reading, hence no foreign keys, which would take longer to check than the insert takes;
- * rows go with their readings by the trigger below.
+ * Each prediction in shadow mode adds a row.  Hence there are no foreign keys, which would take longer to check than
+ * the insert takes; the trigger below deletes the rows of deleted predictions.
  */
 CREATE TABLE IF NOT EXISTS @extschema@.mnist_shadow (
     prediction_id  bigint PRIMARY KEY,                              -- of mnist_prediction
@@ -65,11 +68,12 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_shadow (
     label          smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
     confidence     real NOT NULL
 );
-COMMENT ON TABLE @extschema@.mnist_shadow IS 'what a challenger made of readings that the live model answered';
-COMMENT ON COLUMN @extschema@.mnist_shadow.prediction_id IS 'the reading';
+COMMENT ON TABLE @extschema@.mnist_shadow IS
+    'the predictions of a challenger in shadow mode, beside the stored predictions of the live model';
+COMMENT ON COLUMN @extschema@.mnist_shadow.prediction_id IS 'the prediction';
 COMMENT ON COLUMN @extschema@.mnist_shadow.challenge_id IS 'the challenge';
 COMMENT ON COLUMN @extschema@.mnist_shadow.model_version IS 'the challenger';
-COMMENT ON COLUMN @extschema@.mnist_shadow.label IS 'the digit that it read';
+COMMENT ON COLUMN @extschema@.mnist_shadow.label IS 'the digit that it predicted';
 COMMENT ON COLUMN @extschema@.mnist_shadow.confidence IS 'its probability of that digit, 0 .. 1';
 
 SELECT pg_extension_config_dump('@extschema@.mnist_shadow', '');
@@ -83,13 +87,14 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_internal.prediction_erased() IS 'trigger that deletes what belongs to deleted readings; internal';
+COMMENT ON FUNCTION mnist_internal.prediction_erased() IS
+    'trigger that deletes what belongs to deleted predictions; internal';
 
 CREATE OR REPLACE TRIGGER mnist_prediction_erased AFTER DELETE ON @extschema@.mnist_prediction
     REFERENCING OLD TABLE AS erased
     FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.prediction_erased();
 
----------------------------------------------------------------- what is under way
+---------------------------------------------------------------- the challenge under way
 
 CREATE OR REPLACE VIEW @extschema@.mnist_challenge_now AS
     SELECT c.id AS challenge_id, c.version, c.share, c.shadow, live.version AS live_version, live.deployment_id,
@@ -100,8 +105,9 @@ CREATE OR REPLACE VIEW @extschema@.mnist_challenge_now AS
 COMMENT ON VIEW @extschema@.mnist_challenge_now IS 'the challenge under way, one row; empty when there is none';
 COMMENT ON COLUMN @extschema@.mnist_challenge_now.challenge_id IS 'the row of mnist_challenger that began it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_now.version IS 'the challenger';
-COMMENT ON COLUMN @extschema@.mnist_challenge_now.share IS 'the share of the readings that it takes part in';
-COMMENT ON COLUMN @extschema@.mnist_challenge_now.shadow IS 'whether it only reads along and the live model answers';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.share IS 'the fraction of the predictions that it takes part in';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.shadow IS
+    'whether the challenger only predicts beside the live model, which answers';
 COMMENT ON COLUMN @extschema@.mnist_challenge_now.live_version IS 'the live model';
 COMMENT ON COLUMN @extschema@.mnist_challenge_now.deployment_id IS 'the row of mnist_deployment that made it live';
 COMMENT ON COLUMN @extschema@.mnist_challenge_now.reason IS 'why the challenge began';
@@ -111,11 +117,12 @@ COMMENT ON COLUMN @extschema@.mnist_challenge_now.decided_at IS 'when it began';
 CREATE OR REPLACE FUNCTION mnist_internal.challenge_point(id bigint) RETURNS double precision
     AS 'MODULE_PATHNAME', 'mnist_hil_challenge_point' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION mnist_internal.challenge_point(bigint) IS
-    'where a reading falls, 0 to 1: a challenger takes part in those below its share; internal';
+    'a number from 0 to 1 for a prediction: a challenger takes part in those below its fraction; internal';
 
 ---------------------------------------------------------------- beginning and ending
 
-CREATE OR REPLACE FUNCTION @extschema@.mnist_challenge(version int, share real, shadow boolean DEFAULT false, reason text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION @extschema@.mnist_challenge(version int, share real, shadow boolean DEFAULT false,
+    reason text DEFAULT NULL)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -139,7 +146,7 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('share %s is out of range', wanted_share),
-            DETAIL = 'It is the share of the readings that the challenger takes part in: above 0, up to 1.',
+            DETAIL = 'It is the fraction of the predictions that the challenger takes part in: above 0, up to 1.',
             HINT = 'mnist_challenge_drop ends a challenge.';
     END IF;
 
@@ -168,9 +175,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_challenge(int, real, boolean, text) IS
-    'give a model version a share of the readings that mnist_predict stores, to answer them, or (shadow) to read them along; from commit on; ends the challenge before it; returns the id of the challenge';
+    'give a model version a fraction of the predictions that mnist_predict stores: to answer them, or (shadow) to '
+    'predict beside the live model; takes effect at commit; ends the challenge before it; returns the id of the '
+    'challenge';
 
-CREATE OR REPLACE FUNCTION mnist_internal.end_challenge(new_action text, new_reason text) RETURNS @extschema@.mnist_challenge_now
+CREATE OR REPLACE FUNCTION mnist_internal.end_challenge(new_action text, new_reason text)
+    RETURNS @extschema@.mnist_challenge_now
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -191,7 +201,8 @@ BEGIN
     RETURN ended;
 END
 $$;
-COMMENT ON FUNCTION mnist_internal.end_challenge(text, text) IS 'end the challenge under way; returns it as it was; internal';
+COMMENT ON FUNCTION mnist_internal.end_challenge(text, text) IS
+    'end the challenge under way; returns it as it was; internal';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_challenge_promote(reason text DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -205,7 +216,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_challenge_promote(text) IS
-    'end the challenge under way and make its challenger live, in every session from commit on; returns its version';
+    'end the challenge under way and make its challenger live in every session at commit; returns its version';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_challenge_drop(reason text DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -218,7 +229,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_challenge_drop(text) IS
-    'end the challenge under way; the live model goes on alone; returns the version of the challenger';
+    'end the challenge under way; the live model stays; returns the version of the challenger';
 
 ---------------------------------------------------------------- events
 
@@ -227,15 +238,15 @@ CREATE OR REPLACE FUNCTION mnist_internal.challenge_noted() RETURNS trigger
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- A restore adds rows with ids that the sequence has not given out yet; their events come from the dump.
+    -- A restore inserts rows with ids that the sequence has not given out yet; their events come from the dump.
     IF (SELECT NOT s.is_called OR NEW.id > s.last_value FROM @extschema@.mnist_challenger_id_seq s) THEN
         RETURN NULL;
     END IF;
     PERFORM mnist_internal.event(
         CASE NEW.action WHEN 'challenge' THEN 'challenge_began' ELSE 'challenge_dropped' END,
         CASE NEW.action
-            WHEN 'challenge' THEN format('model version %s takes part in %s %% of the readings%s%s', NEW.version,
-                round((100 * NEW.share)::numeric, 2), CASE WHEN NEW.shadow THEN ', in the shadow' END,
+            WHEN 'challenge' THEN format('model version %s takes part in %s %% of the predictions%s%s', NEW.version,
+                round((100 * NEW.share)::numeric, 2), CASE WHEN NEW.shadow THEN ', in shadow mode' END,
                 ': ' || NEW.reason)
             ELSE format('challenge by model version %s was dropped%s', NEW.version, ': ' || NEW.reason) END,
         jsonb_strip_nulls(jsonb_build_object('model_version', NEW.version, 'challenge_id', coalesce(NEW.ends, NEW.id),
@@ -243,9 +254,10 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_internal.challenge_noted() IS 'trigger that notes a challenge that begins or is dropped; internal';
+COMMENT ON FUNCTION mnist_internal.challenge_noted() IS
+    'trigger that notes a challenge that begins or is dropped; internal';
 
--- A promotion is a switch, and noted as one.
+-- A promotion is a switch and has the event of one.
 CREATE OR REPLACE TRIGGER mnist_challenger_noted AFTER INSERT ON @extschema@.mnist_challenger
     FOR EACH ROW WHEN (NEW.action <> 'promote')
     EXECUTE FUNCTION mnist_internal.challenge_noted();
@@ -279,12 +291,12 @@ COMMENT ON FUNCTION mnist_internal.challenge_overtaken() IS
 CREATE OR REPLACE TRIGGER mnist_deployment_ends_challenge AFTER INSERT ON @extschema@.mnist_deployment
     FOR EACH ROW EXECUTE FUNCTION mnist_internal.challenge_overtaken();
 
----------------------------------------------------------------- comparing
+---------------------------------------------------------------- results
 
 /*
- * What people said of the readings of each challenge: counts from mnist_label alone, which has what the challenger
- * read in the shadow from mnist_shadow by way of mnist_feedback, so that 1,000,000 shadows need not be looked at.  Of a
- * challenge in the shadow those readings count that both models have read.
+ * The labels of the predictions of each challenge are counted from mnist_label alone.  It has what the challenger
+ * predicted in shadow mode, copied from mnist_shadow when the label was given, so that 1,000,000 rows of mnist_shadow
+ * need not be read.  Of a challenge in shadow mode only predictions count that both models have made.
  */
 CREATE OR REPLACE VIEW @extschema@.mnist_challenge_result AS
     SELECT c.id AS challenge_id,
@@ -308,8 +320,8 @@ CREATE OR REPLACE VIEW @extschema@.mnist_challenge_result AS
         (k.challenger_right::float8 / nullif(k.challenger_labels, 0))::real AS challenger_accuracy,
         challenger.low::real AS challenger_low,
         challenger.high::real AS challenger_high,
-        (k.challenger_right::float8 / nullif(k.challenger_labels, 0) - k.live_right::float8 / nullif(k.live_labels, 0))::real
-            AS difference,
+        (k.challenger_right::float8 / nullif(k.challenger_labels, 0)
+            - k.live_right::float8 / nullif(k.live_labels, 0))::real AS difference,
         coalesce(paired.low, unpaired.low)::real AS difference_low,
         coalesce(paired.high, unpaired.high)::real AS difference_high,
         CASE
@@ -336,7 +348,8 @@ CREATE OR REPLACE VIEW @extschema@.mnist_challenge_result AS
         SELECT n.* FROM @extschema@.mnist_challenger n WHERE n.id > c.id ORDER BY n.id LIMIT 1) next
         ON next.action = 'challenge' AND next.deployment_id = c.deployment_id
     LEFT JOIN LATERAL (
-        SELECT n.* FROM @extschema@.mnist_deployment n WHERE n.id > c.deployment_id ORDER BY n.id LIMIT 1) switch ON true
+        SELECT n.* FROM @extschema@.mnist_deployment n WHERE n.id > c.deployment_id ORDER BY n.id LIMIT 1) switch
+            ON true
     LEFT JOIN (
         SELECT r.challenge_id,
             sum(r.n) FILTER (WHERE r.live IS NOT NULL)::bigint AS live_labels,
@@ -348,7 +361,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_challenge_result AS
             coalesce(sum(r.n) FILTER (WHERE NOT r.live AND r.challenger), 0)::bigint AS only_challenger_right,
             coalesce(sum(r.n) FILTER (WHERE NOT r.live AND NOT r.challenger), 0)::bigint AS both_wrong
         FROM (
-            -- Whether each was right; NULL if it did not read, or, in the shadow, the other did not.
+            -- Whether each was right; NULL: it did not predict or, in shadow mode, the other one did not.
             SELECT g.challenge_id, g.n,
                 CASE WHEN a.shadow AND g.challenger IS NOT NULL OR NOT a.shadow AND g.model_version <> a.version
                     THEN g.answer END AS live,
@@ -364,56 +377,67 @@ CREATE OR REPLACE VIEW @extschema@.mnist_challenge_result AS
     CROSS JOIN LATERAL mnist_internal.wilson(k.live_right, k.live_labels) AS live
     CROSS JOIN LATERAL mnist_internal.wilson(k.challenger_right, k.challenger_labels) AS challenger
     CROSS JOIN LATERAL mnist_internal.newcombe(
-        CASE WHEN NOT c.shadow THEN k.challenger_right END, k.challenger_labels, k.live_right, k.live_labels) AS unpaired
+        CASE WHEN NOT c.shadow THEN k.challenger_right END, k.challenger_labels, k.live_right, k.live_labels)
+            AS unpaired
     CROSS JOIN LATERAL mnist_internal.newcombe_paired(
         CASE WHEN c.shadow THEN k.both_right END, k.only_challenger_right, k.only_live_right, k.both_wrong) AS paired
     CROSS JOIN LATERAL mnist_internal.mcnemar(
         CASE WHEN c.shadow THEN k.only_live_right END, k.only_challenger_right) AS mcnemar
     LEFT JOIN LATERAL (
-        SELECT f.challenger::float8 / nullif(f.challenger + f.live, 0) AS share, (1 - c.share::float8) / c.share AS odds,
+        SELECT f.challenger::float8 / nullif(f.challenger + f.live, 0) AS share,
+            (1 - c.share::float8) / c.share AS odds,
             w.low, w.high
         FROM (SELECT k.challenger_labels - k.challenger_right AS challenger, k.live_labels - k.live_right AS live) f,
             mnist_internal.wilson(f.challenger, f.challenger + f.live) AS w) errors ON NOT c.shadow
     WHERE c.action = 'challenge';
 COMMENT ON VIEW @extschema@.mnist_challenge_result IS
-    'every challenge, what became of it, and how challenger and live model compare by what people said of their readings; intervals are of 95 %';
+    'every challenge, how it ended, and how challenger and live model compare on labelled predictions; intervals are '
+    'of 95 %';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenge_id IS 'the row of mnist_challenger that began it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.version IS 'the challenger';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_version IS 'the live model that it challenged';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.share IS 'the share of the readings that the challenger took part in';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.shadow IS 'whether it only read along; if not, it answered these readings';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.share IS
+    'the fraction of the predictions that the challenger took part in';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.shadow IS
+    'whether the challenger only predicted beside the live model; if not, it answered';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.outcome IS
-    'under way; promoted (the challenger went live), dropped, replaced (by another challenge), or overtaken (by a switch to another model)';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_labels IS 'labelled readings of the live model';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_right IS 'of these, those read as people say';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_accuracy IS 'their share, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_low IS 'lower end of that share''s interval (Wilson)';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_high IS 'upper end of that share''s interval';
+    'under way; promoted (the challenger went live), dropped, replaced (by another challenge), or overtaken (by a '
+    'switch to another model)';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_labels IS 'labelled predictions of the live model';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_right IS 'of these, the correct ones';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_accuracy IS 'the fraction of these that was correct, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_low IS 'lower end of the accuracy''s interval (Wilson)';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_high IS 'upper end of the accuracy''s interval';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_labels IS
-    'labelled readings of the challenger; in the shadow the same ones as the live model''s';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_right IS 'of these, those read as people say';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_accuracy IS 'their share, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_low IS 'lower end of that share''s interval (Wilson)';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_high IS 'upper end of that share''s interval';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.difference IS 'the challenger''s share right minus the live model''s';
+    'labelled predictions of the challenger; in shadow mode the same ones as the live model''s';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_right IS 'of these, the correct ones';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_accuracy IS
+    'the fraction of these that was correct, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_low IS 'lower end of the accuracy''s interval (Wilson)';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenger_high IS 'upper end of the accuracy''s interval';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.difference IS 'the challenger''s accuracy minus the live model''s';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.difference_low IS
-    'lower end of the difference''s interval (Newcombe, method 10; in the shadow that for paired shares)';
+    'lower end of the difference''s interval (Newcombe, method 10; in shadow mode the paired form)';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.difference_high IS 'upper end of the difference''s interval';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.finding IS
-    'challenger better, live model better, or undecided where the difference''s interval holds zero';
+    'challenger better, live model better, or undecided: the difference''s interval includes zero';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.only_live_right IS
-    'in the shadow: labelled readings that the live model read right and the challenger wrong';
+    'in shadow mode: labelled predictions that only the live model got right';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.only_challenger_right IS
-    'in the shadow: labelled readings that the challenger read right and the live model wrong';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.mcnemar_exact IS 'in the shadow: p-value of McNemar''s exact test of the two counts before';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.mcnemar_mid_p IS 'in the shadow: its mid-p-value, less cautious';
+    'in shadow mode: labelled predictions that only the challenger got right';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.mcnemar_exact IS
+    'in shadow mode: p-value of McNemar''s exact test of the two counts before';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.mcnemar_mid_p IS 'in shadow mode: its mid-p-value, less cautious';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio IS
-    'A/B: how many readings of the challenger were found wrong for one of the live model, had both read equally many; holds also where people only correct what is wrong';
+    'A/B: errors found of the challenger for each error found of the live model, as if both had made equally many '
+    'predictions; valid even if annotators only correct errors';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio_low IS 'lower end of that ratio''s interval';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio_high IS 'upper end of that ratio''s interval; NULL: none';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio_high IS
+    'upper end of that ratio''s interval; NULL: none';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.reason IS 'why it began';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.began_by IS 'the role that began it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.began_at IS 'when it began';
-COMMENT ON COLUMN @extschema@.mnist_challenge_result.end_reason IS 'why it ended, or why what replaced or overtook it was begun';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.end_reason IS
+    'why it ended, or the reason for what replaced or overtook it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.ended_by IS 'the role that ended it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.ended_at IS 'when it ended';

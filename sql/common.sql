@@ -8,7 +8,7 @@ BEGIN ATOMIC
     SELECT coalesce(nullif(current_setting('role'), 'none'), session_user)::name;
 END;
 COMMENT ON FUNCTION mnist_internal.invoker() IS
-    'the role on whose behalf a SECURITY DEFINER function acts: that of SET ROLE, else the session''s; internal';
+    'the role for which a SECURITY DEFINER function acts: that of SET ROLE, else the session''s; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.refuse() RETURNS trigger
     LANGUAGE plpgsql
@@ -30,7 +30,7 @@ $$;
 COMMENT ON FUNCTION mnist_internal.refuse() IS
     'trigger that keeps a table append-only; its argument is the hint; internal';
 
--- A server goes on with the library that it has loaded when the files are replaced.
+-- After an upgrade of the files a server still uses the library that it has loaded.
 DO $$
 DECLARE
     fits boolean := false;
@@ -39,7 +39,9 @@ BEGIN
         CREATE OR REPLACE FUNCTION mnist_internal.library_version() RETURNS text
             LANGUAGE c STABLE PARALLEL SAFE
             AS 'MODULE_PATHNAME', 'mnist_hil_library_version';
-        SELECT mnist_internal.library_version() = e.extversion INTO fits FROM pg_extension e WHERE e.extname = 'mnist_hil';
+        SELECT mnist_internal.library_version() = e.extversion INTO fits
+        FROM pg_extension e
+        WHERE e.extname = 'mnist_hil';
     EXCEPTION
         WHEN undefined_function THEN            -- the library of 0.1.0
             NULL;
@@ -52,7 +54,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION mnist_internal.library_version() IS 'the version of the library that the server has loaded; internal';
+COMMENT ON FUNCTION mnist_internal.library_version() IS
+    'the version of the library that the server has loaded; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.settings(
     OUT fail_threshold int, OUT min_new_labels int, OUT accuracy_floor float8, OUT drift_threshold float8,
@@ -60,7 +63,7 @@ CREATE OR REPLACE FUNCTION mnist_internal.settings(
     LANGUAGE c STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'mnist_hil_settings';
 COMMENT ON FUNCTION mnist_internal.settings() IS
-    'the settings that the loop goes by, as of now; internal, but open to readers of views';
+    'the current settings of the loop; internal, but open to readers of views';
 
 GRANT EXECUTE ON FUNCTION mnist_internal.settings TO PUBLIC;
 
@@ -69,10 +72,10 @@ GRANT EXECUTE ON FUNCTION mnist_internal.settings TO PUBLIC;
 /*
  * The schemas keep their names.
  *
- * The bodies of functions hold the names of the extension's schema and of mnist_internal, so these cannot be renamed.
- * An event trigger is told the number of the schema after the fact; whether the name still leads to it tells whether it
- * was renamed or, say, given to another owner.  The function runs as who issued the command, and needs no privilege on
- * anything of the extension.
+ * The bodies of functions contain the names of the extension's schema and of mnist_internal, so these cannot be
+ * renamed. An event trigger gets the oid of the altered schema after the fact.  If the old name no longer leads to
+ * that oid, the schema was renamed; else it was, for example, given to another owner.  The function runs with the
+ * rights of the role that issued the command, and needs no privilege on the extension's objects.
  */
 CREATE OR REPLACE FUNCTION mnist_internal.keep_schema() RETURNS event_trigger
     LANGUAGE plpgsql
@@ -90,7 +93,8 @@ BEGIN
         SELECT m.objid, 'mnist_internal'
         FROM pg_depend m
         JOIN pg_extension e ON m.refclassid = 'pg_extension'::regclass AND m.refobjid = e.oid
-        WHERE m.classid = 'pg_namespace'::regclass AND m.deptype = 'e' AND e.extname = 'mnist_hil') AS c ON c.oid = n.oid
+        WHERE m.classid = 'pg_namespace'::regclass AND m.deptype = 'e' AND e.extname = 'mnist_hil') AS c
+        ON c.oid = n.oid
     WHERE to_regnamespace(c.name) IS DISTINCT FROM n.oid::regnamespace;
     IF FOUND THEN
         RAISE EXCEPTION USING

@@ -23,14 +23,16 @@ ALTER SEQUENCE @extschema@.mnist_dataset_id_seq OWNED BY @extschema@.mnist_datas
 COMMENT ON TABLE @extschema@.mnist_dataset IS 'labelled images to train on, by name';
 COMMENT ON COLUMN @extschema@.mnist_dataset.id IS 'the data set';
 COMMENT ON COLUMN @extschema@.mnist_dataset.name IS 'its name';
-COMMENT ON COLUMN @extschema@.mnist_dataset.source IS 'how it came in: idx, images or synthetic';
+COMMENT ON COLUMN @extschema@.mnist_dataset.source IS 'how it was imported: idx, images or synthetic';
 COMMENT ON COLUMN @extschema@.mnist_dataset.created_at IS 'when its first split was imported';
 COMMENT ON COLUMN @extschema@.mnist_dataset.created_by IS 'the role that imported it';
 COMMENT ON COLUMN @extschema@.mnist_dataset.train_sha256 IS
     'hash of the train split as it was imported: SHA-256 over each image''s label (a byte) and SHA-256, in order';
-COMMENT ON COLUMN @extschema@.mnist_dataset.validation_sha256 IS 'the same of the validation split; NULL where there is none';
+COMMENT ON COLUMN @extschema@.mnist_dataset.validation_sha256 IS
+    'the same of the validation split; NULL where there is none';
 COMMENT ON COLUMN @extschema@.mnist_dataset.test_sha256 IS 'the same of the test split; NULL where there is none';
-COMMENT ON COLUMN @extschema@.mnist_dataset.images IS 'how many images were imported, over all splits; NULL: not counted, as in a dump of 0.1.0';
+COMMENT ON COLUMN @extschema@.mnist_dataset.images IS
+    'how many images were imported, over all splits; NULL: not counted, as in a dump of 0.1.0';
 
 SELECT pg_extension_config_dump('@extschema@.mnist_dataset', '');
 SELECT pg_extension_config_dump('@extschema@.mnist_dataset_id_seq', '');
@@ -50,11 +52,11 @@ ALTER TABLE @extschema@.mnist_sample ALTER COLUMN pixels SET STORAGE PLAIN;
 COMMENT ON TABLE @extschema@.mnist_sample IS 'the images of the data sets';
 COMMENT ON COLUMN @extschema@.mnist_sample.dataset_id IS 'the data set';
 COMMENT ON COLUMN @extschema@.mnist_sample.split IS
-    'train; validation, kept back from the train split to judge by; or test, which is only reported';
-COMMENT ON COLUMN @extschema@.mnist_sample.ordinal IS 'the image''s place in what was imported, from 0';
+    'train; validation, held out from the train split to compare models; or test, which is only reported';
+COMMENT ON COLUMN @extschema@.mnist_sample.ordinal IS 'the position of the image in what was imported, from 0';
 COMMENT ON COLUMN @extschema@.mnist_sample.label IS 'the digit that it shows';
 COMMENT ON COLUMN @extschema@.mnist_sample.pixels IS '28 x 28 grey, row by row, 0 background, 255 full ink';
-COMMENT ON COLUMN @extschema@.mnist_sample.pixels_sha256 IS 'SHA-256 of the pixels, by which to find equal images';
+COMMENT ON COLUMN @extschema@.mnist_sample.pixels_sha256 IS 'SHA-256 of the pixels, to find equal images';
 
 SELECT pg_extension_config_dump('@extschema@.mnist_sample', '');
 
@@ -81,10 +83,10 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('split "%s" is neither "train" nor "test"', split_name),
-            HINT = 'Of the training images a part is kept back for validation by itself.';
+            HINT = 'One in twelve of the training images is held out for validation automatically.';
     END IF;
 
-    -- Of two imports at once the second waits here for the first to end.
+    -- Of two concurrent imports the second waits here for the first to end.
     INSERT INTO @extschema@.mnist_dataset (name, source, created_by)
     VALUES (dataset_name, source_name, mnist_internal.invoker())
     ON CONFLICT (name) DO NOTHING;
@@ -117,12 +119,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.open_split(text, text, text) IS
-    'check that a split of a data set can be imported, and make and lock the data set; internal';
+    'check that a split of a data set can be imported, and create and lock the data set; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.split_by_pixels(split_name text, pixels bytea) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    -- Not the byte that holds feedback out: the two splits are independent.
+    -- Not the byte by which feedback is held out: the two splits are independent.
     SELECT CASE
         WHEN split_name = 'train' AND get_byte(sha256(pixels), 1) % 12 = 0 THEN 'validation'
         ELSE split_name END;
@@ -130,7 +132,7 @@ END;
 COMMENT ON FUNCTION mnist_internal.split_by_pixels(text, bytea) IS
     'the split an image goes to: of the training images one in twelve to validation; internal';
 
----------------------------------------------------------------- what a split holds, as a hash
+---------------------------------------------------------------- the hash of a split
 
 CREATE OR REPLACE FUNCTION mnist_internal.split_digest(dataset_id int, split text) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -143,7 +145,8 @@ BEGIN ATOMIC
         ORDER BY s.ordinal) i;
 END;
 COMMENT ON FUNCTION mnist_internal.split_digest(int, text) IS
-    'hash of a split as it is: SHA-256 over each image''s label (a byte) and SHA-256, in order; NULL if it is empty; internal';
+    'hash of a split as it is: SHA-256 over each image''s label (a byte) and SHA-256, in order; NULL if it is empty; '
+    'internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.seal_dataset(dataset_id int) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -155,7 +158,8 @@ BEGIN ATOMIC
         images = (SELECT count(*) FROM @extschema@.mnist_sample s WHERE s.dataset_id = d.id)
     WHERE d.id = dataset_id;
 END;
-COMMENT ON FUNCTION mnist_internal.seal_dataset(int) IS 'write down the hashes of the splits just imported, and the number of images; internal';
+COMMENT ON FUNCTION mnist_internal.seal_dataset(int) IS
+    'store the hashes of the splits just imported, and the number of images; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.read_idx(
     images bytea, labels bytea, OUT ordinal int, OUT total int, OUT label smallint, OUT pixels bytea)
@@ -164,7 +168,8 @@ CREATE OR REPLACE FUNCTION mnist_internal.read_idx(
 COMMENT ON FUNCTION mnist_internal.read_idx(bytea, bytea) IS
     'the images and labels of a pair of IDX files, plain or gzip; total: how many there are; internal';
 
-CREATE OR REPLACE FUNCTION @extschema@.mnist_import_idx(dataset text, split text, images bytea, labels bytea) RETURNS bigint
+CREATE OR REPLACE FUNCTION @extschema@.mnist_import_idx(dataset text, split text, images bytea, labels bytea)
+    RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -178,8 +183,7 @@ BEGIN
             MESSAGE = format('%s must not be null', CASE WHEN images IS NULL THEN 'images' ELSE 'labels' END);
     END IF;
 
-    -- The function stands in the select list, where its rows are taken one by one; in FROM they would be stored
-    -- first.
+    -- In the select list the rows of the function are taken one by one; in FROM they would all be stored first.
     INSERT INTO @extschema@.mnist_sample (dataset_id, split, ordinal, label, pixels)
     SELECT opened_dataset,
         CASE WHEN mnist_import_idx.split = 'train' AND (r.item).ordinal >= (r.item).total - (r.item).total / 12
@@ -194,7 +198,8 @@ $$;
 COMMENT ON FUNCTION @extschema@.mnist_import_idx(text, text, bytea, bytea) IS
     'import a split (train or test) of a data set from a pair of IDX files, plain or gzip; returns how many images';
 
-CREATE OR REPLACE FUNCTION @extschema@.mnist_import_images(dataset text, split text, images bytea[], labels int[]) RETURNS bigint
+CREATE OR REPLACE FUNCTION @extschema@.mnist_import_images(dataset text, split text, images bytea[], labels int[])
+    RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -238,15 +243,15 @@ BEGIN
                 DETAIL = format('It is %s; labels are 0 to 9.', item.label);
         END IF;
         INSERT INTO @extschema@.mnist_sample (dataset_id, split, ordinal, label, pixels)
-        SELECT opened_dataset, mnist_internal.split_by_pixels(mnist_import_images.split, p.pixels), imported, item.label,
-            p.pixels
+        SELECT opened_dataset, mnist_internal.split_by_pixels(mnist_import_images.split, p.pixels), imported,
+            item.label, p.pixels
         FROM (SELECT @extschema@.mnist_preprocess(item.image) AS pixels OFFSET 0) p;
         imported := imported + 1;
     END LOOP;
     PERFORM mnist_internal.seal_dataset(opened_dataset);
     RETURN imported;
 EXCEPTION
-    -- What mnist_preprocess reports, with the image that it is about.
+    -- Add the number of the image to the errors of mnist_preprocess.
     WHEN invalid_binary_representation OR program_limit_exceeded THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
             detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
@@ -260,7 +265,8 @@ $$;
 COMMENT ON FUNCTION @extschema@.mnist_import_images(text, text, bytea[], int[]) IS
     'import a split (train or test) of a data set from labelled images; returns their number';
 
-CREATE OR REPLACE FUNCTION @extschema@.mnist_import_synthetic(dataset text DEFAULT 'synthetic', n int DEFAULT 10000, seed int DEFAULT 1)
+CREATE OR REPLACE FUNCTION @extschema@.mnist_import_synthetic(dataset text DEFAULT 'synthetic', n int DEFAULT 10000,
+    seed int DEFAULT 1)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -281,7 +287,7 @@ BEGIN
             HINT = 'Draw 60 to 1000000.';
     END IF;
 
-    -- As in MNIST the last one in seven is for testing: of 70,000 the last 10,000.  No two have the same key,
+    -- As in MNIST the last seventh is for testing: of 70,000 the last 10,000.  No two images have the same key,
     -- whatever the seed.
     INSERT INTO @extschema@.mnist_sample (dataset_id, split, ordinal, label, pixels)
     SELECT opened_dataset,
@@ -335,7 +341,10 @@ CREATE OR REPLACE VIEW @extschema@.mnist_dataset_conflict AS
     FROM @extschema@.mnist_sample s
     JOIN @extschema@.mnist_dataset d ON d.id = s.dataset_id
     WHERE s.pixels_sha256 = ANY (ARRAY(
-        SELECT c.pixels_sha256 FROM @extschema@.mnist_sample c GROUP BY c.pixels_sha256 HAVING min(c.label) <> max(c.label)))
+        SELECT c.pixels_sha256
+        FROM @extschema@.mnist_sample c
+        GROUP BY c.pixels_sha256
+        HAVING min(c.label) <> max(c.label)))
     GROUP BY s.pixels_sha256;
 COMMENT ON VIEW @extschema@.mnist_dataset_conflict IS
     'equal images of the data sets with different labels: runs leave them out';

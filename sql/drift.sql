@@ -1,24 +1,26 @@
 /*
- * Drift: are the readings of late like those that the live model was made for?
+ * Drift: do recent predictions differ from those that the live model was made for?
  *
- * The reference is a histogram of each feature, stored, and bound to a model version; the newest one of the live
- * version is in force.  It is made when the version first goes live (mnist_internal.drift_bind), or, where that was not
- * possible, by the first check that finds enough readings:
+ * The reference is a stored histogram of each feature, bound to a model version.  The newest reference of the live
+ * version is in force.  It is created when the version first goes live (mnist_internal.drift_bind) or, where that was
+ * not possible, by the first check that finds enough predictions:
  *
- * - The bundled model comes with one, of MNIST's validation images.
- * - A model that learnt from feedback is judged by the readings of before: it was trained because of them, and they are
- *   what it is to be used on.  They are read again by the new model, because confidence and the hidden layer are its own.
- * - Any other has the validation images of the data sets that it was trained on, or of all of them.
- * - Without these, the first readings by it.
+ * - The bundled model has a reference from MNIST's validation images (bundled/drift_reference.sql).
+ * - A model that was trained on feedback has the predictions made before it went live: it was trained because of them,
+ *   and similar images will follow.  The new model predicts them again, because confidence and hidden layer differ
+ *   between models.
+ * - Any other model has the validation images of the data sets that it was trained on, or of all data sets.
+ * - Without these it has its own first predictions.
  *
- * The window is the newest readings, by number and by age; those by other versions are left out of it.  A feature has
- * drifted if a two-sample test finds the window unlike the reference, at a level that allows for the number of
- * features (Bonferroni), and the difference is large besides, by the population stability index: with many readings
- * any difference is significant, with few any can be large.
+ * The window is the newest predictions, limited by number and by age; predictions by other versions are left out.  A
+ * feature has drifted if a two-sample test finds a difference between window and reference, at a level that allows for
+ * the number of features (Bonferroni), and if the population stability index shows that the difference is large: with
+ * many predictions any difference is significant, with few any difference can be large.
  *
- * mnist_drift looks whenever it is asked.  mnist_check goes by what mnist_internal.drift_update stored in mnist_drift_check,
- * at most once a minute and only if there are new readings: drift is a reason to train when so many of these in a row
- * found the share of drifted features above the threshold, and no run began a short while ago (mnist_drift_share).
+ * View mnist_drift computes this on each query.  mnist_check uses the results that mnist_internal.drift_update stored
+ * in mnist_drift_check, at most once a minute and only if there are new predictions.  Drift is a reason to train after
+ * enough consecutive violations, that is, checks that found the fraction of drifted features above the threshold, if no
+ * run began recently (mnist_drift_share).
  */
 
 CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_drift_reference_id_seq START 2;         -- 1 is the bundled one
@@ -34,12 +36,12 @@ ALTER SEQUENCE @extschema@.mnist_drift_reference_id_seq OWNED BY @extschema@.mni
 CREATE INDEX IF NOT EXISTS mnist_drift_reference_newest ON @extschema@.mnist_drift_reference (model_version, id);
 
 COMMENT ON TABLE @extschema@.mnist_drift_reference IS
-    'what readings are compared with; of a model''s the newest is in force';
+    'the reference distributions that predictions are compared with; the newest of a model is in force';
 COMMENT ON COLUMN @extschema@.mnist_drift_reference.id IS 'the reference';
-COMMENT ON COLUMN @extschema@.mnist_drift_reference.model_version IS 'the model that read them';
+COMMENT ON COLUMN @extschema@.mnist_drift_reference.model_version IS 'the model that made the predictions';
 COMMENT ON COLUMN @extschema@.mnist_drift_reference.source IS
-    'where the images came from: bundled (MNIST''s validation images), base data, or readings';
-COMMENT ON COLUMN @extschema@.mnist_drift_reference.readings IS 'how many there were';
+    'where the images came from: bundled (MNIST''s validation images), base data, or predictions';
+COMMENT ON COLUMN @extschema@.mnist_drift_reference.readings IS 'the number of predictions';
 COMMENT ON COLUMN @extschema@.mnist_drift_reference.created_at IS 'when it was made';
 COMMENT ON COLUMN @extschema@.mnist_drift_reference.created_by IS 'the role that made it, or made the model live';
 
@@ -56,8 +58,10 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_drift_histogram (
 COMMENT ON TABLE @extschema@.mnist_drift_histogram IS 'the distribution of each feature in a reference';
 COMMENT ON COLUMN @extschema@.mnist_drift_histogram.reference_id IS 'the reference';
 COMMENT ON COLUMN @extschema@.mnist_drift_histogram.feature IS 'the feature, as mnist_feature calls it';
-COMMENT ON COLUMN @extschema@.mnist_drift_histogram.edges IS 'where one bin ends and the next begins, upwards; an edge belongs to the latter';
-COMMENT ON COLUMN @extschema@.mnist_drift_histogram.counts IS 'readings in each bin: below the first edge, ..., from the last one on';
+COMMENT ON COLUMN @extschema@.mnist_drift_histogram.edges IS
+    'where one bin ends and the next begins, upwards; an edge belongs to the latter';
+COMMENT ON COLUMN @extschema@.mnist_drift_histogram.counts IS
+    'predictions in each bin: below the first edge, ..., from the last one on';
 
 SELECT pg_extension_config_dump('@extschema@.mnist_drift_histogram', '');
 
@@ -77,24 +81,27 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_drift_check (
 );
 ALTER SEQUENCE @extschema@.mnist_drift_check_id_seq OWNED BY @extschema@.mnist_drift_check.id;
 
-COMMENT ON TABLE @extschema@.mnist_drift_check IS 'what mnist_check found of drift, a row a look at new readings; the newest 10,000 are kept';
-COMMENT ON COLUMN @extschema@.mnist_drift_check.id IS 'the look';
-COMMENT ON COLUMN @extschema@.mnist_drift_check.checked_at IS 'when it was';
+COMMENT ON TABLE @extschema@.mnist_drift_check IS
+    'the results of mnist_check''s drift checks, one row for each check of new predictions; the newest 10,000 are '
+    'kept';
+COMMENT ON COLUMN @extschema@.mnist_drift_check.id IS 'the check';
+COMMENT ON COLUMN @extschema@.mnist_drift_check.checked_at IS 'when the check was made';
 COMMENT ON COLUMN @extschema@.mnist_drift_check.reference_id IS 'the reference compared with';
-COMMENT ON COLUMN @extschema@.mnist_drift_check.last_reading IS 'the newest reading there was';
-COMMENT ON COLUMN @extschema@.mnist_drift_check.window_size IS 'readings looked at';
+COMMENT ON COLUMN @extschema@.mnist_drift_check.last_reading IS 'the newest prediction at that time';
+COMMENT ON COLUMN @extschema@.mnist_drift_check.window_size IS 'the number of predictions compared';
 COMMENT ON COLUMN @extschema@.mnist_drift_check.features IS 'features compared';
 COMMENT ON COLUMN @extschema@.mnist_drift_check.drifted IS 'of these, those that had drifted';
-COMMENT ON COLUMN @extschema@.mnist_drift_check.drifted_features IS 'which';
-COMMENT ON COLUMN @extschema@.mnist_drift_check.share IS 'their share, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_drift_check.threshold IS 'mnist_hil.drift_threshold as it was';
+COMMENT ON COLUMN @extschema@.mnist_drift_check.drifted_features IS 'the names of these';
+COMMENT ON COLUMN @extschema@.mnist_drift_check.share IS 'the fraction of the features that had drifted, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_drift_check.threshold IS 'mnist_hil.drift_threshold at that time';
 COMMENT ON COLUMN @extschema@.mnist_drift_check.breaches IS
-    'looks in a row, up to this one, with the same reference, that found the share above the threshold';
+    'consecutive violations up to this check: checks with the same reference that found the fraction above the '
+    'threshold';
 
 SELECT pg_extension_config_dump('@extschema@.mnist_drift_check', '');
 SELECT pg_extension_config_dump('@extschema@.mnist_drift_check_id_seq', '');
 
----------------------------------------------------------------- arithmetic
+---------------------------------------------------------------- histograms and tests
 
 CREATE OR REPLACE FUNCTION mnist_internal.drift_settings(
     OUT window_size int, OUT window_age interval, OUT min_window int, OUT effect float8, OUT significance float8,
@@ -106,26 +113,29 @@ COMMENT ON FUNCTION mnist_internal.drift_settings() IS
 CREATE OR REPLACE FUNCTION mnist_internal.quantile_edges(sample real[], bins int) RETURNS real[]
     AS 'MODULE_PATHNAME', 'mnist_hil_quantile_edges' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION mnist_internal.quantile_edges(real[], int) IS
-    'edges that cut a sample into bins of about equal share; internal';
+    'edges that cut a sample into bins of about equal size; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.histogram_add(internal, real[], real[]) RETURNS internal
     AS 'MODULE_PATHNAME', 'mnist_hil_histogram_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION mnist_internal.histogram_add(internal, real[], real[]) IS
-    'transition of mnist_hil_histogram; internal';
+    'transition function of mnist_internal.histogram; internal';
 CREATE OR REPLACE FUNCTION mnist_internal.histogram_counts(internal) RETURNS bigint[]
     AS 'MODULE_PATHNAME', 'mnist_hil_histogram_counts' LANGUAGE C IMMUTABLE PARALLEL SAFE;
-COMMENT ON FUNCTION mnist_internal.histogram_counts(internal) IS 'result of mnist_hil_histogram; internal';
+COMMENT ON FUNCTION mnist_internal.histogram_counts(internal) IS 'final function of mnist_internal.histogram; internal';
 CREATE OR REPLACE AGGREGATE mnist_internal.histogram(features real[], edges real[]) (
-    SFUNC = mnist_internal.histogram_add, STYPE = internal, FINALFUNC = mnist_internal.histogram_counts, PARALLEL = SAFE);
+    SFUNC = mnist_internal.histogram_add, STYPE = internal, FINALFUNC = mnist_internal.histogram_counts,
+        PARALLEL = SAFE);
 COMMENT ON AGGREGATE mnist_internal.histogram(real[], real[]) IS
-    'counts of each feature between its edges, a row of the result each; internal, but open to readers of mnist_drift';
+    'counts of each feature between its edges, one row of the result each; internal, but open to readers of '
+    'mnist_drift';
 
 CREATE OR REPLACE FUNCTION mnist_internal.two_sample(
     kind text, reference bigint[], sample bigint[],
     OUT test text, OUT statistic float8, OUT p_value float8, OUT effect float8, OUT shift float8)
     AS 'MODULE_PATHNAME', 'mnist_hil_two_sample' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION mnist_internal.two_sample(text, bigint[], bigint[]) IS
-    'compare two histograms of a feature of this kind over the same bins; internal, but open to readers of mnist_drift';
+    'compare two histograms of a feature of this kind over the same bins; internal, but open to readers of '
+    'mnist_drift';
 
 CREATE OR REPLACE FUNCTION mnist_internal.pad_edges(edges real[], length int) RETURNS real[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -140,8 +150,8 @@ GRANT EXECUTE ON FUNCTION mnist_internal.drift_settings, mnist_internal.histogra
 
 ---------------------------------------------------------------- the reference
 
--- samples (n, features).  Histograms have 64 bins: between two edges the Kolmogorov-Smirnov statistic misses at most a
--- 64th of the reference.
+-- samples (n, features).  Histograms have 64 bins, so that the Kolmogorov-Smirnov statistic, which is computed at their
+-- edges, misses at most a 64th of the reference.
 CREATE OR REPLACE FUNCTION mnist_internal.drift_store(version int, source text, samples real[]) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -180,10 +190,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.drift_store(int, text, real[]) IS
-    'store the features of so many readings by a model as its reference; returns its id; internal';
+    'store the features of predictions by a model as its reference; returns its id; internal';
 
--- Images that trained a model are read with more confidence than new ones: they serve only where there are too few
--- others.  Where they lie among the others has nothing to do with what they show, so any order of their places will do.
+-- A model is more confident on images that it was trained on than on new ones, so these are used only if there are too
+-- few others.  An image's position does not depend on what it shows, so a hash of the position gives a random sample.
 CREATE OR REPLACE FUNCTION mnist_internal.drift_base(version int) RETURNS real[]
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -202,7 +212,10 @@ BEGIN
         SELECT array_agg(d.id) INTO sets FROM @extschema@.mnist_dataset d;
     END IF;
     IF (SELECT count(*)
-        FROM (SELECT FROM @extschema@.mnist_sample s WHERE s.dataset_id = ANY (sets) AND s.split = 'validation' LIMIT 200) s) < 200
+        FROM (
+            SELECT FROM @extschema@.mnist_sample s
+            WHERE s.dataset_id = ANY (sets) AND s.split = 'validation'
+            LIMIT 200) s) < 200
     THEN
         splits := '{validation,train}';
     END IF;
@@ -218,30 +231,32 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.drift_base(int) IS
-    'the features of base data as a model reads them, (n, features); NULL: there is none; internal';
+    'the features of a model''s predictions on base data, (n, features); NULL: there is no base data; internal';
 
-CREATE OR REPLACE FUNCTION mnist_internal.drift_readings(version int, only_by_it boolean, at_least int) RETURNS real[]
+CREATE OR REPLACE FUNCTION mnist_internal.drift_predictions(version int, only_by_it boolean, at_least int)
+    RETURNS real[]
     LANGUAGE sql STABLE PARALLEL UNSAFE
 BEGIN ATOMIC
     SELECT CASE WHEN count(*) >= at_least
-        THEN array_agg(CASE WHEN p.model_version = drift_readings.version AND p.features IS NOT NULL
+        THEN array_agg(CASE WHEN p.model_version = drift_predictions.version AND p.features IS NOT NULL
             THEN p.features ELSE mnist_internal.features(p.image, version) END) END
     FROM (
         SELECT p.*
         FROM (SELECT p.* FROM @extschema@.mnist_prediction p ORDER BY p.id DESC LIMIT 2000) p
-        WHERE p.model_version = drift_readings.version OR NOT only_by_it
+        WHERE p.model_version = drift_predictions.version OR NOT only_by_it
         OFFSET 0) p;
 END;
-COMMENT ON FUNCTION mnist_internal.drift_readings(int, boolean, int) IS
-    'the features of the newest readings as a model reads them, (n, features); NULL: there are not enough; internal';
+COMMENT ON FUNCTION mnist_internal.drift_predictions(int, boolean, int) IS
+    'the features of the newest predictions, as this model makes them, (n, features); NULL: there are not enough; '
+    'internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.drift_bind(version int) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    enough constant int := 500;                     -- readings that make a reference
-    learnt constant int := 50;                      -- labelled readings that change a model
+    enough constant int := 500;                     -- predictions that make a reference
+    learnt constant int := 50;                      -- labelled predictions that change a model
     bound bigint;
     samples real[];
     source text;
@@ -255,7 +270,7 @@ BEGIN
         SELECT FROM @extschema@.mnist_model m JOIN @extschema@.mnist_run r ON r.id = m.run_id
         WHERE m.version = drift_bind.version AND r.feedback_train_images >= learnt)
     THEN
-        samples := mnist_internal.drift_readings(version, false, enough);
+        samples := mnist_internal.drift_predictions(version, false, enough);
         source := 'readings';
     END IF;
     IF samples IS NULL THEN
@@ -263,12 +278,12 @@ BEGIN
         source := 'base data';
     END IF;
     IF samples IS NULL THEN
-        samples := mnist_internal.drift_readings(version, true, enough);
+        samples := mnist_internal.drift_predictions(version, true, enough);
         source := 'readings';
     END IF;
     RETURN CASE WHEN samples IS NOT NULL THEN mnist_internal.drift_store(version, source, samples) END;
 EXCEPTION
-    -- A model can go live without being watched.
+    -- A model can go live without a reference.
     WHEN OTHERS THEN
         RAISE WARNING USING
             ERRCODE = SQLSTATE,
@@ -277,7 +292,8 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.drift_bind(int) IS
-    'make a model''s reference if it has none yet; returns the one in force, or NULL if there is nothing to make it of; internal';
+    'create a model''s reference if it has none; returns the one in force, or NULL if there is nothing to make it '
+    'from; internal';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_drift_rebase(source text DEFAULT 'readings') RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -293,7 +309,8 @@ BEGIN
             ERRCODE = 'null_value_not_allowed',
             MESSAGE = 'source must not be null';
     ELSIF source = 'readings' THEN
-        samples := mnist_internal.drift_readings(live, false, (SELECT s.min_window FROM mnist_internal.drift_settings() s));
+        samples := mnist_internal.drift_predictions(live, false,
+            (SELECT s.min_window FROM mnist_internal.drift_settings() s));
     ELSIF source = 'base data' THEN
         samples := mnist_internal.drift_base(live);
     ELSE
@@ -304,8 +321,8 @@ BEGIN
     IF samples IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = CASE source WHEN 'readings' THEN 'there are too few readings to compare later ones with'
-                ELSE 'there is no base data to compare readings with' END,
+            MESSAGE = CASE source WHEN 'readings' THEN 'there are too few predictions to compare later ones with'
+                ELSE 'there is no base data to compare predictions with' END,
             HINT = CASE source WHEN 'readings' THEN 'It takes mnist_hil.drift_min_window of them.'
                 ELSE 'mnist_import_idx, mnist_import_images and mnist_import_synthetic bring it in.' END;
     END IF;
@@ -314,9 +331,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_drift_rebase(text) IS
-    'compare readings from now on with the newest ones ("readings"), accepting what has drifted, or again with the data that the live model was made from ("base data"); returns how many images the new reference has';
+    'compare predictions from now on with the newest ones ("readings"), accepting what has drifted, or again with '
+    'the data that the live model was trained on ("base data"); returns how many images the new reference has';
 
----------------------------------------------------------------- the window and the verdict
+---------------------------------------------------------------- window against reference
 
 CREATE OR REPLACE VIEW @extschema@.mnist_drift AS
     WITH reference AS MATERIALIZED (
@@ -326,13 +344,14 @@ CREATE OR REPLACE VIEW @extschema@.mnist_drift AS
         ORDER BY r.id DESC
         LIMIT 1
     ), histogram AS MATERIALIZED (
-        SELECT f.place, f.name, f.kind, coalesce(h.edges, '{}') AS edges, h.counts, count(h.feature) OVER () AS features,
-            max(cardinality(h.edges)) OVER () AS most_edges
+        SELECT f.place, f.name, f.kind, coalesce(h.edges, '{}') AS edges, h.counts,
+            count(h.feature) OVER () AS features, max(cardinality(h.edges)) OVER () AS most_edges
         FROM @extschema@.mnist_feature f
         LEFT JOIN (reference r JOIN @extschema@.mnist_drift_histogram h ON h.reference_id = r.id) ON h.feature = f.name
     ), counted AS MATERIALIZED (
         SELECT mnist_internal.histogram(w.features, (
-                SELECT array_agg(mnist_internal.pad_edges(h.edges, h.most_edges) ORDER BY h.place) FROM histogram h)) AS counts,
+                SELECT array_agg(mnist_internal.pad_edges(h.edges, h.most_edges) ORDER BY h.place) FROM histogram h))
+                    AS counts,
             count(*) AS n
         FROM (
             SELECT p.features, p.model_version, p.created_at
@@ -341,11 +360,13 @@ CREATE OR REPLACE VIEW @extschema@.mnist_drift AS
             LIMIT (SELECT s.window_size FROM mnist_internal.drift_settings() AS s)) w
         WHERE w.features IS NOT NULL
             AND w.model_version = (SELECT r.model_version FROM reference r)
-            AND w.created_at > coalesce(now() - (SELECT s.window_age FROM mnist_internal.drift_settings() AS s), '-infinity')
+            AND w.created_at > coalesce(now() - (SELECT s.window_age FROM mnist_internal.drift_settings() AS s),
+                '-infinity')
     )
     SELECT h.name AS feature, t.test, t.statistic::real AS statistic, t.p_value, t.effect::real AS effect,
         t.shift::real AS shift,
-        CASE WHEN c.n >= s.min_window THEN t.p_value < s.significance / h.features AND t.effect >= s.effect END AS drifted,
+        CASE WHEN c.n >= s.min_window
+            THEN t.p_value < s.significance / h.features AND t.effect >= s.effect END AS drifted,
         c.n AS window_size,
         (SELECT sum(b) FROM unnest(h.counts) AS b)::bigint AS reference_size,
         r.model_version,
@@ -363,29 +384,31 @@ CREATE OR REPLACE VIEW @extschema@.mnist_drift AS
     LEFT JOIN LATERAL mnist_internal.two_sample(h.kind, h.counts, b.counts) AS t ON true
     ORDER BY h.place;
 COMMENT ON VIEW @extschema@.mnist_drift IS
-    'the newest readings against the live model''s reference, a row a feature; NULL where one of them is missing';
+    'the newest predictions against the live model''s reference, a row a feature; NULL where one of them is missing';
 COMMENT ON COLUMN @extschema@.mnist_drift.feature IS 'the feature (see mnist_feature)';
 COMMENT ON COLUMN @extschema@.mnist_drift.test IS
-    'Kolmogorov-Smirnov, chi-square (of the digits read) or Fisher (of what is so or not so)';
+    'Kolmogorov-Smirnov, chi-square (for the predicted digits) or Fisher (for flags)';
 COMMENT ON COLUMN @extschema@.mnist_drift.statistic IS
-    'the test''s: largest difference of the distribution functions, chi-square, or difference of the shares';
+    'the test statistic: largest difference of the distribution functions, chi-square, or difference of the fractions';
 COMMENT ON COLUMN @extschema@.mnist_drift.p_value IS
-    'probability that readings from the reference''s distribution differ from it as much or more';
+    'the probability of a difference at least as large if both came from the same distribution';
 COMMENT ON COLUMN @extschema@.mnist_drift.effect IS
-    'population stability index over tenths of the reference: under 0.1 little has changed, over 0.25 much';
+    'population stability index over tenths of the reference: below 0.1 little has changed, above 0.25 much';
 COMMENT ON COLUMN @extschema@.mnist_drift.shift IS
-    'which way: probability that a reading of the window has more than one of the reference, less that it has less (Cliff''s delta)';
+    'the direction: probability that a prediction of the window has a higher value than one of the reference, minus '
+    'the probability of a lower value (Cliff''s delta)';
 COMMENT ON COLUMN @extschema@.mnist_drift.drifted IS
-    'p_value is under mnist_hil.drift_significance over the number of features, and effect at least mnist_hil.drift_effect; NULL: the window has less than mnist_hil.drift_min_window';
-COMMENT ON COLUMN @extschema@.mnist_drift.window_size IS 'readings looked at';
-COMMENT ON COLUMN @extschema@.mnist_drift.reference_size IS 'readings of the reference';
-COMMENT ON COLUMN @extschema@.mnist_drift.model_version IS 'the live model, by which they are';
+    'whether p_value is below mnist_hil.drift_significance divided by the number of features, and effect is at least '
+    'mnist_hil.drift_effect; NULL: the window is smaller than mnist_hil.drift_min_window';
+COMMENT ON COLUMN @extschema@.mnist_drift.window_size IS 'the number of predictions in the window';
+COMMENT ON COLUMN @extschema@.mnist_drift.reference_size IS 'the number of predictions in the reference';
+COMMENT ON COLUMN @extschema@.mnist_drift.model_version IS 'the live model, which made both';
 COMMENT ON COLUMN @extschema@.mnist_drift.reference_id IS 'the reference';
-COMMENT ON COLUMN @extschema@.mnist_drift.edges IS 'edges of the bins that both are counted in; see mnist_drift_histogram';
-COMMENT ON COLUMN @extschema@.mnist_drift.reference_counts IS 'readings of the reference in each bin';
-COMMENT ON COLUMN @extschema@.mnist_drift.window_counts IS 'readings of the window in each bin';
+COMMENT ON COLUMN @extschema@.mnist_drift.edges IS 'edges of the bins of both histograms; see mnist_drift_histogram';
+COMMENT ON COLUMN @extschema@.mnist_drift.reference_counts IS 'predictions of the reference in each bin';
+COMMENT ON COLUMN @extschema@.mnist_drift.window_counts IS 'predictions of the window in each bin';
 
----------------------------------------------------------------- what mnist_check goes by
+---------------------------------------------------------------- checks
 
 CREATE OR REPLACE FUNCTION mnist_internal.drift_update() RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -406,7 +429,7 @@ BEGIN
         THEN
             RETURN false;
         END IF;
-        -- Once more under the lock: another check may have done it meanwhile.
+        -- Check again under the lock: another session may have stored a check meanwhile.
         IF attempt = 1 AND NOT mnist_internal.try_lock() THEN
             RETURN false;
         END IF;
@@ -415,8 +438,8 @@ BEGIN
     IF mnist_internal.drift_bind(live) IS NULL THEN
         RETURN false;
     END IF;
-    INSERT INTO @extschema@.mnist_drift_check (reference_id, last_reading, window_size, features, drifted, drifted_features, share,
-        threshold, breaches)
+    INSERT INTO @extschema@.mnist_drift_check (reference_id, last_reading, window_size, features, drifted,
+        drifted_features, share, threshold, breaches)
     SELECT d.reference_id, newest, d.window_size, d.features, d.drifted, d.drifted_features,
         d.drifted::real / d.features, t.threshold,
         CASE WHEN d.drifted::real / d.features > t.threshold
@@ -436,14 +459,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.drift_update() IS
-    'look for drift and store what was found, if there are new readings and the last look is a minute ago; whether it did; internal';
+    'check for drift and store the result, if there are new predictions and the last check was at least a minute '
+    'ago; returns whether it did; internal';
 
 CREATE OR REPLACE VIEW mnist_internal.drift_last AS
     SELECT c.share, c.features, c.drifted, c.drifted_features, c.window_size, c.threshold, c.breaches, c.checked_at,
         r.model_version, r.id AS reference_id
     FROM (SELECT d.* FROM @extschema@.mnist_drift_check d ORDER BY d.id DESC LIMIT 1) c
     JOIN @extschema@.mnist_drift_reference r ON r.id = c.reference_id;
-COMMENT ON VIEW mnist_internal.drift_last IS 'the last look at drift, of the model that was live then; internal';
+COMMENT ON VIEW mnist_internal.drift_last IS 'the last drift check, and the model that was live then; internal';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_drift_share AS
     SELECT c.share,
@@ -462,22 +486,27 @@ CREATE OR REPLACE VIEW @extschema@.mnist_drift_share AS
     FROM mnist_internal.drift_settings() AS s
     CROSS JOIN mnist_internal.drift_last c
     LEFT JOIN (
-        SELECT r.started_at FROM @extschema@.mnist_run r WHERE r.status IN ('running', 'succeeded') ORDER BY r.id DESC LIMIT 1) run
+        SELECT r.started_at
+        FROM @extschema@.mnist_run r
+        WHERE r.status IN ('running', 'succeeded')
+        ORDER BY r.id DESC
+        LIMIT 1) run
         ON true
     WHERE c.model_version = (SELECT l.version FROM @extschema@.mnist_live l);
 COMMENT ON VIEW @extschema@.mnist_drift_share IS
-    'what mnist_check knows of drift: its last look at it; one row, or none before the first look at readings by the live model';
-COMMENT ON COLUMN @extschema@.mnist_drift_share.share IS 'share of the features that had drifted, 0 .. 1';
+    'the last drift check of mnist_check; one row, or none before the first check of predictions by the live model';
+COMMENT ON COLUMN @extschema@.mnist_drift_share.share IS 'the fraction of the features that had drifted, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_drift_share.features IS 'features compared';
 COMMENT ON COLUMN @extschema@.mnist_drift_share.drifted IS 'of these, those that had drifted';
-COMMENT ON COLUMN @extschema@.mnist_drift_share.drifted_features IS 'which';
-COMMENT ON COLUMN @extschema@.mnist_drift_share.window_size IS 'readings looked at';
-COMMENT ON COLUMN @extschema@.mnist_drift_share.threshold IS 'mnist_hil.drift_threshold as it was';
-COMMENT ON COLUMN @extschema@.mnist_drift_share.breaches IS 'looks in a row that found more than that';
-COMMENT ON COLUMN @extschema@.mnist_drift_share.breaches_needed IS 'how many it takes (mnist_hil.drift_breaches)';
+COMMENT ON COLUMN @extschema@.mnist_drift_share.drifted_features IS 'the names of these';
+COMMENT ON COLUMN @extschema@.mnist_drift_share.window_size IS 'the number of predictions compared';
+COMMENT ON COLUMN @extschema@.mnist_drift_share.threshold IS 'mnist_hil.drift_threshold at that time';
+COMMENT ON COLUMN @extschema@.mnist_drift_share.breaches IS 'consecutive violations of that threshold';
+COMMENT ON COLUMN @extschema@.mnist_drift_share.breaches_needed IS
+    'how many are a reason to train (mnist_hil.drift_breaches)';
 COMMENT ON COLUMN @extschema@.mnist_drift_share.cooling_until IS
-    'until when drift is no reason to train, because a run began not long ago (mnist_hil.drift_cooldown)';
+    'until then drift is no reason to train, because a run began recently (mnist_hil.drift_cooldown)';
 COMMENT ON COLUMN @extschema@.mnist_drift_share.alarm IS 'whether drift is a reason to train';
-COMMENT ON COLUMN @extschema@.mnist_drift_share.checked_at IS 'when it was looked';
+COMMENT ON COLUMN @extschema@.mnist_drift_share.checked_at IS 'when the check was made';
 COMMENT ON COLUMN @extschema@.mnist_drift_share.model_version IS 'the live model';
 COMMENT ON COLUMN @extschema@.mnist_drift_share.reference_id IS 'the reference compared with';

@@ -1,26 +1,25 @@
 /*
- * Erasing what there is of a person or of a picture.
+ * Erasing the data of a person or of an image.
  *
- * A person's traces are what they said as an annotator, and their name wherever it stands in what only tells of other
- * rows: events and reports.  Who trained, imported or switched is on record for accountability, and stays; so are
- * the reasons that people gave.  mnist_erase says where the name still stands there.
+ * A person's data are the labels that they gave as an annotator, and their name in rows that only describe other rows:
+ * events and reports.  Who trained, imported or switched stays on record for accountability, and so do the reasons that
+ * people gave.  mnist_erase reports where the name remains.
  *
- * A picture's traces are the prediction with its image and what was measured of it, the challenger's prediction, all
- * feedback on it, and the reports that show it.  The histograms of drift are counts over many predictions and hold
- * none.
+ * An image's data are its prediction with the image and its features, the challenger's prediction, all feedback on it,
+ * and the reports that show it.  The histograms of drift are counts over many predictions and do not contain it.
  *
- * Weights cannot forget.  Whatever learnt from the feedback, and whatever was fine-tuned from that, is listed.
+ * Weights cannot forget.  The result lists the models that were trained on the feedback, and their descendants.
  *
- * Locks, in this order: the log of reports against reports that are being made, the snapshots against a run that
- * begins, the predictions against who corrects them.  So a correction comes before, and is erased, or after, and finds
- * no prediction; and no run learns from what has been erased.  The rows are looked at after each lock, hence READ
- * COMMITTED.
+ * Locks are taken in this order: the log of reports, against reports in the making; the snapshots, against a run that
+ * begins; the predictions, against annotators who label them.  So a label either comes before and is erased, or comes
+ * after and finds no prediction, and no run trains on what was erased.  Rows are read after each lock, which requires
+ * READ COMMITTED.
  */
 
 CREATE OR REPLACE FUNCTION mnist_internal.name_pattern(name text) RETURNS text
     LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-    -- as it is, in HTML, and within a string of JSON
+    -- the name itself, as HTML, and inside a JSON string
     SELECT '(^|[^[:alnum:]_])('
         || regexp_replace(name, '(\W)', '\\\1', 'g') || '|'
         || regexp_replace(mnist_internal.html(name), '(\W)', '\\\1', 'g') || '|'
@@ -28,9 +27,9 @@ BEGIN ATOMIC
         || ')($|[^[:alnum:]_])';
 END;
 COMMENT ON FUNCTION mnist_internal.name_pattern(text) IS
-    'a regular expression that matches a text in which the name stands as a word; internal';
+    'a regular expression that matches a text that contains the name as a whole word; internal';
 
--- To be asked before feedback is deleted, which takes it out of all records of runs.
+-- To be called before feedback is deleted, which removes it from the records of runs.
 CREATE OR REPLACE FUNCTION mnist_internal.feedback_runs(
     feedback_ids bigint[], OUT run_id bigint, OUT learnt boolean, OUT used bigint)
     RETURNS SETOF record
@@ -42,7 +41,8 @@ BEGIN ATOMIC
     GROUP BY u.run_id;
 END;
 COMMENT ON FUNCTION mnist_internal.feedback_runs(bigint[]) IS
-    'the runs that had any of this feedback before them, whether they trained on it, and how much of it there was; internal';
+    'the runs whose snapshot has any of this feedback, whether they trained on it, and how much of it there was; '
+    'internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.learnt_from(runs bigint[]) RETURNS int[]
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -58,9 +58,10 @@ BEGIN ATOMIC
     WHERE m.weights IS NOT NULL;
 END;
 COMMENT ON FUNCTION mnist_internal.learnt_from(bigint[]) IS
-    'the models that these runs made or that descend from them, those whose weights are there; internal';
+    'the models that these runs made, and their descendants, whose weights are not pruned; internal';
 
--- Pictures are found by the predictions' ids, which stand beside them, and by themselves, as equal ones may be there.
+-- Images are found by the ids of their predictions, which the page shows beside them, and by their pixels, because the
+-- page may show an equal image.
 CREATE OR REPLACE FUNCTION mnist_internal.erase_reports(annotator text, predictions bigint[]) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -92,7 +93,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.erase_reports(text, bigint[]) IS
-    'delete the reports that show one of these predictions or name this annotator; how many; internal';
+    'delete the reports that show one of these predictions or name this annotator; returns how many; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.erase_events(annotator text) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -105,7 +106,7 @@ BEGIN ATOMIC
     SELECT count(*) FROM gone;
 END;
 COMMENT ON FUNCTION mnist_internal.erase_events(text) IS
-    'delete the events that name this annotator; how many; internal';
+    'delete the events that name this annotator; returns how many; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.named_in(annotator text, OUT what text, OUT named bigint) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -132,9 +133,9 @@ BEGIN ATOMIC
     ORDER BY t.place;
 END;
 COMMENT ON FUNCTION mnist_internal.named_in(text) IS
-    'the rows that name this annotator among those that say who did what, by table, zeros included; internal';
+    'how many rows name this annotator in the tables that record who did what, by table, zeros included; internal';
 
--- Whoever corrects one of the predictions has committed, or waits; what is returned is all the feedback that goes.
+-- Annotators who label one of the predictions have committed, or wait for this transaction.  So the ids are complete.
 CREATE OR REPLACE FUNCTION mnist_internal.erase_lock(annotator text, predictions bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -143,7 +144,8 @@ DECLARE
     feedback_ids bigint[];
 BEGIN
     LOCK TABLE @extschema@.mnist_report_log IN EXCLUSIVE MODE;
-    -- A run that is on record as begun takes its snapshot before this, and then stands in the way, or after the commit.
+    -- A run that has begun either takes its snapshot before this lock, and then erase_used refuses, or after the
+    -- commit.
     LOCK TABLE mnist_internal.run_snapshot IN SHARE ROW EXCLUSIVE MODE;
     PERFORM FROM @extschema@.mnist_prediction p
     WHERE p.id = ANY (predictions)
@@ -162,7 +164,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.erase_lock(text, bigint[]) IS
-    'lock what mnist_erase is about to remove; the ids of the feedback; internal';
+    'lock what mnist_erase is about to delete; returns the ids of the feedback; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.erase_used(feedback_ids bigint[], OUT runs bigint[], OUT removed bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -180,7 +182,7 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'object_in_use',
             MESSAGE = format('run %s is under way and uses feedback that is to be erased', running),
-            DETAIL = 'Its model would have learnt from it.',
+            DETAIL = 'Its model would be trained on it.',
             HINT = format(
                 'Wait for its end, or cancel it: SELECT pg_terminate_backend(pid) FROM mnist_run WHERE id = %s.',
                 running);
@@ -188,10 +190,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.erase_used(bigint[]) IS
-    'the runs that trained on this feedback, of which none may be under way, and in how many records of runs it stands; internal';
+    'the runs that trained on this feedback, none of which may be under way, and in how many records of runs it '
+    'stands; internal';
 
--- The samples that the planner's statistics keep are then of the rows that are left.  A table that is being vacuumed
--- keeps its samples until it is analyzed the next time.
+-- The planner's statistics then sample the remaining rows.  A table that is being vacuumed is skipped and keeps its
+-- samples until the next ANALYZE.
 CREATE OR REPLACE FUNCTION mnist_internal.analyze_erased() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -203,7 +206,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.analyze_erased() IS
-    'have the planner''s statistics forget what was erased; internal';
+    'remove what was erased from the planner''s statistics; internal';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_erase(annotator text DEFAULT NULL, predictions bigint[] DEFAULT NULL,
     OUT what text, OUT removed bigint, OUT kept bigint, OUT model_versions int[])
@@ -241,7 +244,7 @@ BEGIN
     SELECT count(*) INTO labels FROM @extschema@.mnist_label l WHERE l.feedback_ids && feedback;
     SELECT count(*) INTO shadows FROM @extschema@.mnist_shadow s WHERE s.prediction_id = ANY (mnist_erase.predictions);
     reports := mnist_internal.erase_reports(mnist_erase.annotator, mnist_erase.predictions);
-    -- Triggers see to mnist_label and mnist_shadow.
+    -- Triggers update mnist_label and mnist_shadow.
     DELETE FROM @extschema@.mnist_feedback f WHERE f.id = ANY (feedback);
     DELETE FROM @extschema@.mnist_prediction p WHERE p.id = ANY (mnist_erase.predictions);
     GET DIAGNOSTICS pictures = ROW_COUNT;
@@ -258,7 +261,8 @@ BEGIN
         SELECT t.what, t.removed, 0::bigint, NULL::int[]
         FROM (VALUES ('mnist_prediction', pictures), ('mnist_shadow', shadows),
             ('mnist_feedback', cardinality(feedback)), ('mnist_label', labels),
-            ('mnist_run_feedback', used.removed), ('mnist_report_log', reports), ('mnist_event', events)) AS t (what, removed)
+            ('mnist_run_feedback', used.removed), ('mnist_report_log', reports), ('mnist_event', events))
+            AS t (what, removed)
         UNION ALL
         SELECT n.what, 0, n.named, NULL FROM mnist_internal.named_in(mnist_erase.annotator) n
         UNION ALL
@@ -266,4 +270,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_erase(text, bigint[]) IS
-    'remove what an annotator said and the reports and events that name them, or predictions with their images and all that was said of them, or both; what was removed and what is kept, by table; the last row has the model versions whose weights learnt from it';
+    'delete an annotator''s feedback with the reports and events that name the annotator, or predictions with their '
+    'images and feedback, or both; returns what was deleted and what is kept, by table; the last row has the model '
+    'versions whose weights were trained on it';

@@ -20,13 +20,14 @@ ALTER SEQUENCE @extschema@.mnist_event_id_seq OWNED BY @extschema@.mnist_event.i
 CREATE INDEX IF NOT EXISTS mnist_event_by_kind ON @extschema@.mnist_event (kind, id);
 
 COMMENT ON TABLE @extschema@.mnist_event IS
-    'what somebody should hear of; of each row a notification with id, kind and model_version went out on channel mnist_hil';
+    'what somebody should know about; each row was also sent as a notification with id, kind and model_version on '
+    'channel mnist_hil';
 COMMENT ON COLUMN @extschema@.mnist_event.id IS 'the event';
 COMMENT ON COLUMN @extschema@.mnist_event.created_at IS 'when it was noted';
 COMMENT ON COLUMN @extschema@.mnist_event.kind IS
-    'what happened, in one word: run_failed, run_cancelled, model_promoted, model_rejected, model_activated, ...';
-COMMENT ON COLUMN @extschema@.mnist_event.message IS 'the same in a sentence, for people';
-COMMENT ON COLUMN @extschema@.mnist_event.detail IS 'figures and names that belong to it, an object';
+    'what happened: run_failed, run_cancelled, model_promoted, model_rejected, model_activated, ...';
+COMMENT ON COLUMN @extschema@.mnist_event.message IS 'the same as a sentence';
+COMMENT ON COLUMN @extschema@.mnist_event.detail IS 'the figures and names that belong to it, an object';
 COMMENT ON COLUMN @extschema@.mnist_event.run_id IS 'the run that it is about';
 COMMENT ON COLUMN @extschema@.mnist_event.model_version IS 'the model that it is about';
 
@@ -34,11 +35,12 @@ SELECT pg_extension_config_dump('@extschema@.mnist_event', '');
 SELECT pg_extension_config_dump('@extschema@.mnist_event_id_seq', '');
 
 CREATE OR REPLACE TRIGGER mnist_event_refuse BEFORE UPDATE OR TRUNCATE ON @extschema@.mnist_event
-    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.refuse('The owner may DELETE old ones; see mnist_hil.retention.');
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION mnist_internal.refuse('The owner may DELETE old ones; see mnist_hil.retention.');
 
 /*
- * Any role can LISTEN, so the notification has the event's id, kind and model version and nothing that anybody wrote.
- * The row, which is guarded, has the rest.
+ * Any role can LISTEN, so the notification has only the event's id, kind and model version, and no text from users.
+ * The row, which needs privileges, has the rest.
  */
 CREATE OR REPLACE FUNCTION mnist_internal.event(kind text, message text, detail jsonb DEFAULT '{}') RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -60,7 +62,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.event(text, text, jsonb) IS
-    'note an event and notify mnist_hil of it; run_id and model_version are taken from its detail; returns its id; internal';
+    'store an event and notify channel mnist_hil; run_id and model_version are taken from its detail; returns its '
+    'id; internal';
 
 ---------------------------------------------------------------- runs
 
@@ -79,7 +82,8 @@ BEGIN
                 CASE run.status WHEN 'failed' THEN 'failed' ELSE 'was cancelled' END, run.error), detail);
         IF run.trigger = 'check' AND run.attempt > (SELECT s.retries FROM mnist_internal.settings() s) THEN
             PERFORM mnist_internal.event('retraining_given_up', format(
-                'mnist_check gives up after %s tries, the last of which was run %s: new feedback, new data sets or mnist_retrain let it go on',
+                'mnist_check gives up after %s attempts, the last of which was run %s: new feedback, new data sets or '
+                'mnist_retrain let it continue',
                 run.attempt, run.id), detail);
         END IF;
     ELSIF run.decision = 'awaiting approval' THEN
@@ -95,7 +99,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.note_run(@extschema@.mnist_run) IS
-    'note how a run ended; that its model went live is noted with the switch; internal';
+    'store an event about how a run ended; a model that goes live is noted with the switch; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.run_ended() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -108,7 +112,7 @@ END
 $$;
 COMMENT ON FUNCTION mnist_internal.run_ended() IS 'trigger that notes how a run ended; internal';
 
--- A run's row is added as running; one that a restore adds has ended, and its event comes from the dump.
+-- A run's row is inserted as running.  A row that a restore inserts has ended, and its event comes from the dump.
 CREATE OR REPLACE TRIGGER mnist_run_ended AFTER UPDATE OF status ON @extschema@.mnist_run
     FOR EACH ROW WHEN (OLD.status = 'running' AND NEW.status <> 'running')
     EXECUTE FUNCTION mnist_internal.run_ended();
@@ -120,7 +124,7 @@ CREATE OR REPLACE FUNCTION mnist_internal.switched() RETURNS trigger
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- A restore adds rows with ids that the sequence has not given out yet; their events come from the dump.
+    -- A restore inserts rows with ids that the sequence has not given out yet; their events come from the dump.
     IF NEW.id > (SELECT s.last_value FROM @extschema@.mnist_deployment_id_seq s) THEN
         RETURN NULL;
     END IF;

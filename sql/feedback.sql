@@ -26,17 +26,21 @@ ALTER SEQUENCE @extschema@.mnist_feedback_id_seq OWNED BY @extschema@.mnist_feed
 CREATE INDEX IF NOT EXISTS mnist_feedback_newest ON @extschema@.mnist_feedback (prediction_id, annotator, id DESC);
 
 COMMENT ON TABLE @extschema@.mnist_feedback IS
-    'what people said of readings; rows never change: of an annotator''s rows on a reading the newest counts';
+    'the labels that annotators gave to predictions; rows never change: the newest row of an annotator on a '
+    'prediction counts';
 COMMENT ON COLUMN @extschema@.mnist_feedback.id IS 'the feedback';
-COMMENT ON COLUMN @extschema@.mnist_feedback.prediction_id IS 'the reading';
-COMMENT ON COLUMN @extschema@.mnist_feedback.label IS 'the digit that it shows, says the annotator';
-COMMENT ON COLUMN @extschema@.mnist_feedback.predicted_label IS 'the digit that was read';
-COMMENT ON COLUMN @extschema@.mnist_feedback.model_version IS 'the model that read it';
-COMMENT ON COLUMN @extschema@.mnist_feedback.challenge_id IS 'the challenge that was under way when it was read, or NULL';
-COMMENT ON COLUMN @extschema@.mnist_feedback.challenger_label IS 'the digit that the challenger read in the shadow, or NULL';
-COMMENT ON COLUMN @extschema@.mnist_feedback.annotator IS 'the role that said so';
+COMMENT ON COLUMN @extschema@.mnist_feedback.prediction_id IS 'the prediction';
+COMMENT ON COLUMN @extschema@.mnist_feedback.label IS 'the digit that the image shows, as the annotator says';
+COMMENT ON COLUMN @extschema@.mnist_feedback.predicted_label IS 'the predicted digit';
+COMMENT ON COLUMN @extschema@.mnist_feedback.model_version IS 'the model that made it';
+COMMENT ON COLUMN @extschema@.mnist_feedback.challenge_id IS
+    'the challenge that was under way at the prediction, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_feedback.challenger_label IS
+    'the digit that the challenger predicted in shadow mode, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_feedback.annotator IS 'the role that gave the label';
 COMMENT ON COLUMN @extschema@.mnist_feedback.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
-COMMENT ON COLUMN @extschema@.mnist_feedback.held_out IS 'never trained on, only judged by; follows from the pixels, one in five';
+COMMENT ON COLUMN @extschema@.mnist_feedback.held_out IS
+    'held out: never trained on, used only to compare models; follows from the pixels, one in five';
 COMMENT ON COLUMN @extschema@.mnist_feedback.created_at IS 'when its transaction began';
 
 CREATE OR REPLACE TRIGGER mnist_feedback_refuse BEFORE UPDATE OR TRUNCATE ON @extschema@.mnist_feedback
@@ -63,29 +67,33 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_label (
     confidence       real
 ) WITH (fillfactor = 80);
 
--- The labels that no run has used: what a run marks as used, and the newest of which tell the accuracy.
+-- The labels that no run has used: for marking them as used, and for the accuracy of the newest ones.
 CREATE INDEX IF NOT EXISTS mnist_label_new ON @extschema@.mnist_label (prediction_id) WHERE new;
 CREATE INDEX IF NOT EXISTS mnist_label_shared ON @extschema@.mnist_label (prediction_id) WHERE annotators > 1;
--- What mnist_label_conflict finds drawings by that are not labelled alike.
-CREATE INDEX IF NOT EXISTS mnist_label_by_pixels ON @extschema@.mnist_label (pixels_sha256) INCLUDE (label, votes, annotators);
+-- For mnist_label_conflict, to find images with different labels.
+CREATE INDEX IF NOT EXISTS mnist_label_by_pixels ON @extschema@.mnist_label (pixels_sha256)
+    INCLUDE (label, votes, annotators);
 
 COMMENT ON TABLE @extschema@.mnist_label IS
-    'the labelled readings: what mnist_feedback comes to, one row a reading, kept up to date by triggers';
-COMMENT ON COLUMN @extschema@.mnist_label.prediction_id IS 'the reading';
+    'the labelled predictions: the result of mnist_feedback, one row a prediction, kept up to date by triggers';
+COMMENT ON COLUMN @extschema@.mnist_label.prediction_id IS 'the prediction';
 COMMENT ON COLUMN @extschema@.mnist_label.label IS
-    'the digit that most annotators say it shows, each by their newest word; NULL in a tie';
-COMMENT ON COLUMN @extschema@.mnist_label.predicted_label IS 'the digit that was read';
-COMMENT ON COLUMN @extschema@.mnist_label.model_version IS 'the model that read it';
-COMMENT ON COLUMN @extschema@.mnist_label.challenge_id IS 'the challenge that was under way when it was read, or NULL';
-COMMENT ON COLUMN @extschema@.mnist_label.challenger_label IS 'the digit that the challenger read in the shadow, or NULL';
-COMMENT ON COLUMN @extschema@.mnist_label.votes IS 'annotators for the label; in a tie, for each of the labels in front';
-COMMENT ON COLUMN @extschema@.mnist_label.annotators IS 'annotators in all';
-COMMENT ON COLUMN @extschema@.mnist_label.new IS 'whether it rests on feedback that no completed run has used';
+    'the label that most annotators gave, each with the newest label; NULL in a tie';
+COMMENT ON COLUMN @extschema@.mnist_label.predicted_label IS 'the predicted digit';
+COMMENT ON COLUMN @extschema@.mnist_label.model_version IS 'the model that made it';
+COMMENT ON COLUMN @extschema@.mnist_label.challenge_id IS 'the challenge that was under way at the prediction, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_label.challenger_label IS
+    'the digit that the challenger predicted in shadow mode, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_label.votes IS
+    'annotators who gave the label; in a tie, who gave each of the most frequent labels';
+COMMENT ON COLUMN @extschema@.mnist_label.annotators IS 'all annotators of the prediction';
+COMMENT ON COLUMN @extschema@.mnist_label.new IS 'whether it contains feedback that no completed run has used';
 COMMENT ON COLUMN @extschema@.mnist_label.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
-COMMENT ON COLUMN @extschema@.mnist_label.held_out IS 'never trained on, only judged by';
-COMMENT ON COLUMN @extschema@.mnist_label.feedback_ids IS 'the rows of mnist_feedback it rests on, each annotator''s newest';
-COMMENT ON COLUMN @extschema@.mnist_label.predicted_at IS 'when it was read';
-COMMENT ON COLUMN @extschema@.mnist_label.confidence IS 'the probability that the model gave the digit read, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_label.held_out IS 'held out: never trained on, used only to compare models';
+COMMENT ON COLUMN @extschema@.mnist_label.feedback_ids IS
+    'the rows of mnist_feedback that count, the newest of each annotator';
+COMMENT ON COLUMN @extschema@.mnist_label.predicted_at IS 'when the prediction was made';
+COMMENT ON COLUMN @extschema@.mnist_label.confidence IS 'the model''s probability of the predicted digit, 0 .. 1';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_correct(id bigint, label int) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -113,8 +121,8 @@ BEGIN
             HINT = 'Give the digit that the image shows, 0 to 9.';
     END IF;
 
-    INSERT INTO @extschema@.mnist_feedback (prediction_id, label, predicted_label, model_version, challenge_id, challenger_label,
-        annotator, pixels_sha256)
+    INSERT INTO @extschema@.mnist_feedback (prediction_id, label, predicted_label, model_version, challenge_id,
+        challenger_label, annotator, pixels_sha256)
     SELECT p.id, mnist_correct.label, p.label, p.model_version, p.challenge_id, s.label,
         mnist_internal.invoker(), coalesce(p.pixels_sha256, sha256(mnist_internal.pixels(p.image)))
     FROM @extschema@.mnist_prediction p
@@ -125,7 +133,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'no_data_found',
-            MESSAGE = format('reading %s does not exist', mnist_correct.id),
+            MESSAGE = format('prediction %s does not exist', mnist_correct.id),
             DETAIL = 'It was never stored, its transaction has not committed, or it was deleted.',
             HINT = 'Give the id that mnist_predict returned.';
     END IF;
@@ -133,11 +141,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_correct(bigint, int) IS
-    'say which digit a reading shows; replaces what the caller said of it before, or affirms a label that mnist_doubted shows; returns the feedback''s id';
+    'label a prediction with the digit that the image shows; replaces the caller''s earlier label, or affirms a '
+    'label that mnist_doubted shows; returns the id of the feedback';
 
----------------------------------------------------------------- what feedback comes to
+---------------------------------------------------------------- the resulting labels
 
--- What the label of an image is, whoever asks: of one prediction, or of all predictions of the same pixels.
+-- The majority, in one place: for the predictions of mnist_label, and for all predictions of the same pixels.
 CREATE OR REPLACE FUNCTION mnist_internal.majority(labels smallint[], OUT label smallint, OUT votes bigint)
     RETURNS SETOF record
     LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
@@ -151,12 +160,13 @@ BEGIN ATOMIC
         GROUP BY u.label) v;
 END;
 COMMENT ON FUNCTION mnist_internal.majority(smallint[]) IS
-    'the label that most annotators gave, from one label of each annotator, and how many gave it; label NULL: a tie; internal, but open to readers of mnist_label_conflict';
+    'the label that most annotators gave, from one label of each annotator, and how many gave it; label NULL: a tie; '
+    'internal, but open to readers of mnist_label_conflict';
 GRANT EXECUTE ON FUNCTION mnist_internal.majority TO PUBLIC;
 
--- The plan is generic because planning takes several times as long as resolving one prediction; it has no join that
--- could go wrong.
-CREATE OR REPLACE FUNCTION mnist_internal.resolve(readings bigint[]) RETURNS void
+-- The plan is generic because planning takes several times as long as resolving one prediction, and the plan has no
+-- join whose order matters.
+CREATE OR REPLACE FUNCTION mnist_internal.resolve(predictions bigint[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
     SET plan_cache_mode = force_generic_plan
@@ -182,7 +192,7 @@ BEGIN
         FROM (
             SELECT DISTINCT ON (f.prediction_id, f.annotator) f.*
             FROM @extschema@.mnist_feedback f
-            WHERE f.prediction_id = ANY (readings)
+            WHERE f.prediction_id = ANY (predictions)
             ORDER BY f.prediction_id, f.annotator, f.id DESC) n
         GROUP BY n.prediction_id) r
     CROSS JOIN LATERAL mnist_internal.majority(r.labels) AS m
@@ -195,21 +205,21 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.resolve(bigint[]) IS
-    'write what the feedback on these readings comes to into mnist_label, as new; internal';
+    'write the labels that result from the feedback on these predictions to mnist_label, as new; internal';
 
--- Feedback that is added is new, but for a dump that is restored, whose snapshots may be there already.
+-- Added feedback is new, except in a dump that is restored, whose snapshots may have been restored before it.
 CREATE OR REPLACE FUNCTION mnist_internal.feedback_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     changes bigint;
-    readings bigint[];
+    predictions bigint[];
     oldest bigint;
     compact boolean;
 BEGIN
     SELECT count(*), array_agg(DISTINCT c.prediction_id), min(c.id), bool_or(c.id % 1000 = 0)
-    INTO changes, readings, oldest, compact
+    INTO changes, predictions, oldest, compact
     FROM changed c;
     IF changes = 0 THEN
         RETURN NULL;
@@ -222,12 +232,12 @@ BEGIN
     IF TG_OP = 'DELETE' THEN
         DELETE FROM mnist_internal.snapshot_exception e WHERE e.feedback_id IN (SELECT c.id FROM changed c);
         DELETE FROM mnist_internal.run_excluded e WHERE e.feedback_id IN (SELECT c.id FROM changed c);
-        DELETE FROM @extschema@.mnist_label l WHERE l.prediction_id = ANY (readings);
+        DELETE FROM @extschema@.mnist_label l WHERE l.prediction_id = ANY (predictions);
         changes := -changes;
     END IF;
-    PERFORM mnist_internal.resolve(readings);
+    PERFORM mnist_internal.resolve(predictions);
     IF TG_OP = 'DELETE' OR oldest <= (SELECT s.newest FROM mnist_internal.snapshot s ORDER BY s.id DESC LIMIT 1) THEN
-        PERFORM mnist_internal.note_used(readings);
+        PERFORM mnist_internal.note_used(predictions);
     END IF;
     INSERT INTO mnist_internal.tally (feedback) VALUES (changes);
     IF compact THEN
@@ -247,7 +257,7 @@ CREATE OR REPLACE TRIGGER mnist_feedback_erased AFTER DELETE ON @extschema@.mnis
 
 ---------------------------------------------------------------- annotators who contradict each other
 
--- Only images whose predictions are not labelled alike need a closer look.  The planner assumes that the array is short.
+-- Only images whose predictions have different labels are looked at.  The planner assumes that the array is short.
 CREATE OR REPLACE VIEW @extschema@.mnist_label_conflict AS
     SELECT d.pixels_sha256, d.prediction_ids, m.label, v.votes, d.held_out
     FROM (
@@ -275,18 +285,23 @@ CREATE OR REPLACE VIEW @extschema@.mnist_label_conflict AS
     CROSS JOIN LATERAL mnist_internal.majority(a.labels) AS m
     WHERE v.labels > 1;
 COMMENT ON VIEW @extschema@.mnist_label_conflict IS
-    'drawings on which annotators contradict each other: the majority labels them, a tie leaves them out';
-COMMENT ON COLUMN @extschema@.mnist_label_conflict.pixels_sha256 IS 'the drawing: SHA-256 of the image brought to MNIST''s form';
-COMMENT ON COLUMN @extschema@.mnist_label_conflict.prediction_ids IS 'the readings of it that have feedback';
-COMMENT ON COLUMN @extschema@.mnist_label_conflict.label IS 'the digit that most annotators say it shows; NULL in a tie: not trained on';
-COMMENT ON COLUMN @extschema@.mnist_label_conflict.votes IS 'each digit that somebody says it shows, and who';
-COMMENT ON COLUMN @extschema@.mnist_label_conflict.held_out IS 'never trained on, only judged by';
+    'images to which annotators gave different labels: the majority labels them, a tie leaves them out';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.pixels_sha256 IS 'the image: SHA-256 of it in MNIST''s form';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.prediction_ids IS 'the predictions of the image that have feedback';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.label IS
+    'the label that most annotators gave; NULL in a tie: not trained on';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.votes IS 'each label that was given, and its annotators';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.held_out IS
+    'held out: never trained on, used only to compare models';
 
 ---------------------------------------------------------------- counts
 
 /*
- * Counts that cost the same however much there is to count.  A counter row for everybody would make
- * annotators wait for each other, so each statement adds a row with what it changed, and the counts are the sums.
+ * Numbers of labels and feedback that take the same time to read however many there are.  A single counter row would
+ * make annotators wait for each other.  Instead, each statement that changes mnist_label or mnist_feedback inserts rows
+ * with the differences, and the counts are the sums: transactions do not wait, and what is rolled back does not count.
+ * From time to time a transaction that adds feedback replaces the rows by their sums, so that there are never many more
+ * than a thousand.
  */
 CREATE TABLE IF NOT EXISTS mnist_internal.tally (
     label            smallint,
@@ -295,12 +310,13 @@ CREATE TABLE IF NOT EXISTS mnist_internal.tally (
     labels           bigint NOT NULL DEFAULT 0,
     feedback         bigint NOT NULL DEFAULT 0
 );
--- Instalments may be equal, so that there is no key; without this a publication of all tables would refuse to DELETE.
+-- Rows may be equal, so there is no key.  Without this, a publication of all tables would refuse DELETE.
 ALTER TABLE mnist_internal.tally REPLICA IDENTITY FULL;
 COMMENT ON TABLE mnist_internal.tally IS
-    'numbers of labels and of feedback, in instalments that are to be summed up; follows from mnist_label and mnist_feedback by triggers; internal';
-COMMENT ON COLUMN mnist_internal.tally.labels IS 'how many rows of this kind mnist_label has more by this instalment';
-COMMENT ON COLUMN mnist_internal.tally.feedback IS 'how many rows mnist_feedback has more by this instalment';
+    'changes of the numbers of labels and of feedback, to be summed up; triggers on mnist_label and mnist_feedback '
+    'add them; internal';
+COMMENT ON COLUMN mnist_internal.tally.labels IS 'by how many rows of this kind mnist_label grew';
+COMMENT ON COLUMN mnist_internal.tally.feedback IS 'by how many rows mnist_feedback grew';
 
 CREATE OR REPLACE FUNCTION mnist_internal.label_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -320,7 +336,7 @@ BEGIN
         WHERE l.label IS NOT NULL
         GROUP BY 1, 2, 3;
     ELSIF EXISTS (SELECT FROM after) THEN
-        -- INSERT ... ON CONFLICT comes here, too, mostly with nothing.
+        -- INSERT ... ON CONFLICT fires this, too, mostly with no rows.
         INSERT INTO mnist_internal.tally (label, predicted_label, new, labels)
         SELECT l.label, l.predicted_label, l.new, sum(l.n)
         FROM (
@@ -346,8 +362,8 @@ CREATE OR REPLACE TRIGGER mnist_label_removed AFTER DELETE ON @extschema@.mnist_
     REFERENCING OLD TABLE AS before
     FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.label_changed();
 
--- Of two at once each takes the rows that the other has not locked.  Under REPEATABLE READ rows that another one has
--- replaced since the snapshot was taken are an error, which is no reason to fail: they are replaced.
+-- Two concurrent calls each take the rows that the other has not locked.  Under REPEATABLE READ it is an error if
+-- another transaction replaced rows since the snapshot; then there is nothing left to do.
 CREATE OR REPLACE FUNCTION mnist_internal.compact_tally() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -367,4 +383,5 @@ EXCEPTION WHEN serialization_failure THEN
     NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_internal.compact_tally() IS 'replace the rows of mnist_internal.tally by their sums; internal';
+COMMENT ON FUNCTION mnist_internal.compact_tally() IS
+    'replace the rows of mnist_internal.tally by their sums; internal';

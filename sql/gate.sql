@@ -26,20 +26,21 @@ CREATE OR REPLACE VIEW @extschema@.mnist_gate AS
     WHERE r.gate IS NOT NULL
     ORDER BY r.id, s.place;
 COMMENT ON VIEW @extschema@.mnist_gate IS
-    'the judgement of each run''s model: candidate and live model on the same images, thirteen rows a run';
+    'the gate''s comparison of each run''s candidate with the live model on the same images, thirteen rows a run';
 COMMENT ON COLUMN @extschema@.mnist_gate.run_id IS 'the run';
 COMMENT ON COLUMN @extschema@.mnist_gate.model_version IS 'the candidate';
 COMMENT ON COLUMN @extschema@.mnist_gate.live_version IS 'the model that it was compared with';
-COMMENT ON COLUMN @extschema@.mnist_gate.decision IS 'what came of it';
-COMMENT ON COLUMN @extschema@.mnist_gate.verdict IS 'and why';
+COMMENT ON COLUMN @extschema@.mnist_gate.decision IS 'the decision of the run';
+COMMENT ON COLUMN @extschema@.mnist_gate.verdict IS 'the reason for it';
 COMMENT ON COLUMN @extschema@.mnist_gate.judged_by IS
     'the images: validation, held-out feedback, a digit (of validation), or test, which decides nothing';
-COMMENT ON COLUMN @extschema@.mnist_gate.images IS 'how many there are';
-COMMENT ON COLUMN @extschema@.mnist_gate.candidate_correct IS 'that the candidate reads correctly';
-COMMENT ON COLUMN @extschema@.mnist_gate.live_correct IS 'that the live model reads correctly';
-COMMENT ON COLUMN @extschema@.mnist_gate.candidate_only IS 'that only the candidate does';
-COMMENT ON COLUMN @extschema@.mnist_gate.live_only IS 'that only the live model does';
-COMMENT ON COLUMN @extschema@.mnist_gate.p_value IS 'how probable so great a difference is by chance: McNemar''s exact test';
+COMMENT ON COLUMN @extschema@.mnist_gate.images IS 'the number of images';
+COMMENT ON COLUMN @extschema@.mnist_gate.candidate_correct IS 'of these, those that the candidate predicts correctly';
+COMMENT ON COLUMN @extschema@.mnist_gate.live_correct IS 'of these, those that the live model predicts correctly';
+COMMENT ON COLUMN @extschema@.mnist_gate.candidate_only IS 'of these, those that only the candidate predicts correctly';
+COMMENT ON COLUMN @extschema@.mnist_gate.live_only IS 'of these, those that only the live model predicts correctly';
+COMMENT ON COLUMN @extschema@.mnist_gate.p_value IS
+    'the probability of a difference this large by chance: McNemar''s exact test';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_approve(run_id bigint) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -70,15 +71,16 @@ BEGIN
             DETAIL = CASE
                 WHEN run.status <> 'succeeded' THEN format('It is %s.', run.status)
                 ELSE format('Its model, version %s, was %s.', run.model_version, run.decision) END,
-            HINT = 'mnist_gate says what was judged; mnist_activate makes any version live.';
+            HINT = 'mnist_gate has the comparison; mnist_activate makes any version live.';
     END IF;
     SELECT l.* INTO live FROM @extschema@.mnist_live l;
     IF live.version <> run.parent_version THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('run %s was not compared with the model that is live', run.id),
-            DETAIL = format('It was compared with version %s; version %s is live now.', run.parent_version, live.version),
-            HINT = 'Retrain, to have it judged anew, or overrule with mnist_activate.';
+            DETAIL = format('It was compared with version %s; version %s is live now.', run.parent_version,
+                live.version),
+            HINT = 'Retrain, to compare a new model with the live one, or overrule with mnist_activate.';
     END IF;
     approved := mnist_internal.deploy(run.model_version, 'promote', live.deployment_id,
         regexp_replace(run.verdict, '^awaiting approval', 'approved'), run.id);
@@ -87,20 +89,22 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_approve(bigint) IS
-    'make the model of a run live that awaits approval, in every session from commit on; returns its version';
+    'make the model of a run that awaits approval live in every session at commit; returns its version';
 
 ---------------------------------------------------------------- promotion
 
 /*
- * How the model of a run goes live that passed the gate, with nobody's approval needed.
+ * How the model of a run goes live that passed the gate and needs no approval.
  *
- * The trainer makes the switch in the transaction that stores the model, if nobody holds the lock on mnist_deployment.
- * Else it stores the model as 'promotion pending', so that no transaction of a user's can lose what was trained, and
- * waits a little; what is pending after that, the next mnist_check makes live, unless it has been overtaken.
+ * The trainer makes the switch in the transaction that stores the model if it gets the lock on mnist_deployment at
+ * once. Else it stores the model as 'promotion pending', so that the lock of another transaction cannot cause the loss
+ * of a finished run, and waits a little.  If the switch is still pending after that, the next mnist_check makes it,
+ * unless another model went live meanwhile.
  */
 
 CREATE OR REPLACE FUNCTION mnist_internal.promote(
-    new_version int, compared_with int, promoting_run bigint, said text, asked_by name, OUT decision text, OUT verdict text)
+    new_version int, compared_with int, promoting_run bigint, said text, asked_by name,
+    OUT decision text, OUT verdict text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -122,9 +126,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.promote(int, int, bigint, text, name) IS
-    'make a run''s model live if the model is live that it was compared with; the caller holds the lock on mnist_deployment; internal';
+    'make a run''s model live if the model that it was compared with is still live; the caller holds the lock on '
+    'mnist_deployment; internal';
 
--- It waits for no lock: lock_not_available where there is one in the way.
+-- It waits for no lock: if there is a conflicting one, it fails with lock_not_available.
 CREATE OR REPLACE FUNCTION mnist_internal.settle_promotion(pending_run bigint, OUT decision text, OUT verdict text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -135,7 +140,7 @@ BEGIN
     LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE NOWAIT;
     PERFORM mnist_internal.lock_readers();
     SELECT r.* INTO STRICT run FROM @extschema@.mnist_run r WHERE r.id = pending_run FOR NO KEY UPDATE NOWAIT;
-    IF run.decision <> 'promotion pending' THEN     -- somebody else has been here
+    IF run.decision <> 'promotion pending' THEN     -- another session has settled it
         decision := run.decision;
         verdict := run.verdict;
         RETURN;
@@ -160,7 +165,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.settle_promotion(bigint) IS
-    'make the switch that a run waits for, or note that it has been overtaken: what became of it; internal';
+    'make the pending switch of a run, or reject it if another model went live since; returns the decision and '
+    'verdict; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.settle_promotions() RETURNS text[]
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -172,7 +178,10 @@ DECLARE
     settled text;
 BEGIN
     FOR run IN
-        SELECT r.id, r.model_version FROM @extschema@.mnist_run r WHERE r.decision = 'promotion pending' ORDER BY r.id DESC
+        SELECT r.id, r.model_version
+        FROM @extschema@.mnist_run r
+        WHERE r.decision = 'promotion pending'
+        ORDER BY r.id DESC
     LOOP
         BEGIN
             SELECT s.verdict INTO settled FROM mnist_internal.settle_promotion(run.id) AS s;
@@ -186,4 +195,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.settle_promotions() IS
-    'make the switches that runs wait for, the newest run''s first; what became of each, in words; internal';
+    'make the pending switches, that of the newest run first; returns a sentence about each; internal';

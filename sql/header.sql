@@ -7,23 +7,24 @@
  * SET search_path = pg_catalog, pg_temp on each function.
  *
  * What users call and read lies in the extension's schema.  What only the extension needs lies in mnist_internal, on
- * which nobody but the owner has a privilege.  PUBLIC may EXECUTE some functions there, because the functions of a view
- * run with the rights of the role that reads the view.
+ * which nobody but the owner has a privilege.  PUBLIC may EXECUTE some functions there, because the functions of a
+ * view run with the rights of the role that reads the view.
  *
  * The script can be run over itself: an upgrade alters the tables of the older version and then runs all of it.
  *
  * Each file holds a subject: its tables, views and functions with their comments, what pg_dump takes along, and what
- * PUBLIC may execute.  The Makefile lists the files in the order in which their definitions need each other (SQL_PARTS).
+ * PUBLIC may execute.  The Makefile lists the files in the order in which their definitions need each other
+ * (SQL_PARTS).
  *
  * Rows of mnist_model, mnist_deployment and mnist_feedback are facts: they are added, never changed.  Triggers ensure
- * that for everybody, superusers included.  There are two exceptions: a model's weights may be set to NULL, which frees
- * their space, and the owner may DELETE feedback, because a person's data must be erasable (erase.sql).  TRUNCATE is
- * refused, so that no TRUNCATE ... CASCADE loses feedback.
+ * that for everybody, superusers included.  There are two exceptions: a model's weights may be set to NULL, which
+ * frees their space, and the owner may DELETE feedback, because a person's data must be erasable (erase.sql).
+ * TRUNCATE is refused, so that no TRUNCATE ... CASCADE loses feedback.
  *
  * pg_restore restores extension tables with their foreign keys in place and orders them by these; a table that refers
  * to itself, or two that refer to each other, would make pg_dump warn.  Hence a few references have no foreign key;
- * their targets are in tables whose rows are never deleted.  pg_restore --jobs ignores the order;
- * --section=pre-data --section=data without it, then --section=post-data with it, does not.
+ * their targets are in tables whose rows are never deleted.  pg_restore --jobs ignores the order; --section=pre-data
+ * --section=data without it, then --section=post-data with it, does not.
  */
 SET LOCAL search_path = pg_catalog, pg_temp;
 

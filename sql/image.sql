@@ -4,12 +4,13 @@
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_preprocess(image bytea) RETURNS bytea
     AS 'MODULE_PATHNAME' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 100;
-COMMENT ON FUNCTION @extschema@.mnist_preprocess(bytea) IS 'an image in MNIST''s form: 28 x 28 bytes, ink bright on dark';
+COMMENT ON FUNCTION @extschema@.mnist_preprocess(bytea) IS
+    'an image in MNIST''s form: 28 x 28 bytes, ink bright on dark';
 
 CREATE OR REPLACE FUNCTION mnist_internal.pixels(image bytea) RETURNS bytea
     AS 'MODULE_PATHNAME', 'mnist_hil_pixels' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION mnist_internal.pixels(bytea) IS
-    'a stored image in MNIST''s form, whatever limits on images are in force by now; internal';
+    'a stored image in MNIST''s form, regardless of the limits on images that are in force now; internal';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_png(pixels bytea, scale int DEFAULT 1) RETURNS bytea
     AS 'MODULE_PATHNAME' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 100;
@@ -22,7 +23,7 @@ COMMENT ON FUNCTION @extschema@.mnist_ascii(bytea) IS 'an image in MNIST''s form
 CREATE OR REPLACE FUNCTION @extschema@.mnist_draw(label int, seed bigint DEFAULT 1, side int DEFAULT 280) RETURNS bytea
     AS 'MODULE_PATHNAME' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 200;
 COMMENT ON FUNCTION @extschema@.mnist_draw(int, bigint, int) IS
-    'a digit drawn as if by hand, as a canvas of a web page gives it: a PNG with dark ink on a light background';
+    'a digit drawn as if by hand, like the canvas of a web page: a PNG with dark ink on a light background';
 
 CREATE OR REPLACE FUNCTION mnist_internal.synthetic(label int, key bigint) RETURNS bytea
     AS 'MODULE_PATHNAME', 'mnist_hil_synthetic' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 200;

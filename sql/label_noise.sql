@@ -3,23 +3,22 @@
  */
 
 /*
- * The label-noise filter.  src/training_screen.c measured, for each drawing: the label that the live model predicts; of
- * the labels that it was not given the one that a model finds most probable which learnt from other feedback only, and
- * the probabilities that this model gives that one and the given one; and reference shares: of base images that show the
- * other label, the share that this model, and the live model, give the drawing's label with at least the probability that
- * the drawing has.
+ * src/train/filter.c measures for each image: the label that the live model predicts; the most probable other label,
+ * according to a model that was trained without this image's feedback, and that model's probabilities of the other and
+ * of the given label; and reference fractions: of base images that show the other label, the fraction to which that
+ * model, and the live model, give the image's label with at least the probability that the image has.
  *
- * The live model speaks for a label that it predicts, or whose reference share is 2.5 % at most.  The other model does if
- * the reference share is, and it finds the other label no more than thirty times as probable.  A correction, that is, a
- * label that the live model does not predict, is unsupported if neither speaks for it.  One in sixteen honest corrections
- * is, even of an annotator who has the hardest images; of wrong ones nearly all are.  So an annotator's unsupported
- * corrections are excluded if they are more than one in eight of the annotator's corrections: then they are more likely
- * wrong than not.  Half a one of four is added, because a share of few says little: where up to seven are all there is,
- * one of them is enough.  Only corrections count here: however many easy predictions somebody confirms, it changes
- * nothing.
+ * The live model supports a label if it predicts the label, or if its reference fraction is at most 2.5 %.  The other
+ * model supports it if its reference fraction is at most 2.5 % and it finds the other label at most thirty times as
+ * probable.  A correction is a label that the live model does not predict; it is unsupported if neither model supports
+ * it.  Of honest corrections about one in sixteen is unsupported, even of an annotator with the hardest images; of
+ * wrong ones nearly all are.  So an annotator's unsupported corrections are excluded if they are more than one in
+ * eight of the annotator's corrections: then they are more likely wrong than right.  The fraction is computed with 0.5
+ * unsupported of 4 more, because few corrections are weak evidence: with up to seven corrections a single unsupported
+ * one suffices.  Only corrections count, so that an annotator gains nothing by confirming easy predictions.
  *
- * Not excluded, and not counted, are labels that another annotator agrees with, and labels that their annotator has
- * affirmed: said again after a run had excluded them.
+ * Labels that another annotator agrees with, and labels that their annotator has affirmed, that is, given again after
+ * a run had excluded them, are neither excluded nor counted.
  */
 CREATE OR REPLACE FUNCTION mnist_internal.filter_labels(
     run_id bigint, feedback_ids bigint[], live_labels int[], other_labels int[], other_probabilities real[],
@@ -39,20 +38,22 @@ BEGIN ATOMIC
         FROM mnist_internal.run_excluded x
         JOIN @extschema@.mnist_feedback f ON f.id = x.feedback_id
         GROUP BY f.pixels_sha256, f.annotator, f.label
-    ), opinion AS (
+    ), correction AS (
         SELECT o.*, f.annotator, o.live_share > 0.025
             AND (o.reference_share > 0.025 OR o.other_probability > 30 * o.label_probability) AS unsupported
         FROM unnest(feedback_ids, live_labels, other_labels, other_probabilities, label_probabilities, reference_shares,
                 live_reference_shares)
-            AS o (feedback_id, live_label, other_label, other_probability, label_probability, reference_share, live_share)
+            AS o (feedback_id, live_label, other_label, other_probability, label_probability, reference_share,
+                live_share)
         JOIN @extschema@.mnist_feedback f ON f.id = o.feedback_id
         LEFT JOIN agreed a ON a.pixels_sha256 = f.pixels_sha256
-        LEFT JOIN excluded_before e ON e.pixels_sha256 = f.pixels_sha256 AND e.annotator = f.annotator AND e.label = f.label
+        LEFT JOIN excluded_before e ON e.pixels_sha256 = f.pixels_sha256 AND e.annotator = f.annotator
+            AND e.label = f.label
             AND e.id < f.id
         WHERE o.live_label <> f.label AND a.pixels_sha256 IS NULL AND e.id IS NULL
     ), annotator AS (
         SELECT o.annotator, count(*) FILTER (WHERE o.unsupported) / count(*)::float8 AS share
-        FROM opinion o
+        FROM correction o
         GROUP BY o.annotator
         HAVING (count(*) FILTER (WHERE o.unsupported) + 0.5) / (count(*) + 4) > 0.125
     ), excluded AS (
@@ -60,7 +61,7 @@ BEGIN ATOMIC
             reference_share, annotator_share)
         SELECT filter_labels.run_id, o.feedback_id, o.other_label, o.other_probability, o.label_probability,
             o.reference_share, a.share
-        FROM opinion o
+        FROM correction o
         JOIN annotator a USING (annotator)
         WHERE o.unsupported
         RETURNING 1
@@ -68,7 +69,7 @@ BEGIN ATOMIC
     SELECT count(*) FROM excluded;
 END;
 COMMENT ON FUNCTION mnist_internal.filter_labels(bigint, bigint[], int[], int[], real[], real[], real[], real[]) IS
-    'exclude the labels of a run''s feedback for which no model speaks; returns how many; internal';
+    'exclude the labels of a run''s feedback that no model supports; returns how many; internal';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_doubted AS
     SELECT f.prediction_id, f.id AS feedback_id, f.annotator, f.label, f.predicted_label, u.doubted_as, u.doubt,
@@ -78,36 +79,41 @@ CREATE OR REPLACE VIEW @extschema@.mnist_doubted AS
             JOIN @extschema@.mnist_run r ON r.id = e.run_id
             WHERE e.feedback_id = f.id AND r.status = 'succeeded') AS since,
         u.run_id,
-        format('A model that had not seen this label gives %s a probability of %s and %s one of %s; of base images that show a %s, '
-            '%s %% are given %s with as much. Of the labels by which %s contradicts the live model, %s %% are like that.',
+        format('A model trained without this label gives %s a probability of %s, and %s one of %s; of base images that '
+            'show a %s, it gives %s %% at least that probability of %s. Of the corrections of %s, %s %% are '
+            'unsupported.',
             u.doubted_as, round(u.doubt::numeric, 3), f.label, round(u.label_probability::numeric, 3), u.doubted_as,
-            round(100 * u.reference_share::numeric, 1), f.label, f.annotator, round(100 * u.annotator_share::numeric)) AS why
+            round(100 * u.reference_share::numeric, 1), f.label, f.annotator, round(100 * u.annotator_share::numeric))
+            AS why
     FROM mnist_internal.run_excluded u
     JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
     JOIN @extschema@.mnist_label l ON l.prediction_id = f.prediction_id
-    WHERE u.run_id = (SELECT max(r.id) FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' AND r.reproduces IS NULL)
+    WHERE u.run_id = (
+            SELECT max(r.id) FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' AND r.reproduces IS NULL)
         AND NOT l.new;
 COMMENT ON VIEW @extschema@.mnist_doubted IS
-    'labels that the label-noise filter excluded from the newest completed run, and that wait: for another annotator''s, or for their own to affirm them';
+    'labels that the label-noise filter excluded from the newest completed run and that wait for review: by another '
+    'annotator, or by their own, who may affirm them';
 COMMENT ON COLUMN @extschema@.mnist_doubted.prediction_id IS
-    'the prediction; mnist_correct with the same label by anybody makes it count, and be new';
+    'the prediction; mnist_correct with the same label, by any annotator, makes it count and be new';
 COMMENT ON COLUMN @extschema@.mnist_doubted.feedback_id IS 'the feedback';
-COMMENT ON COLUMN @extschema@.mnist_doubted.annotator IS 'who said so';
-COMMENT ON COLUMN @extschema@.mnist_doubted.label IS 'the digit that it shows, says the annotator';
+COMMENT ON COLUMN @extschema@.mnist_doubted.annotator IS 'the annotator';
+COMMENT ON COLUMN @extschema@.mnist_doubted.label IS 'the label that the annotator gave';
 COMMENT ON COLUMN @extschema@.mnist_doubted.predicted_label IS 'the digit that was predicted';
-COMMENT ON COLUMN @extschema@.mnist_doubted.doubted_as IS 'the digit that it shows instead, by a model that had not seen the label';
-COMMENT ON COLUMN @extschema@.mnist_doubted.doubt IS 'the probability that this model gave that digit, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_doubted.label_probability IS 'the probability that it gave the label, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_doubted.doubted_as IS 'the label that a model trained without this label predicts';
+COMMENT ON COLUMN @extschema@.mnist_doubted.doubt IS 'the probability that this model gives it, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_doubted.label_probability IS 'the probability that it gives the label, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_doubted.reference_share IS
-    'the share of base images showing the digit doubted_as that are given the label with as much probability, 0 .. 1';
+    'of base images that show the digit doubted_as, the fraction to which the model gives the label at least this '
+    'probability, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_doubted.annotator_share IS
-    'the share of the annotator''s corrections in that run of which the filter thinks the same, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_doubted.held_out IS 'not to train on, but to judge by';
-COMMENT ON COLUMN @extschema@.mnist_doubted.since IS 'when the first run ended that excluded it';
-COMMENT ON COLUMN @extschema@.mnist_doubted.run_id IS 'the newest run that did';
-COMMENT ON COLUMN @extschema@.mnist_doubted.why IS 'the same in a sentence';
+    'of the annotator''s corrections in that run, the fraction that the filter found unsupported, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_doubted.held_out IS 'held out: never trained on, used only to compare models';
+COMMENT ON COLUMN @extschema@.mnist_doubted.since IS 'when the first run that excluded it ended';
+COMMENT ON COLUMN @extschema@.mnist_doubted.run_id IS 'the newest run that excluded it';
+COMMENT ON COLUMN @extschema@.mnist_doubted.why IS 'the same as a sentence';
 
----------------------------------------------------------------- what annotators see
+---------------------------------------------------------------- images for annotators
 
 CREATE OR REPLACE VIEW @extschema@.mnist_to_label AS
     SELECT p.id, p.image, p.created_at
@@ -118,7 +124,8 @@ UNION ALL
     FROM @extschema@.mnist_doubted d
     JOIN @extschema@.mnist_prediction p ON p.id = d.prediction_id;
 COMMENT ON VIEW @extschema@.mnist_to_label IS
-    'images for annotators: those that nobody has labelled, and those of mnist_doubted; without what the model or anybody made of them, which would sway a label';
+    'images for annotators: those that are not labelled, and those of mnist_doubted; without predictions and labels, '
+    'which would bias annotators';
 COMMENT ON COLUMN @extschema@.mnist_to_label.id IS 'the prediction; what mnist_correct is given';
 COMMENT ON COLUMN @extschema@.mnist_to_label.image IS 'the image, as it came in';
 COMMENT ON COLUMN @extschema@.mnist_to_label.created_at IS 'when its transaction began';

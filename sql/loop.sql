@@ -15,7 +15,7 @@
 
 ---------------------------------------------------------------- the conditions
 
--- The conditions that mnist_check asks for each time, without the others, which take longer.
+-- The conditions that mnist_check reads on every call, without the others, which take longer.
 CREATE OR REPLACE VIEW mnist_internal.label_condition AS
     SELECT 'new_labels'::text AS condition,
         n.value,
@@ -45,7 +45,7 @@ UNION ALL
 COMMENT ON VIEW mnist_internal.label_condition IS
     'conditions new_labels and failures of mnist_retrain_decision; two rows; internal';
 
--- Each condition is a branch of its own, so that asking for one does not work out the others.
+-- Each condition is a branch of its own, so that a query for one does not compute the others.
 CREATE OR REPLACE VIEW @extschema@.mnist_retrain_decision AS
     SELECT c.condition, c.value, c.threshold, c.met, c.explanation FROM mnist_internal.label_condition c
 UNION ALL
@@ -60,8 +60,8 @@ UNION ALL
                 || CASE
                     WHEN d.share <= s.drift_threshold OR d.alarm THEN ''
                     WHEN d.breaches < d.breaches_needed
-                        THEN format(', in %s looks in a row; this was one of %s', d.breaches_needed, d.breaches)
-                    ELSE format(', but not before %s, because of the last run', d.cooling_until::timestamp(0)) END
+                        THEN format(', in %s consecutive checks; this was one of %s', d.breaches_needed, d.breaches)
+                    ELSE format(', but not before %s, because a run began recently', d.cooling_until::timestamp(0)) END
         END
     FROM mnist_internal.settings() s
     LEFT JOIN @extschema@.mnist_drift_share d ON true
@@ -71,7 +71,7 @@ UNION ALL
         nullif(s.accuracy_floor, 0),
         a.labels >= s.min_new_labels AND a.value < s.accuracy_floor,
         CASE WHEN a.labels >= s.min_new_labels
-            THEN format('%s %% right of %s recent new labels%s', round((100 * a.value)::numeric, 1), a.labels,
+            THEN format('%s %% correct of %s recent new labels%s', round((100 * a.value)::numeric, 1), a.labels,
                 CASE WHEN s.accuracy_floor > 0
                     THEN format(', less than %s %% is a reason', round((100 * s.accuracy_floor)::numeric, 1)) END)
             ELSE format('%s recent new labels, too few of %s to tell the accuracy', a.labels, s.min_new_labels) END
@@ -87,14 +87,17 @@ UNION ALL
             LIMIT greatest(200, s.min_new_labels)) r
         WHERE r.model_version = (SELECT m.version FROM @extschema@.mnist_live m)) a;
 COMMENT ON VIEW @extschema@.mnist_retrain_decision IS
-    'the conditions that mnist_check goes by: train if new_labels and failures are met, or drift, or accuracy; four rows';
+    'the conditions of mnist_check: it trains if new_labels and failures are met, or drift, or accuracy; four rows';
 COMMENT ON COLUMN @extschema@.mnist_retrain_decision.condition IS
-    'new_labels: labelled readings that no completed run has used; failures: those of them that the model misread, of the digit that has most; drift: share of drifted features; accuracy: share right of the newest labelled readings by the live model that no completed run has used, 200 or min_new_labels of them';
-COMMENT ON COLUMN @extschema@.mnist_retrain_decision.value IS 'what it is; NULL: not known, or too few to tell';
+    'new_labels: labelled predictions that no completed run has used; failures: the wrong ones among these, of the '
+    'digit that has most; drift: fraction of drifted features; accuracy: of the live model on the newest labelled '
+    'predictions that no completed run has used, 200 or min_new_labels of them';
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.value IS 'the current value; NULL: unknown, or too few labels';
 COMMENT ON COLUMN @extschema@.mnist_retrain_decision.threshold IS
-    'what it is held against: reached by new labels and failures, exceeded by drift, fallen short of by accuracy; NULL: off';
-COMMENT ON COLUMN @extschema@.mnist_retrain_decision.met IS 'whether the condition holds';
-COMMENT ON COLUMN @extschema@.mnist_retrain_decision.explanation IS 'the same in words';
+    'what the value is compared with: new_labels and failures must reach it, drift must exceed it, accuracy must be '
+    'below it; NULL: off';
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.met IS 'whether the condition is met';
+COMMENT ON COLUMN @extschema@.mnist_retrain_decision.explanation IS 'the same as a sentence';
 
 CREATE OR REPLACE FUNCTION mnist_internal.due_conditions(met text[]) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -104,10 +107,11 @@ BEGIN ATOMIC
     WHERE c.condition IN ('drift', 'accuracy') OR met @> '{new_labels,failures}';
 END;
 COMMENT ON FUNCTION mnist_internal.due_conditions(text[]) IS
-    'which of the conditions that are met are a reason to train: drift, accuracy, and new_labels with failures; none: retraining is not due; internal, but open to readers of mnist_status';
+    'which of the conditions that are met are a reason to train: drift, accuracy, and new_labels with failures; '
+    'none: retraining is not due; internal, but open to readers of mnist_status';
 GRANT EXECUTE ON FUNCTION mnist_internal.due_conditions TO PUBLIC;
 
--- What stands in the way of a run now although there is a reason for one.
+-- Why a run that is due must wait.
 CREATE OR REPLACE VIEW mnist_internal.retry AS
     SELECT r.id AS failed_run,
         r.attempt,
@@ -125,18 +129,21 @@ CREATE OR REPLACE VIEW mnist_internal.retry AS
     WHERE r.status <> 'succeeded'
         AND NOT EXISTS (SELECT FROM @extschema@.mnist_dataset d WHERE d.created_at > r.finished_at)
         AND NOT (r.attempt > s.retries
-            AND coalesce((SELECT f.created_at FROM @extschema@.mnist_feedback f ORDER BY f.id DESC LIMIT 1) > r.finished_at, false));
+            AND coalesce(
+                (SELECT f.created_at FROM @extschema@.mnist_feedback f ORDER BY f.id DESC LIMIT 1) > r.finished_at,
+                false));
 COMMENT ON VIEW mnist_internal.retry IS
-    'the run that mnist_check began and that failed, until one succeeds, or there are new data sets, or, where it has given up, new feedback; one row or none; internal';
-COMMENT ON COLUMN mnist_internal.retry.not_before IS 'when mnist_check tries again at the earliest; NULL: not at all';
+    'the run that mnist_check began and that failed, until a run succeeds, or there are new data sets, or, if '
+    'mnist_check has given up, new feedback; one row or none; internal';
+COMMENT ON COLUMN mnist_internal.retry.not_before IS 'when mnist_check tries again at the earliest; NULL: never';
 
----------------------------------------------------------------- acting
+---------------------------------------------------------------- runs
 
 CREATE OR REPLACE FUNCTION mnist_internal.try_lock() RETURNS boolean
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mnist_hil_try_lock';
 COMMENT ON FUNCTION mnist_internal.try_lock() IS
-    'take the lock of who acts on the loop''s behalf, until the transaction ends; false: another one has it; internal';
+    'take the lock of the loop until the transaction ends; false: another check has it; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.retrain_by_check(reasons text, attempt int, retry_of bigint) RETURNS bigint
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
@@ -151,19 +158,20 @@ AS $$
 BEGIN
     UPDATE @extschema@.mnist_run r
     SET status = 'failed', finished_at = clock_timestamp(), sqlstate = '57P02',
-        error = 'its process ended without a word, as in a crash of the server'
+        error = 'the trainer process exited without reporting a result, as in a crash of the server'
     WHERE r.id = orphan AND r.status = 'running' AND NOT mnist_internal.process_alive(r.pid, r.process_started_at);
     RETURN FOUND;
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.close_orphan(bigint) IS
-    'close the record of a run whose process is gone; whether it was open; internal';
+    'close the record of a run whose process is gone; returns whether it was open; internal';
 
----------------------------------------------------------------- what holds for a while
+---------------------------------------------------------------- states that last
 
--- An event when it begins and one when it ends: what was noted last says which of the two is due.  Where the condition
--- is not known nothing changes.
-CREATE OR REPLACE FUNCTION mnist_internal.note_state(now_holds boolean, begun text, ended text, message text, detail jsonb)
+-- There is one event when the state begins and one when it ends: the newest of both tells which one is due.  While the
+-- state is unknown nothing changes.
+CREATE OR REPLACE FUNCTION mnist_internal.note_state(now_holds boolean, begun text, ended text, message text,
+    detail jsonb)
     RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -178,7 +186,7 @@ BEGIN
         IF now_holds = (coalesce(last_begun, 0) > coalesce(last_ended, 0)) THEN
             RETURN;
         END IF;
-        -- Once more under the lock: another check may have noted it meanwhile.
+        -- Check again under the lock: another session may have stored the event meanwhile.
         IF attempt = 1 AND NOT mnist_internal.try_lock() THEN
             RETURN;
         END IF;
@@ -187,10 +195,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.note_state(boolean, text, text, text, jsonb) IS
-    'note an event if what holds now is not what was noted last; internal';
+    'store an event if the state differs from the last one stored; internal';
 
--- Whether a condition of mnist_retrain_decision is met, noted where it begins or ends to be so.  While a run not long
--- ago keeps drift from being a reason, it goes on all the same.
+-- Drift that is no reason to train because a run began recently still goes on: no event says that it ended.
 CREATE OR REPLACE FUNCTION mnist_internal.watch(watched text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -202,7 +209,8 @@ BEGIN
     SELECT d.* INTO c FROM @extschema@.mnist_retrain_decision d WHERE d.condition = watched;
     holds := c.met;
     IF watched = 'drift' AND NOT c.met THEN
-        SELECT d.share > c.threshold AND d.breaches >= d.breaches_needed INTO holds FROM @extschema@.mnist_drift_share d;
+        SELECT d.share > c.threshold AND d.breaches >= d.breaches_needed INTO holds
+        FROM @extschema@.mnist_drift_share d;
     END IF;
     IF c.value IS NOT NULL AND c.threshold IS NOT NULL THEN
         PERFORM mnist_internal.note_state(holds,
@@ -216,12 +224,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.watch(text) IS
-    'whether drift, or accuracy, is a reason to train; notes where it begins or ends; internal';
+    'whether drift, or accuracy, is a reason to train; stores an event when the condition begins and ends; internal';
 
 ---------------------------------------------------------------- the check
 
--- The model, a run for which was rejected or rolled back, drifts on: training again on the same data would come to
--- the same.  It takes new labels, as many as retraining waits for, or another data set.
+-- If the model of the last run was rejected or rolled back, drift goes on, but training again on the same data would
+-- give the same model.  It takes new labels, as many as the condition new_labels requires, or another data set.
 CREATE OR REPLACE FUNCTION mnist_internal.same_data() RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -232,7 +240,8 @@ BEGIN
     SELECT r.* INTO last FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' ORDER BY r.id DESC LIMIT 1;
     IF last.id IS NULL OR last.model_version = (SELECT l.version FROM @extschema@.mnist_live l)
         OR EXISTS (
-            SELECT FROM @extschema@.mnist_dataset d WHERE d.created_at > last.started_at OR d.name <> ALL (last.datasets))
+            SELECT FROM @extschema@.mnist_dataset d
+            WHERE d.created_at > last.started_at OR d.name <> ALL (last.datasets))
         OR (SELECT d.met FROM @extschema@.mnist_retrain_decision d WHERE d.condition = 'new_labels')
     THEN
         RETURN NULL;
@@ -241,7 +250,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.same_data() IS
-    'why drift alone is no reason to train; NULL: it is one; internal';
+    'why drift alone is no reason to train; NULL: it is a reason; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.obstacle(only_drift boolean) RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -262,7 +271,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.obstacle(boolean) IS
-    'what stands in the way of a run for which there is reason, NULL if nothing does; then this transaction has the lock; internal';
+    'why a run that is due cannot begin now, NULL if it can; then this transaction has the lock; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.start_run(reasons text[], OUT run_id bigint, OUT obstacle text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -276,20 +285,22 @@ DECLARE
     state text;
 BEGIN
     SELECT h.* INTO retry FROM mnist_internal.retry h;
-    run_id := mnist_internal.retrain_by_check(reasons::text, coalesce(retry.attempt, 0) + 1, coalesce(retry.failed_run, 0));
+    run_id := mnist_internal.retrain_by_check(reasons::text, coalesce(retry.attempt, 0) + 1,
+        coalesce(retry.failed_run, 0));
 EXCEPTION
     WHEN object_in_use THEN
         obstacle := 'another run is under way';
     WHEN OTHERS THEN
-        -- It counts as a run that failed, to be tried again later, and is on record as one, unless it came far enough
-        -- to write that itself.
+        -- It counts as a failed run, to be repeated later, and is recorded as one, unless it got far enough to record
+        -- that itself.
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, failure = MESSAGE_TEXT;
         IF NOT EXISTS (SELECT FROM @extschema@.mnist_run r WHERE r.id > last_run AND r.trigger = 'check') THEN
-            INSERT INTO @extschema@.mnist_run (status, strategy, architecture, seed, parameters, parent_version, requested_by, pid,
-                process_started_at, finished_at, trigger, reasons, attempt, retry_of, error, sqlstate)
-            SELECT 'failed', 'fine_tune', coalesce(l.architecture, 'unknown'), 0, '{}', l.version, mnist_internal.invoker(),
-                pg_backend_pid(), clock_timestamp(), clock_timestamp(), 'check', start_run.reasons,
-                coalesce(retry.attempt, 0) + 1, retry.failed_run, failure, state
+            INSERT INTO @extschema@.mnist_run (status, strategy, architecture, seed, parameters, parent_version,
+                requested_by, pid, process_started_at, finished_at, trigger, reasons, attempt, retry_of,
+                error, sqlstate)
+            SELECT 'failed', 'fine_tune', coalesce(l.architecture, 'unknown'), 0, '{}', l.version,
+                mnist_internal.invoker(), pg_backend_pid(), clock_timestamp(), clock_timestamp(), 'check',
+                start_run.reasons, coalesce(retry.attempt, 0) + 1, retry.failed_run, failure, state
             FROM (SELECT) AS one LEFT JOIN @extschema@.mnist_live l ON true
             RETURNING * INTO run;
             PERFORM mnist_internal.note_run(run);
@@ -298,10 +309,10 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.start_run(text[]) IS
-    'begin a run for these reasons: its id, or why it did not come to be; internal';
+    'begin a run for these reasons; returns its id, or why it did not begin; internal';
 
--- It asks one table after another, and those that are switched off or cannot have changed not at all: a new
--- connection, which pg_cron makes for each check, pays for every table and view that it sees for the first time.
+-- It queries one table after another, and skips those that are switched off or cannot have changed: in a new
+-- connection, which pg_cron makes for each check, the first use of every table and view takes time.
 CREATE OR REPLACE FUNCTION @extschema@.mnist_check(OUT retrain boolean, OUT reasons text[], OUT run_id bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -330,7 +341,7 @@ BEGIN
     IF s.accuracy_floor > 0 AND mnist_internal.watch('accuracy') THEN
         met := array_append(met, 'accuracy');
     END IF;
-    -- The last look at drift; and whether there may be something new to see.
+    -- The last drift check, and whether another one is due.
     SELECT c.share,
         n.features IS NOT NULL AND n.id IS DISTINCT FROM c.last_reading
             AND coalesce(c.checked_at < clock_timestamp() - interval '1 minute', true) AS due
@@ -345,7 +356,7 @@ BEGIN
     END IF;
     due := mnist_internal.due_conditions(met);
 
-    -- A model that waits to go live comes first: it is what another run would be compared with.
+    -- A pending promotion comes first: another run would be compared with that model.
     IF EXISTS (SELECT FROM @extschema@.mnist_run r WHERE r.decision = 'promotion pending') THEN
         reasons := mnist_internal.settle_promotions();
         RETURN;
@@ -353,7 +364,7 @@ BEGIN
     SELECT r.id INTO running FROM @extschema@.mnist_run r WHERE r.status = 'running';
     IF running IS NOT NULL THEN
         IF mnist_internal.close_orphan(running) THEN
-            reasons := ARRAY[format('run %s ended without a word', running)];
+            reasons := ARRAY[format('the trainer process of run %s exited without reporting a result', running)];
         ELSE
             run_id := running;
             reasons := ARRAY[format('run %s is under way', running)];
@@ -376,4 +387,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_check() IS
-    'begin a retraining run if there is reason to, without waiting for it: whether it did, why, or why not, and which; to be called every few minutes';
+    'begin a training run if it is due, without waiting for it; returns whether it did, the reasons or the obstacle, '
+    'and the run; to be called every few minutes';

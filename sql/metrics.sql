@@ -1,16 +1,16 @@
 /*
- * Metrics, in Prometheus's terms.
+ * Metrics for Prometheus.
  *
- * A scrape comes every few seconds and may cost 10 ms at most, over 1,000,000 readings and 100,000 labels.  Hence
- * nothing here counts a table that grows: readings and feedback are counted by their sequences, new labels and
- * failures by mnist_internal.tally, and what varies, such as the mix of digits, over the newest 1,000.  No
- * counter row is kept, which every reading would have to wait for.  The view waits for nobody but who locks a
- * table as a whole, and nobody waits for it.  It works on a standby.
+ * A scrape comes every few seconds and may take 10 ms at most, over 1,000,000 predictions and 100,000 labels.  Hence
+ * nothing here counts the rows of a growing table: predictions and feedback are counted by their sequences, new labels
+ * and failures by mnist_internal.tally, and distributions, such as the mix of digits, cover the newest 1,000.  There is
+ * no counter row, which every prediction would have to wait for.  The view waits only for locks on whole tables, and
+ * nothing waits for it.  It works on a standby.
  *
- * The first query of a connection pays for every table and view that it sees for the first time, and for the length of
- * the view itself.  Hence texts are in a table, and single figures share a subquery where they can.
+ * In a new connection the first use of every table and view takes time, and so does the length of the view itself.
+ * Hence the help texts are in a table, and single figures share a subquery where they can.
  *
- * A new metric is a row of mnist_internal.metric and its figure.
+ * To add a metric, add a row to mnist_internal.metric and a figure to the view.
  */
 
 CREATE TABLE IF NOT EXISTS mnist_internal.metric (
@@ -28,35 +28,45 @@ VALUES
     ('mnist_hil_model_live_timestamp_seconds', 'gauge', 'When the live model went live.'),
     ('mnist_hil_models', 'gauge', 'Model versions, pruned ones included.'),
     ('mnist_hil_switches_total', 'counter', 'Switches of the live model, by what made them.'),
-    ('mnist_hil_model_cache_used_bytes', 'gauge', 'Memory that models ready to use take, over all databases.'),
-    ('mnist_hil_model_cache_size_bytes', 'gauge', 'Memory that they may take (mnist_hil.shared_memory).'),
-    ('mnist_hil_model_cache_models', 'gauge', 'Models ready to use, over all databases.'),
-    ('mnist_hil_model_cache_fallbacks_total', 'counter', 'Models that a session keeps for itself as there was no room for them.'),
-    ('mnist_hil_model_cache_evictions_total', 'counter', 'Models that made room for others.'),
-    ('mnist_hil_predictions_total', 'counter', 'Readings stored, by the ids given out; those deleted since are among them.'),
-    ('mnist_hil_last_prediction_timestamp_seconds', 'gauge', 'When the newest reading was stored.'),
-    ('mnist_hil_recent_predictions', 'gauge', 'Of the newest 1,000 readings, how many were read as the digit.'),
-    ('mnist_hil_recent_model_predictions', 'gauge', 'Of the newest 1,000 readings, how many the model version read.'),
-    ('mnist_hil_recent_confidence_ratio', 'gauge', 'Mean confidence of the newest 1,000 readings.'),
-    ('mnist_hil_recent_low_confidence_ratio', 'gauge', 'Share of the newest 1,000 readings with a confidence under 0.5.'),
-    ('mnist_hil_feedback_total', 'counter', 'Things said of readings, by the ids given out; those erased since are among them.'),
-    ('mnist_hil_new_labels', 'gauge', 'Labelled readings that no completed run has used.'),
-    ('mnist_hil_new_failures', 'gauge', 'Of these, the misread ones that show the digit.'),
-    ('mnist_hil_new_labels_threshold', 'gauge', 'New labels that retraining waits for (mnist_hil.min_new_labels).'),
-    ('mnist_hil_new_failures_threshold', 'gauge', 'New failures of a digit that retraining waits for (mnist_hil.fail_threshold).'),
-    ('mnist_hil_recent_labels', 'gauge', 'Labelled ones among the newest readings, 1,000 at most: those that the next metric is over.'),
-    ('mnist_hil_recent_accuracy_ratio', 'gauge', 'Share of the newest 1,000 labelled readings that were read right; errors are corrected more often than successes confirmed.'),
-    ('mnist_hil_accuracy_floor_ratio', 'gauge', 'Accuracy under which retraining begins (mnist_hil.accuracy_floor); 0: off.'),
-    ('mnist_hil_drift_ratio', 'gauge', 'Share of the features that have drifted, as last computed; absent while not known.'),
-    ('mnist_hil_drift_threshold_ratio', 'gauge', 'Share of drifted features over which retraining begins (mnist_hil.drift_threshold).'),
+    ('mnist_hil_model_cache_used_bytes', 'gauge', 'Memory that loaded models use, over all databases.'),
+    ('mnist_hil_model_cache_size_bytes', 'gauge', 'Memory that loaded models may use (mnist_hil.shared_memory).'),
+    ('mnist_hil_model_cache_models', 'gauge', 'Loaded models, over all databases.'),
+    ('mnist_hil_model_cache_fallbacks_total', 'counter',
+        'Copies of models that sessions made for themselves for lack of room.'),
+    ('mnist_hil_model_cache_evictions_total', 'counter', 'Models that were evicted to make room for others.'),
+    ('mnist_hil_predictions_total', 'counter',
+        'Predictions stored, by the ids drawn; includes those deleted since.'),
+    ('mnist_hil_last_prediction_timestamp_seconds', 'gauge', 'When the newest prediction was stored.'),
+    ('mnist_hil_recent_predictions', 'gauge', 'Of the newest 1,000 predictions, those of the digit.'),
+    ('mnist_hil_recent_model_predictions', 'gauge', 'Of the newest 1,000 predictions, those by the model version.'),
+    ('mnist_hil_recent_confidence_ratio', 'gauge', 'Mean confidence of the newest 1,000 predictions.'),
+    ('mnist_hil_recent_low_confidence_ratio', 'gauge',
+        'Fraction of the newest 1,000 predictions with a confidence below 0.5.'),
+    ('mnist_hil_feedback_total', 'counter',
+        'Labels given to predictions, by the ids drawn; includes those erased since.'),
+    ('mnist_hil_new_labels', 'gauge', 'Labelled predictions that no completed run has used.'),
+    ('mnist_hil_new_failures', 'gauge', 'Of these, the wrong ones whose image shows the digit.'),
+    ('mnist_hil_new_labels_threshold', 'gauge', 'New labels that retraining requires (mnist_hil.min_new_labels).'),
+    ('mnist_hil_new_failures_threshold', 'gauge',
+        'New failures of a digit that retraining requires (mnist_hil.fail_threshold).'),
+    ('mnist_hil_recent_labels', 'gauge',
+        'The newest labelled predictions, 1,000 at most, over which mnist_hil_recent_accuracy_ratio is computed.'),
+    ('mnist_hil_recent_accuracy_ratio', 'gauge',
+        'Accuracy on the newest 1,000 labelled predictions; annotators correct errors more often than they confirm.'),
+    ('mnist_hil_accuracy_floor_ratio', 'gauge',
+        'Accuracy below which retraining is due (mnist_hil.accuracy_floor); 0: off.'),
+    ('mnist_hil_drift_ratio', 'gauge',
+        'Fraction of the features that have drifted, at the last check; absent while unknown.'),
+    ('mnist_hil_drift_threshold_ratio', 'gauge',
+        'Fraction of drifted features above which retraining is due (mnist_hil.drift_threshold).'),
     ('mnist_hil_runs_total', 'counter', 'Training runs that have ended, by how.'),
     ('mnist_hil_run_in_progress', 'gauge', 'Whether a training run is under way: 1 or 0.'),
-    ('mnist_hil_run_progress_ratio', 'gauge', 'Share of the training steps done of the run under way.'),
+    ('mnist_hil_run_progress_ratio', 'gauge', 'Fraction of the training steps done of the run under way.'),
     ('mnist_hil_run_images_per_second', 'gauge', 'Training images a second of the run under way.'),
-    ('mnist_hil_run_loss', 'gauge', 'Mean training loss of late of the run under way.'),
-    ('mnist_hil_last_run_timestamp_seconds', 'gauge', 'When the newest run that has ended ended.'),
-    ('mnist_hil_last_run_duration_seconds', 'gauge', 'How long it took.'),
-    ('mnist_hil_last_run_success', 'gauge', 'Whether it made a model, live or not: 1 or 0.'),
+    ('mnist_hil_run_loss', 'gauge', 'Recent mean training loss of the run under way.'),
+    ('mnist_hil_last_run_timestamp_seconds', 'gauge', 'When the newest completed, failed or cancelled run ended.'),
+    ('mnist_hil_last_run_duration_seconds', 'gauge', 'How long that run took.'),
+    ('mnist_hil_last_run_success', 'gauge', 'Whether that run made a model, live or not: 1 or 0.'),
     ('mnist_hil_last_event_timestamp_seconds', 'gauge', 'When the newest event of the kind was noted.'),
     ('mnist_hil_datasets', 'gauge', 'Data sets to train on.'),
     ('mnist_hil_table_bytes', 'gauge', 'Size of the table on disk, with its indexes.');
@@ -72,7 +82,7 @@ WITH RECURSIVE reading AS MATERIALIZED (
         LIMIT 1000) p
     GROUP BY p.label, p.model_version
 ), event_kind (kind) AS (
-    -- from one kind to the next in the index, whatever number of events there is
+    -- skip from one kind to the next in the index, however many events there are
     (SELECT e.kind FROM @extschema@.mnist_event e ORDER BY e.kind LIMIT 1)
     UNION ALL
     SELECT n.kind
@@ -92,7 +102,8 @@ UNION ALL
     FROM @extschema@.mnist_live live
     LEFT JOIN mnist_internal.drift_last d ON d.model_version = live.version
     CROSS JOIN LATERAL (VALUES
-        ('mnist_hil_info', jsonb_build_object('model_version', live.version::text, 'architecture', live.architecture), 1::float8),
+        ('mnist_hil_info', jsonb_build_object('model_version', live.version::text, 'architecture', live.architecture),
+            1::float8),
         ('mnist_hil_model_version', '{}', live.version),
         ('mnist_hil_model_live_timestamp_seconds', '{}', extract(epoch FROM live.deployed_at)::float8),
         ('mnist_hil_drift_ratio', '{}', d.share)
@@ -118,7 +129,8 @@ UNION ALL
     LEFT JOIN reading r ON r.label = d.digit
     GROUP BY d.digit
 UNION ALL
-    SELECT 'mnist_hil_recent_model_predictions', jsonb_build_object('model_version', r.model_version::text), sum(r.readings)
+    SELECT 'mnist_hil_recent_model_predictions', jsonb_build_object('model_version', r.model_version::text),
+        sum(r.readings)
     FROM reading r
     GROUP BY r.model_version
 UNION ALL
@@ -160,8 +172,10 @@ UNION ALL
 UNION ALL
     SELECT v.name, '{}', v.value
     FROM (SELECT) AS always
-    LEFT JOIN @extschema@.mnist_run p ON p.status = 'running' AND mnist_internal.process_alive(p.pid, p.process_started_at)
-    LEFT JOIN (SELECT r.* FROM @extschema@.mnist_run r WHERE r.finished_at IS NOT NULL ORDER BY r.id DESC LIMIT 1) l ON true
+    LEFT JOIN @extschema@.mnist_run p ON p.status = 'running'
+        AND mnist_internal.process_alive(p.pid, p.process_started_at)
+    LEFT JOIN (SELECT r.* FROM @extschema@.mnist_run r WHERE r.finished_at IS NOT NULL ORDER BY r.id DESC LIMIT 1) l
+        ON true
     CROSS JOIN LATERAL (VALUES
         ('mnist_hil_run_in_progress', (p.id IS NOT NULL)::int::float8),
         ('mnist_hil_run_progress_ratio', p.progress),
@@ -173,7 +187,8 @@ UNION ALL
     ) AS v (name, value)
 UNION ALL
     SELECT 'mnist_hil_last_event_timestamp_seconds', jsonb_build_object('kind', k.kind), (
-        SELECT extract(epoch FROM e.created_at) FROM @extschema@.mnist_event e WHERE e.kind = k.kind ORDER BY e.id DESC LIMIT 1)
+        SELECT extract(epoch FROM e.created_at) FROM @extschema@.mnist_event e WHERE e.kind = k.kind
+            ORDER BY e.id DESC LIMIT 1)
     FROM event_kind k
 UNION ALL
     SELECT 'mnist_hil_table_bytes', jsonb_build_object('table', t.name), pg_total_relation_size(t.relation)
@@ -191,16 +206,16 @@ FROM figure f
 LEFT JOIN mnist_internal.metric m ON m.name = f.name
 WHERE f.value IS NOT NULL;
 COMMENT ON VIEW @extschema@.mnist_metrics IS
-    'figures for Prometheus, a row a metric and combination of labels; what is not known has no row';
+    'figures for Prometheus, one row for each metric and combination of labels; unknown figures have no row';
 COMMENT ON COLUMN @extschema@.mnist_metrics.name IS 'the metric''s name';
 COMMENT ON COLUMN @extschema@.mnist_metrics.labels IS 'its labels, an object of texts';
 COMMENT ON COLUMN @extschema@.mnist_metrics.value IS 'the figure, in base units: seconds, bytes, ratios of 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_metrics.type IS 'gauge or counter';
-COMMENT ON COLUMN @extschema@.mnist_metrics.help IS 'what it is, in a sentence';
+COMMENT ON COLUMN @extschema@.mnist_metrics.help IS 'what it is, as a sentence';
 
 /*
- * The same as text, in Prometheus's exposition format (version 0.0.4): for a gateway, or node_exporter's textfile
- * collector.  It runs with the caller's rights, who needs SELECT on mnist_metrics.
+ * The same in Prometheus's text exposition format (version 0.0.4): for a gateway, or node_exporter's textfile
+ * collector. It runs with the rights of the caller, who needs SELECT on mnist_metrics.
  */
 CREATE OR REPLACE FUNCTION @extschema@.mnist_metrics_text() RETURNS text
     LANGUAGE sql VOLATILE PARALLEL RESTRICTED
@@ -209,7 +224,8 @@ BEGIN ATOMIC
     FROM (
         SELECT m.name,
             format(E'# HELP %1$s %2$s\n# TYPE %1$s %3$s\n', m.name, m.help, m.type)
-                || string_agg(format(E'%s%s %s\n', m.name, l.labels, m.value), '' ORDER BY l.labels COLLATE "C") AS lines
+                || string_agg(format(E'%s%s %s\n', m.name, l.labels, m.value), '' ORDER BY l.labels COLLATE "C")
+                    AS lines
         FROM @extschema@.mnist_metrics m
         CROSS JOIN LATERAL (
             SELECT '{' || string_agg(format('%s="%s"', e.key,
@@ -219,4 +235,4 @@ BEGIN ATOMIC
         GROUP BY m.name, m.type, m.help) f;
 END;
 COMMENT ON FUNCTION @extschema@.mnist_metrics_text() IS
-    'mnist_metrics in Prometheus''s text format; for who may read that view';
+    'mnist_metrics in Prometheus''s text format; for roles that may read that view';

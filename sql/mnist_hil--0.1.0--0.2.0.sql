@@ -1,8 +1,8 @@
 \echo Use "ALTER EXTENSION mnist_hil UPDATE TO '0.2.0'" to load this file. \quit
 
 /*
- * From 0.1.0 to 0.2.0: what the install script, which is run after this, cannot do because it only adds and replaces.
- * What is dropped here and made anew there keeps the privileges granted on it (upgraded.sql).
+ * From 0.1.0 to 0.2.0: the changes that the install script, which runs after this, cannot make because it only adds and
+ * replaces.  Objects that are dropped here and created again there keep their privileges (upgraded.sql).
  */
 SET LOCAL search_path = pg_catalog, pg_temp;
 
@@ -10,7 +10,7 @@ CREATE SCHEMA mnist_internal;
 
 ---------------------------------------------------------------- internals move to a schema of their own
 
--- mnist_hil_x becomes mnist_internal.x.  It stays the same object, so what rests on it stays, and who may use it.
+-- mnist_hil_x becomes mnist_internal.x.  It stays the same object, with its dependencies and privileges.
 DO $$
 DECLARE
     moved record;
@@ -36,9 +36,10 @@ BEGIN
 END
 $$;
 
--- Privileges as they are, before anything is dropped: upgraded.sql puts them back.
+-- Save all privileges before anything is dropped; upgraded.sql restores them.
 CREATE TABLE mnist_internal.saved_privileges AS
-SELECT d.classid AS class, i.identity, concat_ws('.', quote_ident(i.schema), quote_ident(o.name)) AS name, o.acl, p.initprivs AS init_acl
+SELECT d.classid AS class, i.identity, concat_ws('.', quote_ident(i.schema), quote_ident(o.name)) AS name, o.acl,
+    p.initprivs AS init_acl
 FROM pg_depend d
 JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
 JOIN (
@@ -52,7 +53,7 @@ LEFT JOIN pg_init_privs p ON p.classoid = d.classid AND p.objoid = d.objid AND p
 CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) AS i
 WHERE d.deptype = 'e' AND e.extname = 'mnist_hil';
 
----------------------------------------------------------------- what is gone, or returns something else
+---------------------------------------------------------------- dropped, or with another signature
 
 DROP FUNCTION @extschema@.mnist_reproduce(bigint);
 DROP TYPE @extschema@.mnist_reproduction;
@@ -62,10 +63,15 @@ DROP FUNCTION mnist_internal.retain_events(timestamptz, int);
 DROP FUNCTION mnist_internal.retain_predictions(timestamptz, int);
 DROP FUNCTION mnist_internal.enough_failures(int, int);
 DROP FUNCTION mnist_internal.figure(text, text);
+DROP FUNCTION mnist_internal.resolve(bigint[]);
+DROP FUNCTION mnist_internal.run_drawings(bigint);
+DROP FUNCTION mnist_internal.note_used(bigint[]);
+DROP FUNCTION mnist_internal.words(float8, int);
+DROP FUNCTION mnist_internal.drift_readings(int, boolean, int);
 DROP FUNCTION mnist_internal.report_confusion();
 DROP FUNCTION mnist_internal.cron_next(text, timestamptz, text);
 DROP FUNCTION mnist_internal.cron_field(text, int, int, text[]);
--- Views use these until they are replaced; upgraded.sql drops what is called replaced_x.
+-- Views use these until they are replaced; upgraded.sql drops functions called replaced_x.
 ALTER FUNCTION mnist_internal.cache() RENAME TO replaced_cache;
 ALTER FUNCTION mnist_internal.check_job() RENAME TO replaced_check_job;
 
@@ -87,23 +93,23 @@ $$;
 
 ---------------------------------------------------------------- tables
 
--- A decision more.
+-- There is another decision.
 ALTER TABLE @extschema@.mnist_run
     DROP CONSTRAINT mnist_run_decision_check,
     ADD CONSTRAINT mnist_run_decision_check CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
         'not promoted', 'promotion pending'));
 
--- The hash that feedback has is taken when the prediction is stored.
+-- The hash that feedback copies is computed when the prediction is stored.
 ALTER TABLE @extschema@.mnist_prediction ADD COLUMN pixels_sha256 bytea CHECK (octet_length(pixels_sha256) = 32);
 
--- How far the deletion of old predictions came, which was an id, is a time and an id.
+-- The position of retention, which was an id, is a time and an id.
 ALTER TABLE @extschema@.mnist_retention ADD COLUMN created_at timestamptz NOT NULL DEFAULT '-infinity';
 ALTER TABLE @extschema@.mnist_retention ADD COLUMN begun_at timestamptz NOT NULL DEFAULT '-infinity';
 UPDATE @extschema@.mnist_retention SET prediction_id = 0;
 
 ---------------------------------------------------------------- which feedback a run used: the table becomes a view
 
--- mnist_run_feedback had a row for each run and each label; upgraded.sql brings them into their new form.
+-- mnist_run_feedback had a row for each run and each label; upgraded.sql converts them.
 CREATE TABLE mnist_internal.run_feedback_row (
     run_id       bigint NOT NULL,
     feedback_id  bigint NOT NULL,
@@ -115,7 +121,8 @@ CREATE TABLE mnist_internal.run_feedback_row (
     PRIMARY KEY (run_id, feedback_id)
 );
 INSERT INTO mnist_internal.run_feedback_row (run_id, feedback_id, label, weight, reason, doubted_as, doubt)
-SELECT u.run_id, u.feedback_id, u.label, u.weight, u.reason, u.doubted_as, u.doubt FROM @extschema@.mnist_run_feedback u;
+SELECT u.run_id, u.feedback_id, u.label, u.weight, u.reason, u.doubted_as, u.doubt
+FROM @extschema@.mnist_run_feedback u;
 DROP VIEW @extschema@.mnist_set_aside;
 ALTER EXTENSION mnist_hil DROP TABLE @extschema@.mnist_run_feedback;
 DROP TABLE @extschema@.mnist_run_feedback;
@@ -141,4 +148,5 @@ DROP INDEX @extschema@.mnist_label_new, @extschema@.mnist_label_new_failures;
 ALTER TABLE @extschema@.mnist_dataset ADD COLUMN images int CHECK (images >= 0);
 UPDATE @extschema@.mnist_dataset d
 SET images = (SELECT count(*) FROM @extschema@.mnist_sample s WHERE s.dataset_id = d.id);
-ALTER TABLE @extschema@.mnist_sample ADD COLUMN pixels_sha256 bytea NOT NULL GENERATED ALWAYS AS (sha256(pixels)) STORED;
+ALTER TABLE @extschema@.mnist_sample ADD COLUMN pixels_sha256 bytea NOT NULL
+    GENERATED ALWAYS AS (sha256(pixels)) STORED;

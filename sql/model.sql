@@ -6,7 +6,7 @@
  * newest switch is refused.  Readers never wait.  When such a row commits, sessions look the live model up anew.
  */
 
--- Versions are numbered by a sequence, so that nobody who adds a model waits for another who does.
+-- A sequence numbers the versions, so that transactions that add models do not wait for each other.
 CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_model_version_seq AS int;
 CREATE TABLE IF NOT EXISTS @extschema@.mnist_model (
     version              int PRIMARY KEY CHECK (version > 0),
@@ -26,17 +26,19 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_model (
 ALTER TABLE @extschema@.mnist_model ALTER COLUMN weights SET STORAGE EXTERNAL;
 ALTER SEQUENCE @extschema@.mnist_model_version_seq OWNED BY @extschema@.mnist_model.version;
 
-COMMENT ON TABLE @extschema@.mnist_model IS 'every model there ever was; rows never change, but weights may be set to NULL';
-COMMENT ON COLUMN @extschema@.mnist_model.version IS 'the model: 1 is the bundled one, later ones count on';
-COMMENT ON COLUMN @extschema@.mnist_model.parent_version IS 'the model that training started from; NULL if from scratch';
+COMMENT ON TABLE @extschema@.mnist_model IS 'all models; rows never change, but weights may be set to NULL';
+COMMENT ON COLUMN @extschema@.mnist_model.version IS 'the model: 1 is the bundled one';
+COMMENT ON COLUMN @extschema@.mnist_model.parent_version IS
+    'the model that training started from; NULL if from scratch';
 COMMENT ON COLUMN @extschema@.mnist_model.architecture IS 'the architecture''s name';
 COMMENT ON COLUMN @extschema@.mnist_model.network IS 'the layers, as text';
-COMMENT ON COLUMN @extschema@.mnist_model.parameters IS 'how many numbers were trained';
+COMMENT ON COLUMN @extschema@.mnist_model.parameters IS 'the number of trainable parameters';
 COMMENT ON COLUMN @extschema@.mnist_model.weights IS 'network and weights as one self-describing value; NULL: pruned';
 COMMENT ON COLUMN @extschema@.mnist_model.weights_sha256 IS 'SHA-256 of weights, kept when they are pruned';
-COMMENT ON COLUMN @extschema@.mnist_model.run_id IS 'the run that made it; NULL if it came from elsewhere';
-COMMENT ON COLUMN @extschema@.mnist_model.validation_accuracy IS 'share right of the validation images when it was made, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_model.test_accuracy IS 'share right of the test images when it was made, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_model.run_id IS 'the run that made it; NULL: bundled or imported';
+COMMENT ON COLUMN @extschema@.mnist_model.validation_accuracy IS
+    'accuracy on the validation images when it was made, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_model.test_accuracy IS 'accuracy on the test images when it was made, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_model.created_at IS 'when it was added';
 COMMENT ON COLUMN @extschema@.mnist_model.created_by IS 'the role that asked for it';
 
@@ -84,23 +86,26 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_deployment (
 );
 ALTER SEQUENCE @extschema@.mnist_deployment_id_seq OWNED BY @extschema@.mnist_deployment.id;
 
--- Two switches cannot both follow the same deployment: what a writer with a stale snapshot would record.
-CREATE UNIQUE INDEX IF NOT EXISTS mnist_deployment_chain ON @extschema@.mnist_deployment (rollback_to) WHERE action IN ('activate', 'promote');
+-- Two switches cannot follow the same deployment, which a writer with a stale snapshot could record.
+CREATE UNIQUE INDEX IF NOT EXISTS mnist_deployment_chain ON @extschema@.mnist_deployment (rollback_to)
+    WHERE action IN ('activate', 'promote');
 
-COMMENT ON TABLE @extschema@.mnist_deployment IS 'what was live when, who switched and why; the newest row (highest id) is live';
+COMMENT ON TABLE @extschema@.mnist_deployment IS
+    'which model was live when, who switched and why; the newest row (highest id) is live';
 COMMENT ON COLUMN @extschema@.mnist_deployment.id IS 'the switch; ids follow the order of commits';
 COMMENT ON COLUMN @extschema@.mnist_deployment.version IS 'the model that went live';
 COMMENT ON COLUMN @extschema@.mnist_deployment.action IS
     'install (by CREATE EXTENSION), activate (by hand), promote (by a run, or by a challenge) or rollback';
 COMMENT ON COLUMN @extschema@.mnist_deployment.rollback_to IS
-    'the row that mnist_rollback goes back to while this one is live; NULL: there is none';
+    'the row that mnist_rollback goes back to while this one is live; NULL: none';
 COMMENT ON COLUMN @extschema@.mnist_deployment.run_id IS 'the run that promoted it';
-COMMENT ON COLUMN @extschema@.mnist_deployment.reason IS 'why, in the words of who switched, or the run''s verdict';
-COMMENT ON COLUMN @extschema@.mnist_deployment.deployed_by IS 'the role that switched, or asked for the run';
+COMMENT ON COLUMN @extschema@.mnist_deployment.reason IS 'why, as the role that switched wrote, or the run''s verdict';
+COMMENT ON COLUMN @extschema@.mnist_deployment.deployed_by IS 'the role that switched, or that asked for the run';
 COMMENT ON COLUMN @extschema@.mnist_deployment.deployed_at IS 'when the switch was made; it takes effect at commit';
 
 CREATE OR REPLACE TRIGGER mnist_deployment_refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON @extschema@.mnist_deployment
-    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.refuse('To switch models, use mnist_activate or mnist_rollback.');
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION mnist_internal.refuse('To switch models, use mnist_activate or mnist_rollback.');
 
 SELECT pg_extension_config_dump('@extschema@.mnist_deployment', '');
 SELECT pg_extension_config_dump('@extschema@.mnist_deployment_id_seq', '');
@@ -108,13 +113,13 @@ SELECT pg_extension_config_dump('@extschema@.mnist_deployment_id_seq', '');
 ---------------------------------------------------------------- the model cache
 
 /*
- * Row-level and ENABLE ALWAYS, so that a logical replica's apply worker fires it too; TRUNCATE needs no trigger, as it
- * invalidates the relation by itself.
+ * The trigger is row-level and ENABLE ALWAYS, so that it also fires in the apply worker of a logical replica.  TRUNCATE
+ * needs no trigger, because it invalidates the relation by itself.
  */
 CREATE OR REPLACE FUNCTION mnist_internal.deployment_changed() RETURNS trigger
     AS 'MODULE_PATHNAME', 'mnist_hil_deployment_changed' LANGUAGE C;
 COMMENT ON FUNCTION mnist_internal.deployment_changed() IS
-    'makes every session look up the live model anew once the transaction commits';
+    'make every session look up the live model again when the transaction commits; internal';
 
 CREATE OR REPLACE TRIGGER mnist_deployment_changed
     AFTER INSERT OR UPDATE OR DELETE ON @extschema@.mnist_deployment
@@ -124,24 +129,28 @@ ALTER TABLE @extschema@.mnist_deployment ENABLE ALWAYS TRIGGER mnist_deployment_
 CREATE OR REPLACE FUNCTION mnist_internal.load(version int) RETURNS void
     AS 'MODULE_PATHNAME', 'mnist_hil_load' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mnist_internal.load(int) IS
-    'check a version''s weights and bring them into the model cache, so that switching to it costs no session anything';
+    'check the weights of a version and load them into the model cache, so that no session has to when it is '
+    'switched to; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.cache(
     OUT place text, OUT memory_size bigint, OUT memory_used bigint, OUT models int, OUT pinned int, OUT private int,
     OUT fallbacks bigint, OUT evictions bigint)
     AS 'MODULE_PATHNAME', 'mnist_hil_cache' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mnist_internal.cache() IS
-    'the model cache: where it is, bytes, models in it, those in use; copies that sessions keep, how many were made, evictions';
+    'the model cache: where it is, bytes, cached and pinned models, private copies of sessions, how often a copy was '
+    'made, evictions; internal, but open to readers of mnist_status';
 
 GRANT EXECUTE ON FUNCTION mnist_internal.cache TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION mnist_internal.default_weights() RETURNS bytea
     AS 'MODULE_PATHNAME', 'mnist_hil_default_weights' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION mnist_internal.default_weights() IS 'the bundled model''s weights, from the extension''s data file';
+COMMENT ON FUNCTION mnist_internal.default_weights() IS
+    'the bundled model''s weights, from the extension''s data file; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.describe(weights bytea, OUT network text, OUT parameters int)
     AS 'MODULE_PATHNAME', 'mnist_hil_describe' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
-COMMENT ON FUNCTION mnist_internal.describe(bytea) IS 'check a weights blob; its network and number of trainable parameters';
+COMMENT ON FUNCTION mnist_internal.describe(bytea) IS
+    'check a weights blob; returns its network and number of trainable parameters; internal';
 
 ---------------------------------------------------------------- the live model
 
@@ -152,7 +161,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_live AS
     JOIN @extschema@.mnist_model m USING (version)
     ORDER BY d.id DESC
     LIMIT 1;
-COMMENT ON VIEW @extschema@.mnist_live IS 'the model that answers, since when, by whom and why; one row';
+COMMENT ON VIEW @extschema@.mnist_live IS 'the live model, since when, by whom and why; one row';
 COMMENT ON COLUMN @extschema@.mnist_live.version IS 'the model';
 COMMENT ON COLUMN @extschema@.mnist_live.architecture IS 'its architecture';
 COMMENT ON COLUMN @extschema@.mnist_live.deployment_id IS 'the row of mnist_deployment that made it live';
@@ -163,7 +172,7 @@ COMMENT ON COLUMN @extschema@.mnist_live.reason IS 'why it went live';
 COMMENT ON COLUMN @extschema@.mnist_live.deployed_by IS 'the role that made it live';
 COMMENT ON COLUMN @extschema@.mnist_live.deployed_at IS 'when it went live';
 
--- Rows that came with the dump of 0.1.0, which has no such sequence, or that were added by hand are passed over.
+-- Versions that are taken are skipped: by models from a dump of 0.1.0, which has no such sequence, or added by hand.
 CREATE OR REPLACE FUNCTION mnist_internal.next_version() RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -180,17 +189,18 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.next_version() IS
-    'the version of a model that is about to be added; waits for nobody; internal';
+    'the version of a model that is about to be added; waits for no lock; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.readers(
     OUT deployment_id bigint, OUT live_version int, OUT challenge_id bigint, OUT challenger int, OUT share real,
     OUT shadow boolean)
     AS 'MODULE_PATHNAME', 'mnist_hil_readers' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mnist_internal.readers() IS
-    'which models read, as of now, whatever the transaction''s snapshot shows: what sessions go by; internal';
+    'the live model and the challenger as of now, whatever the transaction''s snapshot shows: what sessions predict '
+    'with; internal';
 
 -- A transaction in REPEATABLE READ or SERIALIZABLE may have taken its snapshot before the newest switch committed, even
--- where it waited here for that.  It would go by a model that is not live any more, and undo the switch unseen.
+-- if it waited here for that.  It would work with a model that is no longer live, and undo the switch unnoticed.
 CREATE OR REPLACE FUNCTION mnist_internal.lock_readers() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -214,7 +224,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.lock_readers() IS
-    'wait for whoever switches models or changes the challenge, and refuse a snapshot from before that; internal';
+    'wait for other switches and changes of the challenge, and refuse a snapshot from before them; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.deploy(
     new_version int, new_action text, new_rollback_to bigint, new_reason text, new_run_id bigint DEFAULT NULL)
@@ -270,7 +280,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_activate(int, text) IS
-    'make a model version live, in every session from this transaction''s commit on; returns it';
+    'make a model version live in every session at commit; returns it';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_rollback(reason text DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -291,7 +301,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_rollback(text) IS
-    'make the model live again that was live before this one, in every session from commit on; returns its version';
+    'make the previous live model live again in every session at commit; returns its version';
 
 ---------------------------------------------------------------- the bundled model is version 1
 
@@ -300,7 +310,7 @@ SELECT 1, 'default', d.network, d.parameters, w.weights, sha256(w.weights)
 FROM mnist_internal.default_weights() AS w (weights), mnist_internal.describe(w.weights) AS d
 WHERE NOT EXISTS (SELECT FROM @extschema@.mnist_model);
 
--- Where models come from 0.1.0 the sequence begins after them.
+-- With models from 0.1.0 the sequence begins after them.
 SELECT setval('@extschema@.mnist_model_version_seq', (SELECT max(m.version) FROM @extschema@.mnist_model m))
 FROM @extschema@.mnist_model_version_seq s
 WHERE NOT s.is_called;

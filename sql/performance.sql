@@ -1,15 +1,15 @@
 /*
- * Performance: how right are the readings that people have labelled?
+ * Performance: how accurate are the predictions that annotators have labelled?
  *
- * Everything here is over mnist_label: each labelled reading counts as what it was when it was made, by the model that
- * made it, so that what a later model has learnt from it makes nothing look better.  Intervals are Wilson's (1927), at
- * 95 %.
+ * Everything here is computed from mnist_label.  Each labelled prediction counts as it was when it was made, for the
+ * model that made it, so that a later model that was trained on it makes no figure look better.  Intervals are
+ * Wilson's (1927), at 95 %.
  *
- * Labelled readings are a sample that people chose.  Two things are held against it.  People correct what is wrong and
- * pass over what is right: then hardly any label confirms a reading, or more are wrong than their confidence lets
- * expect.  And they look at what looks doubtful: then labelled readings are less confident than the newest 10,000 are on
- * the whole; for that much accuracy_adjusted makes up, which weighs the labelled readings by confidence as all are
- * (post-stratification).
+ * Labelled predictions are a sample that annotators chose, and two biases are checked.  First, annotators may correct
+ * errors and not confirm correct predictions: then hardly any label confirms a prediction, or more predictions are
+ * wrong than their confidence suggests.  Second, annotators may prefer doubtful images: then labelled predictions are
+ * less confident than the newest 10,000 predictions.  accuracy_adjusted corrects for the second bias: it weights the
+ * labelled predictions so that their confidences are distributed like those of all predictions (post-stratification).
  */
 
 CREATE OR REPLACE VIEW @extschema@.mnist_model_confusion AS
@@ -18,11 +18,11 @@ CREATE OR REPLACE VIEW @extschema@.mnist_model_confusion AS
     WHERE l.label IS NOT NULL
     GROUP BY 1, 2, 3
     ORDER BY 1, 2, 3;
-COMMENT ON VIEW @extschema@.mnist_model_confusion IS 'mnist_confusion by model version; pairs that occurred only';
-COMMENT ON COLUMN @extschema@.mnist_model_confusion.model_version IS 'the model that read';
+COMMENT ON VIEW @extschema@.mnist_model_confusion IS 'mnist_confusion by model version, only pairs that occurred';
+COMMENT ON COLUMN @extschema@.mnist_model_confusion.model_version IS 'the model';
 COMMENT ON COLUMN @extschema@.mnist_model_confusion.label IS 'the digit that the image shows';
-COMMENT ON COLUMN @extschema@.mnist_model_confusion.predicted IS 'the digit that was read';
-COMMENT ON COLUMN @extschema@.mnist_model_confusion.count IS 'labelled readings of that kind';
+COMMENT ON COLUMN @extschema@.mnist_model_confusion.predicted IS 'the predicted digit';
+COMMENT ON COLUMN @extschema@.mnist_model_confusion.count IS 'labelled predictions of that kind';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_class_performance AS
     WITH cell AS MATERIALIZED (
@@ -49,24 +49,28 @@ CREATE OR REPLACE VIEW @extschema@.mnist_class_performance AS
     LEFT JOIN LATERAL mnist_internal.wilson(f.hits, f.shown) AS r ON true
     ORDER BY v.model_version, d.label;
 COMMENT ON VIEW @extschema@.mnist_class_performance IS
-    'how well each model reads each digit, over labelled readings: ten rows a model that any were made by';
+    'precision and recall of each digit by model, over labelled predictions: ten rows for each model that has any';
 COMMENT ON COLUMN @extschema@.mnist_class_performance.model_version IS 'the model';
 COMMENT ON COLUMN @extschema@.mnist_class_performance.label IS 'the digit';
-COMMENT ON COLUMN @extschema@.mnist_class_performance.shown IS 'labelled readings that show it';
-COMMENT ON COLUMN @extschema@.mnist_class_performance."read" IS 'labelled readings that it was read in';
-COMMENT ON COLUMN @extschema@.mnist_class_performance.correct IS 'those that are both';
-COMMENT ON COLUMN @extschema@.mnist_class_performance.precision IS 'share of those that it was read in that show it, 0 .. 1; NULL: none';
-COMMENT ON COLUMN @extschema@.mnist_class_performance.precision_low IS 'lower end of its interval, at 95 %';
-COMMENT ON COLUMN @extschema@.mnist_class_performance.precision_high IS 'upper end of its interval, at 95 %';
-COMMENT ON COLUMN @extschema@.mnist_class_performance.recall IS 'share of those that show it that it was read in, 0 .. 1; NULL: none';
-COMMENT ON COLUMN @extschema@.mnist_class_performance.recall_low IS 'lower end of its interval, at 95 %';
-COMMENT ON COLUMN @extschema@.mnist_class_performance.recall_high IS 'upper end of its interval, at 95 %';
-COMMENT ON COLUMN @extschema@.mnist_class_performance.f1 IS 'harmonic mean of precision and recall; NULL: neither shown nor read';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.shown IS 'labelled predictions whose image shows it';
+COMMENT ON COLUMN @extschema@.mnist_class_performance."read" IS 'labelled predictions of it';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.correct IS 'correct predictions of it';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.precision IS
+    'of the predictions of this digit, the fraction that was right, 0 .. 1; NULL: there are none';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.precision_low IS 'lower end of its 95 % interval';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.precision_high IS 'upper end of its 95 % interval';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.recall IS
+    'of the images of this digit, the fraction that was predicted correctly, 0 .. 1; NULL: there are none';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.recall_low IS 'lower end of its 95 % interval';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.recall_high IS 'upper end of its 95 % interval';
+COMMENT ON COLUMN @extschema@.mnist_class_performance.f1 IS
+    'harmonic mean of precision and recall; NULL: neither shown nor predicted';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_calibration AS
     SELECT l.model_version, l.bin / 10.0::real AS confidence_from, (l.bin + 1) / 10.0::real AS confidence_to,
         l.labels, l.confidence::real AS confidence, (l.correct::float8 / l.labels)::real AS accuracy,
-        w.low::real AS accuracy_low, w.high::real AS accuracy_high, (l.correct::float8 / l.labels - l.confidence)::real AS gap
+        w.low::real AS accuracy_low, w.high::real AS accuracy_high, (l.correct::float8 / l.labels - l.confidence)::real
+            AS gap
     FROM (
         SELECT l.model_version, least(9, floor(l.confidence * 10))::int AS bin, count(*) AS labels,
             count(*) FILTER (WHERE l.label = l.predicted_label) AS correct, avg(l.confidence) AS confidence
@@ -76,21 +80,23 @@ CREATE OR REPLACE VIEW @extschema@.mnist_calibration AS
     LEFT JOIN LATERAL mnist_internal.wilson(l.correct, l.labels) AS w ON true
     ORDER BY l.model_version, l.bin;
 COMMENT ON VIEW @extschema@.mnist_calibration IS
-    'is a confidence of 0.9 right nine times in ten?  Labelled readings by tenths of confidence and by model; empty tenths are left out';
+    'how well confidence matches accuracy: labelled predictions by tenths of confidence and by model; empty tenths '
+    'are left out';
 COMMENT ON COLUMN @extschema@.mnist_calibration.model_version IS 'the model';
 COMMENT ON COLUMN @extschema@.mnist_calibration.confidence_from IS 'where the tenth begins';
-COMMENT ON COLUMN @extschema@.mnist_calibration.confidence_to IS 'where it ends; that belongs to the next one, 1 to the last';
-COMMENT ON COLUMN @extschema@.mnist_calibration.labels IS 'labelled readings in it';
+COMMENT ON COLUMN @extschema@.mnist_calibration.confidence_to IS
+    'where it ends; that confidence belongs to the next tenth, except 1';
+COMMENT ON COLUMN @extschema@.mnist_calibration.labels IS 'labelled predictions in it';
 COMMENT ON COLUMN @extschema@.mnist_calibration.confidence IS 'their mean confidence';
-COMMENT ON COLUMN @extschema@.mnist_calibration.accuracy IS 'share of them that is right, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_calibration.accuracy_low IS 'lower end of its interval, at 95 %';
-COMMENT ON COLUMN @extschema@.mnist_calibration.accuracy_high IS 'upper end of its interval, at 95 %';
-COMMENT ON COLUMN @extschema@.mnist_calibration.gap IS 'accuracy less confidence: below 0 the model is too sure of itself';
+COMMENT ON COLUMN @extschema@.mnist_calibration.accuracy IS 'the fraction of these that was correct, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_calibration.accuracy_low IS 'lower end of its 95 % interval';
+COMMENT ON COLUMN @extschema@.mnist_calibration.accuracy_high IS 'upper end of its 95 % interval';
+COMMENT ON COLUMN @extschema@.mnist_calibration.gap IS 'accuracy minus confidence: below 0 the model is overconfident';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_accuracy_daily AS
     SELECT d.day, d.labels, d.correct, (d.correct::float8 / d.labels)::real AS accuracy, w.low::real AS accuracy_low,
         w.high::real AS accuracy_high, d.model_versions,
-        CASE WHEN d.correct = 0 THEN 'no reading was confirmed: the labels are corrections only' END AS warning
+        CASE WHEN d.correct = 0 THEN 'no prediction was confirmed: all labels are corrections' END AS warning
     FROM (
         SELECT l.day, sum(l.labels)::bigint AS labels, sum(l.correct)::bigint AS correct,
             array_agg(l.model_version ORDER BY l.model_version) AS model_versions
@@ -104,17 +110,18 @@ CREATE OR REPLACE VIEW @extschema@.mnist_accuracy_daily AS
     LEFT JOIN LATERAL mnist_internal.wilson(d.correct, d.labels) AS w ON true
     ORDER BY d.day;
 COMMENT ON VIEW @extschema@.mnist_accuracy_daily IS
-    'how right the labelled readings of each day were (in the session''s time zone); days without any are left out';
-COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.day IS 'the day of the readings';
-COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.labels IS 'readings of that day that are labelled by now';
-COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.correct IS 'of these, those that were right';
-COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.accuracy IS 'their share, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.accuracy_low IS 'lower end of its interval, at 95 %';
-COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.accuracy_high IS 'upper end of its interval, at 95 %';
-COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.model_versions IS 'the models that read them';
-COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.warning IS 'why the accuracy may mislead, or NULL; mnist_model_performance looks closer';
+    'accuracy of the labelled predictions of each day (in the session''s time zone); days without any are left out';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.day IS 'the day of the predictions';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.labels IS 'predictions of that day that are labelled by now';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.correct IS 'of these, the correct ones';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.accuracy IS 'the fraction of these that was correct, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.accuracy_low IS 'lower end of its 95 % interval';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.accuracy_high IS 'upper end of its 95 % interval';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.model_versions IS 'the models that made the predictions';
+COMMENT ON COLUMN @extschema@.mnist_accuracy_daily.warning IS
+    'why the accuracy may mislead, or NULL; mnist_model_performance has more checks';
 
--- stratum: confidences that occur and differ in what they are worth, finer towards 1 where most are.
+-- stratum: a range of confidences, narrower towards 1 where most predictions are.
 CREATE OR REPLACE VIEW @extschema@.mnist_model_performance AS
     WITH labelled AS MATERIALIZED (
         SELECT l.model_version, l.label, l.predicted_label,
@@ -182,15 +189,17 @@ CREATE OR REPLACE VIEW @extschema@.mnist_model_performance AS
         t.mean::real AS confidence_labelled, o.mean::real AS confidence_all,
         t.first AS first_at, t.last AS last_at,
         CASE
-            WHEN t.labels < 30 THEN format('%s labels tell little', t.labels)
-            WHEN t.correct = 0 THEN 'no reading was confirmed: the labels are corrections only, the accuracy says nothing'
+            WHEN t.labels < 30 THEN format('%s labels are too few', t.labels)
+            WHEN t.correct = 0
+                THEN 'no prediction was confirmed: all labels are corrections, the accuracy means nothing'
             WHEN o.mean - t.mean > 0.02
                 AND o.mean - t.mean > 3 * sqrt(o.variance / o.readings + t.variance / t.labels)
-                THEN format('labelled readings are less confident than all are, %s against %s: people chose doubtful ones, '
-                    'and the accuracy is higher; see accuracy_adjusted', round(t.mean::numeric, 3), round(o.mean::numeric, 3))
+                THEN format('labelled predictions are less confident than all, %s against %s: annotators chose '
+                    'doubtful ones, and the accuracy of all is higher; see accuracy_adjusted',
+                    round(t.mean::numeric, 3), round(o.mean::numeric, 3))
             WHEN 1 - w.high > 2 * (1 - t.mean) + 0.02
-                THEN format('%s %% of the labelled readings are wrong, by their confidence %s %% should be: people correct '
-                    'errors more than they confirm, or the model is too sure of itself',
+                THEN format('%s %% of the labelled predictions are wrong, their confidence suggests %s %%: annotators '
+                    'correct errors more often than they confirm, or the model is overconfident',
                     round(100 * (1 - t.correct::numeric / t.labels), 1), round((100 * (1 - t.mean))::numeric, 1))
         END AS warning
     FROM total t
@@ -201,23 +210,28 @@ CREATE OR REPLACE VIEW @extschema@.mnist_model_performance AS
     LEFT JOIN LATERAL mnist_internal.wilson(t.correct, t.labels) AS w ON true
     ORDER BY t.model_version;
 COMMENT ON VIEW @extschema@.mnist_model_performance IS
-    'how right each model''s labelled readings were; a row a model that any were made by';
+    'accuracy of each model''s labelled predictions; one row for each model that has any';
 COMMENT ON COLUMN @extschema@.mnist_model_performance.model_version IS 'the model';
-COMMENT ON COLUMN @extschema@.mnist_model_performance.labels IS 'readings by it that people have labelled';
-COMMENT ON COLUMN @extschema@.mnist_model_performance.correct IS 'of these, those that were right';
-COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy IS 'their share, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy_low IS 'lower end of its interval, at 95 %';
-COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy_high IS 'upper end of its interval, at 95 %';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.labels IS 'labelled predictions of the model';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.correct IS 'of these, the correct ones';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy IS 'the fraction of these that was correct, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy_low IS 'lower end of its 95 % interval';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy_high IS 'upper end of its 95 % interval';
 COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy_adjusted IS
-    'the accuracy if the labelled readings had the confidences of the newest 10,000 readings; NULL: none of these is by it';
-COMMENT ON COLUMN @extschema@.mnist_model_performance.precision IS 'mean over the digits that were read; see mnist_class_performance';
-COMMENT ON COLUMN @extschema@.mnist_model_performance.recall IS 'mean over the digits that were shown';
-COMMENT ON COLUMN @extschema@.mnist_model_performance.f1 IS 'mean over the digits that were shown or read';
+    'the accuracy if the labelled predictions had the confidences of the newest 10,000 predictions; NULL: the model '
+    'made none of these';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.precision IS
+    'mean over the digits that were predicted; see mnist_class_performance';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.recall IS 'mean over the digits that the images show';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.f1 IS 'mean over the digits that were shown or predicted';
 COMMENT ON COLUMN @extschema@.mnist_model_performance.ece IS
-    'expected calibration error: mean distance of accuracy and confidence over tenths of confidence; see mnist_calibration';
-COMMENT ON COLUMN @extschema@.mnist_model_performance.confidence_labelled IS 'mean confidence of the labelled readings';
-COMMENT ON COLUMN @extschema@.mnist_model_performance.confidence_all IS 'mean confidence of those of the newest 10,000 readings that are by it';
-COMMENT ON COLUMN @extschema@.mnist_model_performance.first_at IS 'when the first of the labelled readings was made';
-COMMENT ON COLUMN @extschema@.mnist_model_performance.last_at IS 'when the last one was';
+    'expected calibration error: mean absolute difference of accuracy and confidence over tenths of confidence; see '
+    'mnist_calibration';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.confidence_labelled IS
+    'mean confidence of the labelled predictions';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.confidence_all IS
+    'mean confidence of the model''s predictions among the newest 10,000';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.first_at IS 'when the first of the labelled predictions was made';
+COMMENT ON COLUMN @extschema@.mnist_model_performance.last_at IS 'when the last of them was made';
 COMMENT ON COLUMN @extschema@.mnist_model_performance.warning IS
-    'why the accuracy may mislead: few labels, or a sample that people chose; NULL: nothing speaks for that';
+    'why the accuracy may mislead: few labels, or a biased sample; NULL: no sign of that';

@@ -1,8 +1,8 @@
 /*
- * Data quality: is what comes in fit to be read, and is what people say of it fit to be learnt from?
+ * Data quality: are the images fit to be predicted, and are the labels fit to train on?
  *
- * Readings are judged by the newest 10,000, agreement by the newest 1,000 readings that several annotators have
- * labelled: enough to tell, and as quick however many there are.
+ * The checks cover the newest 10,000 predictions, and agreement the newest 1,000 predictions that several annotators
+ * have labelled.  That is enough to tell, and takes the same time however many there are.
  */
 
 CREATE OR REPLACE VIEW mnist_internal.votes AS
@@ -17,12 +17,13 @@ CREATE OR REPLACE VIEW mnist_internal.votes AS
     JOIN @extschema@.mnist_feedback f ON f.id = b.id
     WHERE f.label IS NOT NULL;
 COMMENT ON VIEW mnist_internal.votes IS
-    'what each annotator says of the newest 1,000 readings that several have labelled; internal';
-COMMENT ON COLUMN mnist_internal.votes.tied IS 'whether no digit has more annotators for it than any other';
+    'each annotator''s label of the newest 1,000 predictions that several have labelled; internal';
+COMMENT ON COLUMN mnist_internal.votes.tied IS 'whether no label has more annotators than any other';
 
 /*
- * Cohen's kappa (1960) of two annotators: how much of what chance leaves them to agree on they agree on; chance being
- * that each gives the digits as often as on these readings, independently.
+ * Cohen's kappa (1960) of two annotators: (observed agreement - expected agreement) / (1 - expected agreement).  The
+ * expected agreement is that of two annotators who give the labels independently, each as often as on these
+ * predictions.
  */
 CREATE OR REPLACE VIEW @extschema@.mnist_annotator_agreement AS
     WITH pair AS MATERIALIZED (
@@ -52,19 +53,22 @@ CREATE OR REPLACE VIEW @extschema@.mnist_annotator_agreement AS
     CROSS JOIN LATERAL (SELECT coalesce(c.products, 0) / (t.readings::float8 * t.readings::float8) AS expected) e
     ORDER BY t.annotator, t.other;
 COMMENT ON VIEW @extschema@.mnist_annotator_agreement IS
-    'how far annotators agree, a row a pair: over the newest 1,000 readings that several have labelled';
+    'how often annotators agree, one row a pair: over the newest 1,000 predictions that several have labelled';
 COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.annotator IS 'one of the two';
 COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.other IS 'the other one';
-COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.readings IS 'readings that both have labelled';
-COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.agreement IS 'share of these on which they say the same, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.readings IS 'predictions that both have labelled';
+COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.agreement IS
+    'the fraction of these to which both gave the same label, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.kappa IS
-    'Cohen''s kappa: 1 they always agree, 0 as often as by chance; NULL where both gave one and the same digit always';
+    'Cohen''s kappa: 1 if they always agree, 0 if as often as by chance; NULL if both always gave one and the same '
+    'label';
 COMMENT ON COLUMN @extschema@.mnist_annotator_agreement.tied IS
-    'readings on which they contradict each other and no digit has the most annotators, so that no label counts';
+    'predictions on which they disagree and no label has the most annotators, so that no label counts';
 
 /*
- * Fleiss' kappa (1971), for any number of annotators a reading: the share of pairs of votes on a reading that agree,
- * averaged over readings, held against what the frequencies of digits among all votes make of it by chance.
+ * Fleiss' kappa (1971), for any number of annotators a prediction.  The observed agreement is the fraction of pairs of
+ * labels of a prediction that agree, averaged over predictions; the expected agreement follows from the frequencies of
+ * the labels.
  */
 CREATE OR REPLACE VIEW @extschema@.mnist_data_quality AS
     WITH place AS (
@@ -116,10 +120,11 @@ CREATE OR REPLACE VIEW @extschema@.mnist_data_quality AS
             GROUP BY v.prediction_id
             HAVING sum(v.n) > 1) r
     ), agreement AS (
-        -- of two annotators that of the pair
+        -- with two annotators, that of the pair
         SELECT a.annotators, CASE a.annotators WHEN 2 THEN p.readings ELSE f.readings END AS readings,
             CASE a.annotators WHEN 2 THEN p.agreement ELSE f.agreement END AS agreement,
-            CASE a.annotators WHEN 2 THEN p.kappa ELSE (f.agreement - f.expected) / nullif(1 - f.expected, 0) END AS kappa
+            CASE a.annotators WHEN 2 THEN p.kappa ELSE (f.agreement - f.expected) / nullif(1 - f.expected, 0) END
+                AS kappa
         FROM fleiss f
         CROSS JOIN (SELECT count(DISTINCT v.annotator) AS annotators FROM mnist_internal.votes v) a
         LEFT JOIN @extschema@.mnist_annotator_agreement p ON a.annotators = 2
@@ -135,42 +140,46 @@ CREATE OR REPLACE VIEW @extschema@.mnist_data_quality AS
     LEFT JOIN agreement a ON true
     CROSS JOIN LATERAL (VALUES
         ('blanks', r.blanks, r.blanks::float8 / nullif(r.measured, 0), 0.01,
-            format('%s of the newest %s readings have no ink', r.blanks, r.measured)),
+            format('%s of the newest %s predictions are of images without ink', r.blanks, r.measured)),
         ('duplicates', r.hashed - r.distinct_hashes, (r.hashed - r.distinct_hashes)::float8 / nullif(r.hashed, 0), 0.05,
-            format('%s of the newest %s readings with ink show the same as another one',
+            format('%s of the newest %s predictions with ink have the same image as another one',
                 r.hashed - r.distinct_hashes, r.hashed)),
         ('oversize', r.oversize, r.oversize::float8 / nullif(r.measured, 0), 0.01,
-            format('%s of the newest %s pictures are more than 1024 pixels wide or high', r.oversize, r.measured)),
+            format('%s of the newest %s images are more than 1024 pixels wide or high', r.oversize, r.measured)),
         ('unusual polarity', least(r.light, r.measured - r.light),
             least(r.light, r.measured - r.light)::float8 / nullif(r.measured, 0), 0.05,
             CASE WHEN r.light * 2 > r.measured
-                THEN format('%s of the newest %s pictures are light on dark, the others dark on light',
+                THEN format('%s of the newest %s images are light on dark, the others dark on light',
                     r.measured - r.light, r.measured)
-                ELSE format('%s of the newest %s pictures are dark on light, the others light on dark',
+                ELSE format('%s of the newest %s images are dark on light, the others light on dark',
                     r.light, r.measured) END),
         ('low confidence', r.unsure, r.unsure::float8 / nullif(r.n, 0), 0.05,
-            format('%s of the newest %s readings have a confidence under 0.7', r.unsure, r.n)),
+            format('%s of the newest %s predictions have a confidence below 0.7', r.unsure, r.n)),
         ('class balance', d.least, CASE WHEN r.n >= 100 THEN d.least::float8 / r.n END, 0.03,
             CASE WHEN r.n >= 100
-                THEN format('%s was read least often, %s times, and %s most often, %s times, in the newest %s readings',
+                THEN format('%s was predicted least often, %s times, and %s most often, %s times, in the newest %s '
+                    'predictions',
                     d.rarest, d.least, d.commonest, d.most, r.n)
-                ELSE format('%s readings are too few', r.n) END),
+                ELSE format('%s predictions are too few', r.n) END),
         ('unlabelled', r.n - l.n, (r.n - l.n)::float8 / nullif(r.n, 0), 0.99,
-            format('nobody, or no majority, has said what %s of the newest %s readings show', r.n - l.n, r.n)),
+            format('%s of the newest %s predictions have no label, or no majority', r.n - l.n, r.n)),
         ('agreement', a.kappa, a.agreement, 0.8,
-            CASE WHEN coalesce(a.readings, 0) = 0 THEN 'no two annotators have labelled the same reading'
-                ELSE format('%s kappa of %s annotators over %s readings', CASE a.annotators WHEN 2 THEN 'Cohen''s'
+            CASE WHEN coalesce(a.readings, 0) = 0 THEN 'no two annotators have labelled the same prediction'
+                ELSE format('%s kappa of %s annotators over %s predictions', CASE a.annotators WHEN 2 THEN 'Cohen''s'
                     ELSE 'Fleiss''' END, a.annotators, a.readings) END)
     ) AS q (name, value, share, threshold, explanation);
 COMMENT ON VIEW @extschema@.mnist_data_quality IS
-    'what may be wrong with the newest 10,000 readings and with what people say of readings, a row a check';
+    'checks of the newest 10,000 predictions and of the labels, one row a check';
 COMMENT ON COLUMN @extschema@.mnist_data_quality.name IS
-    'blanks, duplicates, oversize, unusual polarity, low confidence, class balance (of the digits read), unlabelled, agreement (of annotators)';
+    'blanks, duplicates, oversize, unusual polarity, low confidence, class balance (of the predicted digits), '
+    'unlabelled, agreement (of annotators)';
 COMMENT ON COLUMN @extschema@.mnist_data_quality.value IS
-    'readings of that kind; of class balance those of the rarest digit; of agreement kappa: 1 always, 0 as often as by chance';
+    'the number of predictions found; for class balance those of the rarest digit; for agreement kappa: 1 always, 0 '
+    'as often as by chance';
 COMMENT ON COLUMN @extschema@.mnist_data_quality.share IS
-    'their share; of agreement the share of pairs of votes on a reading that agree; NULL where there are none, or too few';
+    'the fraction found; for agreement, of pairs of labels of a prediction the fraction that agrees; NULL: there are '
+    'none, or too few';
 COMMENT ON COLUMN @extschema@.mnist_data_quality.threshold IS
-    'what the share should not exceed, of class balance not fall short of; of agreement what kappa should not fall short of';
-COMMENT ON COLUMN @extschema@.mnist_data_quality.ok IS 'whether that is so; NULL where it is not known';
-COMMENT ON COLUMN @extschema@.mnist_data_quality.explanation IS 'the same in words';
+    'the highest acceptable fraction; for class balance the lowest; for agreement the lowest acceptable kappa';
+COMMENT ON COLUMN @extschema@.mnist_data_quality.ok IS 'whether the threshold is kept; NULL: unknown';
+COMMENT ON COLUMN @extschema@.mnist_data_quality.explanation IS 'the same as a sentence';

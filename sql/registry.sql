@@ -41,10 +41,12 @@ CREATE OR REPLACE VIEW @extschema@.mnist_lineage AS
         FROM @extschema@.mnist_deployment x
         WHERE x.version = m.version) s
     ORDER BY m.version;
-COMMENT ON VIEW @extschema@.mnist_lineage IS 'where each model comes from: parents, run, data, who; and what became of it';
+COMMENT ON VIEW @extschema@.mnist_lineage IS
+    'where each model comes from: parents, run, data and role; and whether it was live';
 COMMENT ON COLUMN @extschema@.mnist_lineage.version IS 'the model';
-COMMENT ON COLUMN @extschema@.mnist_lineage.parent_version IS 'the model that its training started from; NULL: from scratch, or from elsewhere';
-COMMENT ON COLUMN @extschema@.mnist_lineage.line IS 'its forebears from the first to itself';
+COMMENT ON COLUMN @extschema@.mnist_lineage.parent_version IS
+    'the model that its training started from; NULL: from scratch, or imported';
+COMMENT ON COLUMN @extschema@.mnist_lineage.line IS 'its ancestors from the first to itself';
 COMMENT ON COLUMN @extschema@.mnist_lineage.architecture IS 'its architecture';
 COMMENT ON COLUMN @extschema@.mnist_lineage.run_id IS 'the run that made it; NULL: bundled or imported';
 COMMENT ON COLUMN @extschema@.mnist_lineage.strategy IS 'fine_tune or from_scratch';
@@ -52,26 +54,30 @@ COMMENT ON COLUMN @extschema@.mnist_lineage.trigger IS 'what began the run: by h
 COMMENT ON COLUMN @extschema@.mnist_lineage.reasons IS 'why mnist_check began it';
 COMMENT ON COLUMN @extschema@.mnist_lineage.datasets IS 'the data sets trained on';
 COMMENT ON COLUMN @extschema@.mnist_lineage.data_sha256 IS 'SHA-256 over the exact data of the run';
-COMMENT ON COLUMN @extschema@.mnist_lineage.feedback_train_images IS 'labelled readings trained on';
-COMMENT ON COLUMN @extschema@.mnist_lineage.feedback_held_out_images IS 'labelled readings judged by';
-COMMENT ON COLUMN @extschema@.mnist_lineage.seed IS 'what all randomness of the run follows from';
-COMMENT ON COLUMN @extschema@.mnist_lineage.validation_accuracy IS 'share right of the validation images when it was made, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_lineage.test_accuracy IS 'share right of the test images when it was made, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_lineage.feedback_train_images IS 'labelled predictions trained on';
+COMMENT ON COLUMN @extschema@.mnist_lineage.feedback_held_out_images IS
+    'held-out labelled predictions on which it was compared';
+COMMENT ON COLUMN @extschema@.mnist_lineage.seed IS 'the seed of all randomness of the run';
+COMMENT ON COLUMN @extschema@.mnist_lineage.validation_accuracy IS
+    'accuracy on the validation images when it was made, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_lineage.test_accuracy IS 'accuracy on the test images when it was made, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_lineage.verdict IS 'why it went live, or not';
 COMMENT ON COLUMN @extschema@.mnist_lineage.created_at IS 'when it was added';
 COMMENT ON COLUMN @extschema@.mnist_lineage.created_by IS 'the role that asked for it';
-COMMENT ON COLUMN @extschema@.mnist_lineage.live IS 'whether it answers now';
+COMMENT ON COLUMN @extschema@.mnist_lineage.live IS 'whether it is live now';
 COMMENT ON COLUMN @extschema@.mnist_lineage.deployments IS 'how often it went live';
-COMMENT ON COLUMN @extschema@.mnist_lineage.last_deployed_at IS 'when it did last';
-COMMENT ON COLUMN @extschema@.mnist_lineage.pruned IS 'whether its weights are gone';
+COMMENT ON COLUMN @extschema@.mnist_lineage.last_deployed_at IS 'when it went live last';
+COMMENT ON COLUMN @extschema@.mnist_lineage.pruned IS 'whether its weights were pruned';
 
 ---------------------------------------------------------------- pruning
 
--- Whose weights must stay whatever their age.
+-- Models whose weights must stay, however old.
 CREATE OR REPLACE VIEW mnist_internal.kept_model AS
     SELECT l.version, 'live' AS reason FROM @extschema@.mnist_live l
 UNION ALL
-    SELECT d.version, 'rollback' FROM @extschema@.mnist_live l JOIN @extschema@.mnist_deployment d ON d.id = l.rollback_to
+    SELECT d.version, 'rollback'
+    FROM @extschema@.mnist_live l
+    JOIN @extschema@.mnist_deployment d ON d.id = l.rollback_to
 UNION ALL
     SELECT c.version, 'challenger' FROM @extschema@.mnist_challenge_now c
 UNION ALL
@@ -81,7 +87,7 @@ UNION ALL
     SELECT r.model_version, r.decision
     FROM @extschema@.mnist_run r
     WHERE r.decision IN ('awaiting approval', 'promotion pending') AND r.model_version IS NOT NULL;
-COMMENT ON VIEW mnist_internal.kept_model IS 'models whose weights mnist_prune never takes, and why; internal';
+COMMENT ON VIEW mnist_internal.kept_model IS 'models whose weights mnist_prune never removes, and why; internal';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_prune(
     keep int DEFAULT (mnist_internal.settings()).keep_models, dry_run boolean DEFAULT false) RETURNS SETOF int
@@ -103,7 +109,7 @@ BEGIN
             HINT = 'The live one and the one before it are kept even with 0.';
     END IF;
 
-    -- An older snapshot would not show which model went live since, and so not keep it.
+    -- An older snapshot would not show which model went live since, and would not keep it.
     IF current_setting('transaction_isolation') NOT LIKE 'read%' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'feature_not_supported',
@@ -111,7 +117,7 @@ BEGIN
             HINT = 'Call it in a READ COMMITTED transaction.';
     END IF;
 
-    -- As when models are switched: neither the live one nor the one before it changes until this has committed.
+    -- As in a switch: the live model and the one before it do not change until this transaction commits.
     IF NOT dry_run THEN
         LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
     END IF;
@@ -119,7 +125,11 @@ BEGIN
     FROM @extschema@.mnist_model m
     WHERE m.weights IS NOT NULL
         AND m.version NOT IN (
-            SELECT n.version FROM @extschema@.mnist_model n WHERE n.weights IS NOT NULL ORDER BY n.version DESC LIMIT keep)
+            SELECT n.version
+            FROM @extschema@.mnist_model n
+            WHERE n.weights IS NOT NULL
+            ORDER BY n.version DESC
+            LIMIT keep)
         AND m.version NOT IN (SELECT k.version FROM mnist_internal.kept_model k);
     IF NOT dry_run AND pruned <> '{}' THEN
         UPDATE @extschema@.mnist_model m SET weights = NULL WHERE m.version = ANY (pruned);
@@ -131,4 +141,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_prune(int, boolean) IS
-    'free the weights of all models but the newest (keep), the live one, the one before it, and those that are a challenger or wait to go live; their history stays; returns the versions, which dry_run only names';
+    'set the weights of models to NULL, except the newest (keep), the live one, the one before it, a challenger, and '
+    'those that wait to go live; their history stays; returns the versions; dry_run changes nothing';

@@ -1,7 +1,6 @@
 /*
- * What 0.1.0 has on record of the feedback that runs used: a row for each run and each label (mnist_run_feedback was a
- * table).  Those rows come from an upgrade, or from a dump of 0.1.0 that is restored: pg_restore copies them into the
- * view.
+ * Rows of 0.1.0.  In 0.1.0 mnist_run_feedback was a table with a row for each run and each label.  Its rows come from
+ * an upgrade, or from a dump of 0.1.0, which pg_restore copies into the view.  Here they are converted to snapshots.
  */
 
 CREATE TABLE IF NOT EXISTS mnist_internal.run_feedback_row (
@@ -15,7 +14,8 @@ CREATE TABLE IF NOT EXISTS mnist_internal.run_feedback_row (
     PRIMARY KEY (run_id, feedback_id)
 );
 COMMENT ON TABLE mnist_internal.run_feedback_row IS
-    'what 0.1.0 had in mnist_run_feedback, while it is brought into its present form; empty but in an upgrade, or while a dump of 0.1.0 is restored; internal';
+    'rows of 0.1.0''s mnist_run_feedback until they are converted; empty except in an upgrade, or while a dump of '
+    '0.1.0 is restored; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.take_run_feedback() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -33,7 +33,7 @@ BEGIN
             HINT = 'A dump of mnist_hil 0.1.0 is restored into a database of its own.';
     END IF;
 
-    -- Runs that reproduce another have its snapshot; all others one of their own.
+    -- Runs that reproduce another run have its snapshot; all others have their own.
     INSERT INTO mnist_internal.snapshot (id, newest, added)
     SELECT u.run_id, max(max(u.feedback_id)) OVER (ORDER BY u.run_id),
         coalesce(range_agg(int8range(u.feedback_id, u.feedback_id, '[]')) FILTER (WHERE u.first_run = u.run_id), '{}')
@@ -44,7 +44,7 @@ BEGIN
         WHERE r.reproduces IS NULL) u
     GROUP BY u.run_id;
 
-    -- Runs in a row in which feedback counted the same make one row.
+    -- Consecutive runs in which feedback counted the same make one row.
     INSERT INTO mnist_internal.snapshot_exception (feedback_id, first_snapshot, next_snapshot, label, weight, reason)
     WITH run AS MATERIALIZED (
         SELECT s.id, row_number() OVER (ORDER BY s.id) AS n, lead(s.id) OVER (ORDER BY s.id) AS next
@@ -95,7 +95,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.take_run_feedback() IS
-    'bring what 0.1.0 had in mnist_run_feedback from mnist_internal.run_feedback_row into its present form; internal';
+    'convert the rows of 0.1.0''s mnist_run_feedback, in mnist_internal.run_feedback_row, to their present form; '
+    'internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.run_feedback_restored() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER

@@ -31,12 +31,15 @@ DECLARE
     columns text := (
         SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
         FROM pg_attribute a WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped);
-    same_key text := (SELECT string_agg(format('t.%1$I = ($1).%1$I', c), ' AND ') FROM string_to_table(TG_ARGV[0], ' ') AS c);
-    same_thing text := (SELECT string_agg(format('t.%1$I = ($1).%1$I', c), ' AND ') FROM string_to_table(TG_ARGV[1], ' ') AS c);
+    same_key text := (SELECT string_agg(format('t.%1$I = ($1).%1$I', c), ' AND ')
+        FROM string_to_table(TG_ARGV[0], ' ') AS c);
+    same_thing text := (SELECT string_agg(format('t.%1$I = ($1).%1$I', c), ' AND ')
+        FROM string_to_table(TG_ARGV[1], ' ') AS c);
     same_row boolean;
     same boolean;
 BEGIN
-    EXECUTE format('SELECT t IS NOT DISTINCT FROM $1, %s FROM %s AS t WHERE %s', same_thing, TG_RELID::regclass, same_key)
+    EXECUTE format('SELECT t IS NOT DISTINCT FROM $1, %s FROM %s AS t WHERE %s', same_thing, TG_RELID::regclass,
+        same_key)
     INTO same_row, same
     USING NEW;
     IF same IS NULL THEN
@@ -46,10 +49,11 @@ BEGIN
     END IF;
 
     IF mnist_internal.untouched() THEN
-        EXECUTE format('UPDATE %s AS t SET (%s) = (SELECT ($1).*) WHERE %s', TG_RELID::regclass, columns, same_key) USING NEW;
+        EXECUTE format('UPDATE %s AS t SET (%s) = (SELECT ($1).*) WHERE %s', TG_RELID::regclass, columns, same_key)
+        USING NEW;
         IF TG_TABLE_NAME = 'mnist_model' AND NOT same THEN
             DELETE FROM @extschema@.mnist_drift_reference r WHERE r.model_version = NEW.version;
-            -- Sessions look the live model up anew (model.sql).
+            -- Makes sessions look the live model up again (model.sql).
             UPDATE @extschema@.mnist_deployment d SET version = d.version WHERE d.version = NEW.version;
         END IF;
     ELSIF NOT same THEN
@@ -63,7 +67,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.give_way() IS
-    'trigger by which a row that CREATE EXTENSION added gives way to one that a restore brings; its arguments are the columns of the key and those that tell whether both are of the same thing; internal';
+    'trigger that replaces a row that CREATE EXTENSION added by one that a restore inserts; its arguments are the '
+    'columns of the key and those that tell whether both describe the same thing; internal';
 
 CREATE OR REPLACE TRIGGER mnist_model_give_way BEFORE INSERT ON @extschema@.mnist_model
     FOR EACH ROW WHEN (NEW.version = 1) EXECUTE FUNCTION mnist_internal.give_way('version', 'weights_sha256');
@@ -75,5 +80,6 @@ CREATE OR REPLACE TRIGGER mnist_drift_reference_give_way BEFORE INSERT ON @extsc
     FOR EACH ROW WHEN (NEW.id = 1) EXECUTE FUNCTION mnist_internal.give_way('id', 'model_version source');
 ALTER TABLE @extschema@.mnist_drift_reference ENABLE ALWAYS TRIGGER mnist_drift_reference_give_way;
 CREATE OR REPLACE TRIGGER mnist_drift_histogram_give_way BEFORE INSERT ON @extschema@.mnist_drift_histogram
-    FOR EACH ROW WHEN (NEW.reference_id = 1) EXECUTE FUNCTION mnist_internal.give_way('reference_id feature', 'edges counts');
+    FOR EACH ROW WHEN (NEW.reference_id = 1)
+    EXECUTE FUNCTION mnist_internal.give_way('reference_id feature', 'edges counts');
 ALTER TABLE @extschema@.mnist_drift_histogram ENABLE ALWAYS TRIGGER mnist_drift_histogram_give_way;

@@ -1,17 +1,17 @@
 /*
- * Retention: what nobody needs any more goes, where mnist_hil.retention says so.
+ * Retention: old rows are deleted as mnist_hil.retention says.
  *
- * mnist_check deletes one batch in its transaction; mnist_housekeep, which pg_cron calls, goes on batch by batch, with
- * a commit after each, until nothing is left or its time is up.
+ * mnist_check deletes one batch in its transaction.  mnist_housekeep, which pg_cron calls, continues batch by batch,
+ * with a commit after each, until nothing is left or its time is up.
  *
- * Predictions are walked through in the order of their age, and how far that came is kept, so that those that stay,
- * because people said something of them, are not looked at again each time.  A walk passes over a row that somebody is
- * correcting; it cannot see one that commits late; and one that stays may lose its feedback afterwards.  So when a walk
- * has come to its end another begins at the oldest row, a day after the one before, or sooner where the retention is
- * shorter.  It costs a look at each old prediction that has feedback, and finds whatever was missed.
+ * A pass visits the predictions by age.  The position is stored, so that predictions that stay because they have
+ * feedback are not visited again by each batch.  A pass can miss predictions: it skips a row that an annotator is just
+ * labelling; it cannot see a row that commits late; and a row that stays may lose its feedback afterwards.  So when a
+ * pass has ended, another one begins at the oldest row, a day after the one before, or sooner if the retention is
+ * shorter.  It visits every old prediction that has feedback, and finds what was missed.
  *
- * No row that has feedback is ever locked, and a lock on any other row is tried, not waited for: who corrects waits for
- * a batch only where the prediction is one that is being deleted, and retention waits for nobody.
+ * Rows with feedback are never locked, and locks on other rows are tried, not waited for.  So an annotator waits for a
+ * batch only if it is deleting that very prediction, and retention waits for nobody.
  */
 
 CREATE TABLE IF NOT EXISTS @extschema@.mnist_retention (
@@ -22,12 +22,13 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_retention (
 );
 INSERT INTO @extschema@.mnist_retention DEFAULT VALUES ON CONFLICT DO NOTHING;
 
-COMMENT ON TABLE @extschema@.mnist_retention IS 'how far the deletion of old predictions came; one row';
+COMMENT ON TABLE @extschema@.mnist_retention IS 'how far the deletion of old predictions has come; one row';
 COMMENT ON COLUMN @extschema@.mnist_retention.one IS 'true';
 COMMENT ON COLUMN @extschema@.mnist_retention.prediction_id IS
-    'the prediction reached, in the order of created_at and id: those before it are gone, or stay until the next walk';
-COMMENT ON COLUMN @extschema@.mnist_retention.created_at IS 'its age: mnist_prediction.created_at';
-COMMENT ON COLUMN @extschema@.mnist_retention.begun_at IS 'when this walk began at the oldest prediction';
+    'the prediction reached, in the order of created_at and id: those before it are deleted, or stay until the next '
+    'pass';
+COMMENT ON COLUMN @extschema@.mnist_retention.created_at IS 'its mnist_prediction.created_at';
+COMMENT ON COLUMN @extschema@.mnist_retention.begun_at IS 'when this pass began at the oldest prediction';
 
 SELECT pg_extension_config_dump('@extschema@.mnist_retention', 'WHERE false');
 
@@ -37,9 +38,9 @@ CREATE OR REPLACE FUNCTION mnist_internal.try_retention_lock() RETURNS boolean
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mnist_hil_try_retention_lock';
 COMMENT ON FUNCTION mnist_internal.try_retention_lock() IS
-    'take the lock of who deletes what is too old, until the transaction ends; false: another one has it; internal';
+    'take the lock of retention until the transaction ends; false: another session has it; internal';
 
--- Of what holds for a while the newest event is kept: mnist_check goes by it.  These, one a kind, stay at the front.
+-- The newest event of each kind is kept, because mnist_check uses it.  These, one a kind, stay among the first rows.
 CREATE OR REPLACE FUNCTION mnist_internal.old_events(cutoff timestamptz, batch int) RETURNS SETOF bigint
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -49,7 +50,7 @@ BEGIN ATOMIC
         AND EXISTS (SELECT FROM @extschema@.mnist_event n WHERE n.kind = e.kind AND n.id > e.id);
 END;
 COMMENT ON FUNCTION mnist_internal.old_events(timestamptz, int) IS
-    'old events that may go, among the first of all, so many; internal';
+    'old events that may be deleted, among the first rows; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.old_trials(cutoff timestamptz) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -62,8 +63,9 @@ COMMENT ON FUNCTION mnist_internal.old_trials(timestamptz) IS
     'the first run that has trials, if it is old, else NULL; internal';
 
 /*
- * The next old predictions of the walk, in order; where there are none and the next walk is due, its first.  The index
- * serves it at once; the planner, which may not know the table yet, is not asked.
+ * The next old predictions of the pass, by age; if there are none and the next pass is due, the first of that.  The
+ * index returns them at once.  The settings force its use, because the planner may not have statistics of the table
+ * yet.
  */
 CREATE OR REPLACE FUNCTION mnist_internal.old_predictions(
     retention interval, cutoff timestamptz, batch int,
@@ -95,7 +97,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.old_predictions(interval, timestamptz, int) IS
-    'the next old predictions to look at, so many; anew: they are the oldest of all, with which another walk begins; internal';
+    'the next batch of old predictions; anew: they are the oldest, and begin another pass; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.retain_predictions(retention interval, cutoff timestamptz, batch int)
     RETURNS boolean
@@ -117,7 +119,7 @@ BEGIN
         WHERE p.id = ANY (old.ids)
             AND NOT EXISTS (SELECT FROM @extschema@.mnist_feedback f WHERE f.prediction_id = p.id)
         FOR UPDATE SKIP LOCKED) l;
-    -- What was corrected before it was locked is seen now, because this statement looks anew.
+    -- This statement has a new snapshot, and sees labels that were given before the row was locked.
     DELETE FROM @extschema@.mnist_prediction p
     WHERE p.id = ANY (locked) AND NOT EXISTS (SELECT FROM @extschema@.mnist_feedback f WHERE f.prediction_id = p.id);
     UPDATE @extschema@.mnist_retention t
@@ -127,7 +129,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.retain_predictions(interval, timestamptz, int) IS
-    'delete what has no feedback of a batch of old predictions; whether there may be more of them; internal';
+    'delete those of a batch of old predictions that have no feedback; returns whether there may be more; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.retain(retention interval) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -167,10 +169,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.retain(interval) IS
-    'delete a batch of old predictions without feedback, of old events, and an old run''s trials; whether there may be more; internal';
+    'delete a batch of old predictions without feedback, of old events, and an old run''s trials; returns whether '
+    'there may be more; internal';
 
 CREATE OR REPLACE PROCEDURE @extschema@.mnist_housekeep()
     LANGUAGE c
     AS 'MODULE_PATHNAME', 'mnist_housekeep';
 COMMENT ON PROCEDURE @extschema@.mnist_housekeep() IS
-    'mnist_check, and then the deletion of all that mnist_hil.retention says, in batches with a commit after each, for as long as mnist_hil.retention_budget; what pg_cron calls';
+    'call mnist_check, then delete what mnist_hil.retention allows, in batches with a commit after each, for at most '
+    'mnist_hil.retention_budget; pg_cron calls this';

@@ -23,14 +23,14 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_run (
     test_images               int,
     feedback_train_images     int,
     feedback_held_out_images  int,
-    -- the figures the gate saw; live_: the live model on the same images
+    -- the figures of the gate; live_: of the live model on the same images
     validation_accuracy       real,
     live_validation_accuracy  real,
     feedback_accuracy         real,
     live_feedback_accuracy    real,
     test_accuracy             real,
     live_test_accuracy        real,
-    -- the judgement
+    -- the gate's decision
     gate                      jsonb,
     decision                  text CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
                                   'not promoted', 'promotion pending')),
@@ -68,58 +68,69 @@ ALTER SEQUENCE @extschema@.mnist_run_id_seq OWNED BY @extschema@.mnist_run.id;
 CREATE UNIQUE INDEX IF NOT EXISTS mnist_run_one_running ON @extschema@.mnist_run ((true)) WHERE status = 'running';
 CREATE INDEX IF NOT EXISTS mnist_run_pending ON @extschema@.mnist_run (id) WHERE decision = 'promotion pending';
 
-COMMENT ON TABLE @extschema@.mnist_run IS 'training runs, recorded whatever became of them; at most one is running';
+COMMENT ON TABLE @extschema@.mnist_run IS 'training runs, recorded however they ended; at most one is running';
 COMMENT ON COLUMN @extschema@.mnist_run.id IS 'the run';
-COMMENT ON COLUMN @extschema@.mnist_run.status IS 'running, succeeded (a model was made, promoted or not), failed or cancelled';
+COMMENT ON COLUMN @extschema@.mnist_run.status IS
+    'running, succeeded (a model was made, promoted or not), failed or cancelled';
 COMMENT ON COLUMN @extschema@.mnist_run.strategy IS 'fine_tune (from the parent''s weights) or from_scratch';
 COMMENT ON COLUMN @extschema@.mnist_run.architecture IS 'the network''s name; while several are tried, all of them';
-COMMENT ON COLUMN @extschema@.mnist_run.seed IS 'what all randomness of the run follows from';
-COMMENT ON COLUMN @extschema@.mnist_run.parameters IS 'every hyperparameter, as used; before a search has ended, as it began';
-COMMENT ON COLUMN @extschema@.mnist_run.parent_version IS 'the model live when the run began; where a fine-tuning starts';
+COMMENT ON COLUMN @extschema@.mnist_run.seed IS 'the seed of all randomness of the run';
+COMMENT ON COLUMN @extschema@.mnist_run.parameters IS
+    'all hyperparameters, as used; until a search has ended, as it began';
+COMMENT ON COLUMN @extschema@.mnist_run.parent_version IS
+    'the model that was live when the run began; where fine-tuning starts';
 COMMENT ON COLUMN @extschema@.mnist_run.model_version IS 'the model it made';
 COMMENT ON COLUMN @extschema@.mnist_run.promoted IS 'whether that model went live';
 COMMENT ON COLUMN @extschema@.mnist_run.verdict IS 'why it went live, or not';
-COMMENT ON COLUMN @extschema@.mnist_run.datasets IS 'names of the data sets trained on; those dropped since stay listed';
+COMMENT ON COLUMN @extschema@.mnist_run.datasets IS
+    'names of the data sets trained on; those dropped since stay listed';
 COMMENT ON COLUMN @extschema@.mnist_run.data IS
-    'the exact data: each data set''s splits by number and hash, the feedback by number and hash, and the rules';
+    'the exact data: number and hash of each split of each data set, number and hash of the feedback, and the rules';
 COMMENT ON COLUMN @extschema@.mnist_run.data_sha256 IS 'SHA-256 over all images and labels used, with their weights';
 COMMENT ON COLUMN @extschema@.mnist_run.train_images IS 'images of the data sets trained on, duplicates left out';
-COMMENT ON COLUMN @extschema@.mnist_run.validation_images IS 'images of the data sets that the gate judged by';
-COMMENT ON COLUMN @extschema@.mnist_run.test_images IS 'images of the data sets that are only reported';
-COMMENT ON COLUMN @extschema@.mnist_run.feedback_train_images IS 'labelled readings trained on';
-COMMENT ON COLUMN @extschema@.mnist_run.feedback_held_out_images IS 'labelled readings held out, that the gate judged by';
-COMMENT ON COLUMN @extschema@.mnist_run.validation_accuracy IS 'the candidate''s share right of the validation images, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_run.live_validation_accuracy IS 'the live model''s share right of the same images';
-COMMENT ON COLUMN @extschema@.mnist_run.feedback_accuracy IS 'the candidate''s share right of the held-out feedback, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_run.live_feedback_accuracy IS 'the live model''s share right of the same images';
-COMMENT ON COLUMN @extschema@.mnist_run.test_accuracy IS 'the candidate''s share right of the test images, 0 .. 1; only reported';
-COMMENT ON COLUMN @extschema@.mnist_run.live_test_accuracy IS 'the live model''s share right of the same images';
-COMMENT ON COLUMN @extschema@.mnist_run.gate IS 'every figure of the judgement; mnist_gate shows it in columns';
+COMMENT ON COLUMN @extschema@.mnist_run.validation_images IS
+    'images of the data sets on which the gate compared the models';
+COMMENT ON COLUMN @extschema@.mnist_run.test_images IS 'images of the data sets on which accuracy is only reported';
+COMMENT ON COLUMN @extschema@.mnist_run.feedback_train_images IS 'labelled predictions trained on';
+COMMENT ON COLUMN @extschema@.mnist_run.feedback_held_out_images IS
+    'held-out labelled predictions on which the gate compared the models';
+COMMENT ON COLUMN @extschema@.mnist_run.validation_accuracy IS
+    'accuracy of the candidate on the validation images, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run.live_validation_accuracy IS 'accuracy of the live model on the same images';
+COMMENT ON COLUMN @extschema@.mnist_run.feedback_accuracy IS
+    'accuracy of the candidate on the held-out feedback, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run.live_feedback_accuracy IS 'accuracy of the live model on the same images';
+COMMENT ON COLUMN @extschema@.mnist_run.test_accuracy IS
+    'accuracy of the candidate on the test images, 0 .. 1; only reported';
+COMMENT ON COLUMN @extschema@.mnist_run.live_test_accuracy IS 'accuracy of the live model on the same images';
+COMMENT ON COLUMN @extschema@.mnist_run.gate IS 'all figures of the gate; mnist_gate shows them in columns';
 COMMENT ON COLUMN @extschema@.mnist_run.decision IS
-    'promoted, rejected, awaiting approval, approved (went live later), not promoted (nobody wanted it live), or promotion pending (it passed; mnist_check makes it live once no lock is in the way)';
-COMMENT ON COLUMN @extschema@.mnist_run.reproduces IS 'the run that this one repeats, by mnist_reproduce';
+    'promoted, rejected, awaiting approval, approved (went live later), not promoted (promote => false), or '
+    'promotion pending (it passed; mnist_check makes it live once no lock blocks that)';
+COMMENT ON COLUMN @extschema@.mnist_run.reproduces IS 'the run that it repeats, by mnist_reproduce';
 COMMENT ON COLUMN @extschema@.mnist_run.search IS
-    'what its trials search and the hyperparameters that they began from; NULL if it has no trials';
-COMMENT ON COLUMN @extschema@.mnist_run.resumes IS 'the run whose trials it took over';
+    'what its trials search, and the hyperparameters that they began with; NULL if it has no trials';
+COMMENT ON COLUMN @extschema@.mnist_run.resumes IS 'the run whose trials it continued';
 COMMENT ON COLUMN @extschema@.mnist_run.trial IS 'the trial under way';
 COMMENT ON COLUMN @extschema@.mnist_run.best_trial IS 'the trial whose architecture and hyperparameters the model has';
-COMMENT ON COLUMN @extschema@.mnist_run.phase IS 'what it is doing, or was doing last';
+COMMENT ON COLUMN @extschema@.mnist_run.phase IS 'what it is doing, or did last';
 COMMENT ON COLUMN @extschema@.mnist_run.epoch IS 'epochs begun';
 COMMENT ON COLUMN @extschema@.mnist_run.epochs IS 'epochs planned';
-COMMENT ON COLUMN @extschema@.mnist_run.progress IS 'share of the training steps done, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_run.loss IS 'mean training loss of late';
-COMMENT ON COLUMN @extschema@.mnist_run.images_per_second IS 'training images a second of late';
+COMMENT ON COLUMN @extschema@.mnist_run.progress IS 'fraction of the training steps done, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run.loss IS 'recent mean training loss';
+COMMENT ON COLUMN @extschema@.mnist_run.images_per_second IS 'recent training images a second';
 COMMENT ON COLUMN @extschema@.mnist_run.updated_at IS 'when the figures above were written';
 COMMENT ON COLUMN @extschema@.mnist_run.trigger IS 'what began it: by hand (mnist_retrain), or check (mnist_check)';
 COMMENT ON COLUMN @extschema@.mnist_run.reasons IS 'why mnist_check began it';
-COMMENT ON COLUMN @extschema@.mnist_run.attempt IS 'which try it is, from 1: mnist_check repeats a run that failed';
-COMMENT ON COLUMN @extschema@.mnist_run.retry_of IS 'the run that failed before and is repeated';
+COMMENT ON COLUMN @extschema@.mnist_run.attempt IS 'the attempt, from 1: mnist_check repeats a run that failed';
+COMMENT ON COLUMN @extschema@.mnist_run.retry_of IS 'the failed run that it repeats';
 COMMENT ON COLUMN @extschema@.mnist_run.requested_by IS 'the role that asked for it';
 COMMENT ON COLUMN @extschema@.mnist_run.pid IS 'process id of the trainer';
-COMMENT ON COLUMN @extschema@.mnist_run.process_started_at IS 'start of that process: tells it from a later one of the same pid';
-COMMENT ON COLUMN @extschema@.mnist_run.processes IS 'processes that trained, the trainer included';
+COMMENT ON COLUMN @extschema@.mnist_run.process_started_at IS
+    'start of that process: distinguishes it from a later one with the same pid';
+COMMENT ON COLUMN @extschema@.mnist_run.processes IS 'processes that trained, including the trainer';
 COMMENT ON COLUMN @extschema@.mnist_run.software IS 'versions, kernels and matrix product that the weights depend on';
-COMMENT ON COLUMN @extschema@.mnist_run.cpu IS 'the processor that it ran on; NULL where the system does not say';
+COMMENT ON COLUMN @extschema@.mnist_run.cpu IS 'the processor that it ran on; NULL: unknown';
 COMMENT ON COLUMN @extschema@.mnist_run.started_at IS 'when it began';
 COMMENT ON COLUMN @extschema@.mnist_run.finished_at IS 'when it ended, however it ended';
 COMMENT ON COLUMN @extschema@.mnist_run.error IS 'the message, if it failed or was cancelled';
@@ -147,25 +158,27 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_trial (
     PRIMARY KEY (run_id, trial),
     CHECK (value IS NOT NULL OR status <> 'succeeded')
 ) WITH (fillfactor = 80);
-COMMENT ON TABLE @extschema@.mnist_trial IS 'the trials of training runs: of a search, or of several architectures';
+COMMENT ON TABLE @extschema@.mnist_trial IS 'the trials of training runs that search or try several architectures';
 COMMENT ON COLUMN @extschema@.mnist_trial.run_id IS 'the run';
 COMMENT ON COLUMN @extschema@.mnist_trial.trial IS 'the trial, from 1';
 COMMENT ON COLUMN @extschema@.mnist_trial.status IS
-    'running, succeeded, pruned (given up, being worse than others at that point), failed (it diverged) or cancelled (with its run)';
+    'running, succeeded, pruned (stopped because others did better at that point), failed (it diverged) or cancelled '
+    '(with its run)';
 COMMENT ON COLUMN @extschema@.mnist_trial.architecture IS 'the network''s name, or its description if it has none';
-COMMENT ON COLUMN @extschema@.mnist_trial.parameters IS 'the hyperparameters that were searched; all others are those of the run';
+COMMENT ON COLUMN @extschema@.mnist_trial.parameters IS
+    'the hyperparameters that were searched; all others are those of the run';
 COMMENT ON COLUMN @extschema@.mnist_trial.value IS
-    'what trials are compared by, the more the better: the share right of what it was judged by, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_trial.validation_accuracy IS 'share right of the validation images, 0 .. 1';
+    'what trials are compared by, higher is better: accuracy on the images that trials are compared on, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_trial.validation_accuracy IS 'accuracy on the validation images, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_trial.validation_loss IS 'mean cross-entropy over the validation images';
 COMMENT ON COLUMN @extschema@.mnist_trial.feedback_accuracy IS
-    'share right of the feedback that it was not trained on, one in five of that to train on; NULL if there is none';
-COMMENT ON COLUMN @extschema@.mnist_trial.epochs IS 'epochs that it was trained; of a pruned one fewer than planned';
+    'accuracy on the feedback that it was not trained on, one in five of the training feedback; NULL if there is none';
+COMMENT ON COLUMN @extschema@.mnist_trial.epochs IS 'epochs that it was trained; a pruned trial has fewer than planned';
 COMMENT ON COLUMN @extschema@.mnist_trial.started_at IS 'when it began';
 COMMENT ON COLUMN @extschema@.mnist_trial.finished_at IS 'when it ended, however it ended';
 COMMENT ON COLUMN @extschema@.mnist_trial.error IS 'why, if it failed or was cancelled';
 COMMENT ON COLUMN @extschema@.mnist_trial.sqlstate IS 'the SQLSTATE that goes with it';
-COMMENT ON COLUMN @extschema@.mnist_trial.taken_from IS 'the run that made it, if this one took it over';
+COMMENT ON COLUMN @extschema@.mnist_trial.taken_from IS 'the run that made it, if this one continued that run';
 
 CREATE OR REPLACE FUNCTION mnist_internal.trial_close() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -178,7 +191,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_internal.trial_close() IS 'trigger that ends the trial under way with its run; internal';
+COMMENT ON FUNCTION mnist_internal.trial_close() IS 'trigger that ends the running trial with its run; internal';
 
 CREATE OR REPLACE TRIGGER mnist_run_trial_close AFTER UPDATE OF status ON @extschema@.mnist_run
     FOR EACH ROW WHEN (OLD.status = 'running' AND NEW.status <> 'running')
@@ -201,17 +214,22 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_metric (
     recorded_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (run_id, trial, epoch)
 );
-COMMENT ON TABLE @extschema@.mnist_metric IS 'the curves of a training run and its trials, a row an epoch';
+COMMENT ON TABLE @extschema@.mnist_metric IS 'the curves of a training run and its trials, one row an epoch';
 COMMENT ON COLUMN @extschema@.mnist_metric.run_id IS 'the run';
 COMMENT ON COLUMN @extschema@.mnist_metric.trial IS 'the trial, from 1; 0: the model''s own training';
 COMMENT ON COLUMN @extschema@.mnist_metric.epoch IS
-    'the epoch, from 1; of a search''s trial the part, of which there are at least four: it may be given up after each';
+    'the epoch, from 1; in a search the part of a trial, of which there are at least four: the trial may be stopped '
+    'after each';
 COMMENT ON COLUMN @extschema@.mnist_metric.images IS 'images trained on so far, repeats included';
-COMMENT ON COLUMN @extschema@.mnist_metric.train_loss IS 'mean cross-entropy over the epoch''s (augmented) training images';
-COMMENT ON COLUMN @extschema@.mnist_metric.train_accuracy IS 'share right of the epoch''s (augmented) training images, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_metric.validation_loss IS 'mean cross-entropy over the validation images after the epoch';
-COMMENT ON COLUMN @extschema@.mnist_metric.validation_accuracy IS 'share right of the validation images after the epoch, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_metric.value IS 'what trials are compared by, as in mnist_trial; NULL if it is no trial''s';
+COMMENT ON COLUMN @extschema@.mnist_metric.train_loss IS
+    'mean cross-entropy over the epoch''s (augmented) training images';
+COMMENT ON COLUMN @extschema@.mnist_metric.train_accuracy IS
+    'accuracy on the epoch''s (augmented) training images, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_metric.validation_loss IS
+    'mean cross-entropy over the validation images after the epoch';
+COMMENT ON COLUMN @extschema@.mnist_metric.validation_accuracy IS
+    'accuracy on the validation images after the epoch, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_metric.value IS 'what trials are compared by, as in mnist_trial; NULL: not a trial';
 COMMENT ON COLUMN @extschema@.mnist_metric.learning_rate IS 'learning rate at the end of the epoch';
 COMMENT ON COLUMN @extschema@.mnist_metric.images_per_second IS 'training images a second over the epoch';
 COMMENT ON COLUMN @extschema@.mnist_metric.recorded_at IS 'when the epoch ended';
@@ -224,7 +242,8 @@ CREATE OR REPLACE FUNCTION mnist_internal.process_alive(pid int, started timesta
     LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'mnist_hil_process_alive';
 COMMENT ON FUNCTION mnist_internal.process_alive(int, timestamptz) IS
-    'whether a server process with this pid exists that started at this time; internal, but open to readers of mnist_training_progress';
+    'whether a server process with this pid exists that started at this time; internal, but open to readers of '
+    'mnist_training_progress';
 
 GRANT EXECUTE ON FUNCTION mnist_internal.process_alive TO PUBLIC;
 
@@ -238,7 +257,8 @@ SELECT
     coalesce((r.search->>'trials')::int, 0) AS trials,
     b.value AS best_value,
     r.epoch,
-    CASE WHEN r.phase = 'searching' THEN coalesce((r.search->>'trial_epochs')::int, r.epochs) ELSE r.epochs END AS epochs,
+    CASE WHEN r.phase = 'searching' THEN coalesce((r.search->>'trial_epochs')::int, r.epochs) ELSE r.epochs END
+        AS epochs,
     r.progress,
     r.loss,
     r.images_per_second,
@@ -253,31 +273,32 @@ SELECT
     r.updated_at
 FROM @extschema@.mnist_run r
 LEFT JOIN LATERAL (
-    SELECT max(t.value) AS value FROM @extschema@.mnist_trial t WHERE t.run_id = r.id AND t.status = 'succeeded') b ON true
+    SELECT max(t.value) AS value FROM @extschema@.mnist_trial t WHERE t.run_id = r.id AND t.status = 'succeeded') b
+        ON true
 WHERE r.status = 'running' AND mnist_internal.process_alive(r.pid, r.process_started_at);
-COMMENT ON VIEW @extschema@.mnist_training_progress IS
-    'the retraining run that is under way, one row; empty when there is none';
+COMMENT ON VIEW @extschema@.mnist_training_progress IS 'the training run under way, one row; empty when there is none';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.run_id IS 'the run';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.strategy IS 'fine_tune or from_scratch';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.architecture IS 'the network''s name or description';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.phase IS 'what it is doing';
-COMMENT ON COLUMN @extschema@.mnist_training_progress.trial IS 'the trial under way; NULL if it is none';
+COMMENT ON COLUMN @extschema@.mnist_training_progress.trial IS 'the trial under way, or NULL';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.trials IS 'trials planned; 0: none';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.best_value IS 'the best trial''s value so far';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.epoch IS 'epochs begun, of the trial if one is under way';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.epochs IS 'epochs planned, of the trial if one is under way';
-COMMENT ON COLUMN @extschema@.mnist_training_progress.progress IS 'share of the training done, trials included, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_training_progress.loss IS 'mean training loss of late';
-COMMENT ON COLUMN @extschema@.mnist_training_progress.images_per_second IS 'training images a second of late';
-COMMENT ON COLUMN @extschema@.mnist_training_progress.processes IS 'processes that train, the trainer included';
+COMMENT ON COLUMN @extschema@.mnist_training_progress.progress IS
+    'fraction of the training done, including trials, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_training_progress.loss IS 'recent mean training loss';
+COMMENT ON COLUMN @extschema@.mnist_training_progress.images_per_second IS 'recent training images a second';
+COMMENT ON COLUMN @extschema@.mnist_training_progress.processes IS 'processes that train, including the trainer';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.elapsed IS 'time since it began';
-COMMENT ON COLUMN @extschema@.mnist_training_progress.time_left IS 'time that the training is expected to take yet';
+COMMENT ON COLUMN @extschema@.mnist_training_progress.time_left IS 'expected time until training ends';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.requested_by IS 'the role that asked for it';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.pid IS 'process id of the trainer';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.started_at IS 'when it began';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.updated_at IS 'when the figures were written';
 
----------------------------------------------------------------- runs and trials side by side, and curves drawn in text
+---------------------------------------------------------------- comparison and curves
 
 CREATE OR REPLACE FUNCTION mnist_internal.sparkline(points real[]) RETURNS text
     LANGUAGE sql STABLE STRICT PARALLEL SAFE
@@ -287,12 +308,14 @@ BEGIN ATOMIC
         '' ORDER BY l.place)
     FROM (
         SELECT v.place, CASE WHEN max(v.value) OVER () > min(v.value) OVER () THEN
-            round((v.value - min(v.value) OVER ()) / (max(v.value) OVER () - min(v.value) OVER ()) * 7)::int ELSE 3 END AS level
+            round((v.value - min(v.value) OVER ()) / (max(v.value) OVER () - min(v.value) OVER ()) * 7)::int ELSE 3 END
+                AS level
         FROM unnest(points) WITH ORDINALITY v (value, place)
         WHERE v.value IS NOT NULL AND v.value <> 'NaN') l;
 END;
 COMMENT ON FUNCTION mnist_internal.sparkline(real[]) IS
-    'numbers as a line of small bars, lowest to highest; internal, but open to readers of the views that draw curves';
+    'numbers as a line of small bars, lowest to highest; internal, but open to readers of mnist_run_comparison and '
+    'mnist_search_progress';
 
 GRANT EXECUTE ON FUNCTION mnist_internal.sparkline TO PUBLIC;
 
@@ -331,7 +354,11 @@ CREATE OR REPLACE VIEW @extschema@.mnist_run_comparison AS
         coalesce(r.verdict, r.error) AS outcome
     FROM @extschema@.mnist_run r
     LEFT JOIN LATERAL (
-        SELECT p.* FROM @extschema@.mnist_run p WHERE p.id < r.id AND p.status = 'succeeded' ORDER BY p.id DESC LIMIT 1) q ON true
+        SELECT p.*
+        FROM @extschema@.mnist_run p
+        WHERE p.id < r.id AND p.status = 'succeeded'
+        ORDER BY p.id DESC
+        LIMIT 1) q ON true
     CROSS JOIN LATERAL (
         SELECT count(*) AS trials FROM @extschema@.mnist_trial x WHERE x.run_id = r.id) t
     CROSS JOIN LATERAL (
@@ -344,39 +371,42 @@ CREATE OR REPLACE VIEW @extschema@.mnist_run_comparison AS
         WHERE q.id IS NOT NULL AND a.value IS DISTINCT FROM q.parameters->a.key) c
     ORDER BY r.id;
 COMMENT ON VIEW @extschema@.mnist_run_comparison IS
-    'training runs side by side: what they were told, what came of it, and what changed since the last one that succeeded';
+    'training runs side by side: parameters, results, and what changed since the last run that succeeded';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.run_id IS 'the run';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.started_at IS 'when it began';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.status IS 'running, succeeded, failed or cancelled';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.strategy IS 'fine_tune or from_scratch';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.architecture IS 'the network''s name';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.epochs IS 'epochs of the model''s training';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.learning_rate IS 'learning rate at its peak';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.batch_size IS 'images of a step';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.dropout IS 'rate of the network''s first dropout layer; NULL if it has none';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.learning_rate IS 'the highest learning rate';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.batch_size IS 'images in a step';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.dropout IS
+    'rate of the network''s first dropout layer; NULL if it has none';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.weight_decay IS 'weight decay';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.rotate IS
-    'how far training images are turned at most, in degrees; the other distortions are in mnist_run.parameters';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.seed IS 'what all randomness of the run follows from';
+    'the largest rotation of training images, in degrees; other augmentation is in mnist_run.parameters';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.seed IS 'the seed of all randomness of the run';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.train_images IS 'images of the data sets trained on';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.feedback_train_images IS 'corrected readings trained on';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.trials IS 'trials made or taken over';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.best_trial IS 'the trial whose architecture and hyperparameters the model has';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.duration IS 'from its beginning to its end';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.validation_accuracy IS 'share right of the validation images, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.test_accuracy IS 'share right of the test images, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.feedback_accuracy IS 'share right of the held-out corrected readings, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.validation_over_live IS 'validation accuracy less the live model''s';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.feedback_over_live IS 'feedback accuracy less the live model''s';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.feedback_train_images IS 'labelled predictions trained on';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.trials IS 'trials made or continued';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.best_trial IS
+    'the trial whose architecture and hyperparameters the model has';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.duration IS 'time from start to end';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.validation_accuracy IS 'accuracy on the validation images, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.test_accuracy IS 'accuracy on the test images, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.feedback_accuracy IS 'accuracy on the held-out feedback, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.validation_over_live IS
+    'validation accuracy minus the live model''s';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.feedback_over_live IS 'feedback accuracy minus the live model''s';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.predecessor IS 'the newest run before it that succeeded';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.validation_change IS 'validation accuracy less the predecessor''s';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.test_change IS 'test accuracy less the predecessor''s';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.validation_change IS 'validation accuracy minus the predecessor''s';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.test_change IS 'test accuracy minus the predecessor''s';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.feedback_change IS
-    'feedback accuracy less the predecessor''s; each by the held-out feedback of its time';
+    'feedback accuracy minus the predecessor''s, each on the held-out feedback of its time';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.changed IS
-    'the hyperparameters that differ from the predecessor''s: for each the value there and here';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.loss_curve IS 'the validation loss, epoch by epoch, drawn';
-COMMENT ON COLUMN @extschema@.mnist_run_comparison.accuracy_curve IS 'the validation accuracy, epoch by epoch, drawn';
+    'the hyperparameters that differ from the predecessor''s: for each its value there and here';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.loss_curve IS 'the validation loss by epoch, as small bars';
+COMMENT ON COLUMN @extschema@.mnist_run_comparison.accuracy_curve IS 'the validation accuracy by epoch, as small bars';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.model_version IS 'the model that it made';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.promoted IS 'whether that model went live';
 COMMENT ON COLUMN @extschema@.mnist_run_comparison.outcome IS 'the verdict, or the error';
@@ -405,24 +435,26 @@ CREATE OR REPLACE VIEW @extschema@.mnist_search_progress AS
         SELECT array_agg(y.value ORDER BY y.epoch) AS points
         FROM @extschema@.mnist_metric y WHERE y.run_id = t.run_id AND y.trial = t.trial) m
     ORDER BY t.run_id, t.trial;
-COMMENT ON VIEW @extschema@.mnist_search_progress IS 'the trials of each run, how they went and which is the best so far';
+COMMENT ON VIEW @extschema@.mnist_search_progress IS
+    'the trials of each run, their results, and which is the best so far';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.run_id IS 'the run';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.trial IS 'the trial, from 1';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.status IS 'running, succeeded, pruned, failed or cancelled';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.architecture IS 'the network''s name, or its description';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.parameters IS 'the hyperparameters that were searched';
-COMMENT ON COLUMN @extschema@.mnist_search_progress.value IS 'what trials are compared by, the more the better';
+COMMENT ON COLUMN @extschema@.mnist_search_progress.value IS 'what trials are compared by, higher is better';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.best_so_far IS 'the best value of the trials up to this one';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.best IS 'whether it is the best of all';
-COMMENT ON COLUMN @extschema@.mnist_search_progress.curve IS 'its value, report by report, drawn';
+COMMENT ON COLUMN @extschema@.mnist_search_progress.curve IS 'its value, report by report, as small bars';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.epochs IS 'epochs that it was trained';
-COMMENT ON COLUMN @extschema@.mnist_search_progress.duration IS 'from its beginning to its end, or to now';
-COMMENT ON COLUMN @extschema@.mnist_search_progress.taken_from IS 'the run that made it, if this one took it over';
+COMMENT ON COLUMN @extschema@.mnist_search_progress.duration IS 'time from start to end, or to now';
+COMMENT ON COLUMN @extschema@.mnist_search_progress.taken_from IS
+    'the run that made it, if this one continued that run';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.error IS 'why, if it failed or was cancelled';
 
--- The SQLSTATEs are those of the other functions.
-CREATE OR REPLACE FUNCTION @extschema@.mnist_curve(run_id bigint, metric text DEFAULT 'loss', trial int DEFAULT 0, width int DEFAULT 60,
-    height int DEFAULT 12) RETURNS SETOF text
+-- Errors have the same SQLSTATEs as those of other functions.
+CREATE OR REPLACE FUNCTION @extschema@.mnist_curve(run_id bigint, metric text DEFAULT 'loss', trial int DEFAULT 0,
+    width int DEFAULT 60, height int DEFAULT 12) RETURNS SETOF text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -454,11 +486,13 @@ BEGIN
     END IF;
 
     FOR point IN
-        -- training first: where both fall on one place, validation is what is seen
+        -- training first: where both fall on one place, validation is drawn over it
         WITH numbers AS (
-            SELECT m.epoch, s.side, (to_jsonb(m)->>(CASE WHEN both_sides THEN s.side || '_' || metric ELSE metric END))::real
+            SELECT m.epoch, s.side, (to_jsonb(m)->>(
+                    CASE WHEN both_sides THEN s.side || '_' || metric ELSE metric END))::real
                 AS value
-            FROM @extschema@.mnist_metric m, unnest(CASE WHEN both_sides THEN ARRAY['train', 'validation'] ELSE ARRAY['*'] END)
+            FROM @extschema@.mnist_metric m,
+                unnest(CASE WHEN both_sides THEN ARRAY['train', 'validation'] ELSE ARRAY['*'] END)
                 WITH ORDINALITY s (side, place)
             WHERE m.run_id = mnist_curve.run_id AND m.trial = mnist_curve.trial)
         SELECT n.epoch, left(n.side, 1) AS mark, n.value, min(n.value) OVER () AS low, max(n.value) OVER () AS high,
@@ -474,7 +508,8 @@ BEGIN
             canvas := array_fill(repeat(' ', width), ARRAY[height]);
         END IF;
         DECLARE
-            x int := CASE WHEN epochs > 1 THEN round((point.epoch - 1)::numeric * (width - 1) / (epochs - 1)) ELSE 0 END;
+            x int := CASE WHEN epochs > 1 THEN round((point.epoch - 1)::numeric * (width - 1) / (epochs - 1))
+                ELSE 0 END;
             y int := CASE WHEN high > low
                 THEN height - round(((point.value - low) / (high - low))::numeric * (height - 1)) ELSE height END;
         BEGIN
@@ -497,4 +532,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_curve(bigint, text, int, int, int) IS
-    'a run''s curve drawn in text, a line a row: loss, accuracy, or any column of mnist_metric, epoch by epoch; trial 0 is the model''s own training';
+    'a curve of a run as text, one row a line: loss, accuracy, or a column of mnist_metric, by epoch; trial 0 is the '
+    'training of the model itself';

@@ -9,18 +9,19 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_schedule(schedule text DEFAULT '*/5
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mnist_schedule';
 COMMENT ON FUNCTION @extschema@.mnist_schedule(text) IS
-    'have pg_cron call mnist_housekeep as the caller, on this schedule, which replaces an earlier one; returns the job''s id';
+    'have pg_cron call mnist_housekeep as the caller, on this schedule, which replaces an earlier one; returns the '
+    'job''s id';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_unschedule() RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mnist_unschedule';
 COMMENT ON FUNCTION @extschema@.mnist_unschedule() IS
-    'have pg_cron call mnist_housekeep no more; false: it was not scheduled';
+    'remove the job that calls mnist_housekeep from pg_cron; returns false if there was none';
 
 CREATE OR REPLACE FUNCTION mnist_internal.check_job_name() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'mnist_hil_check_job_name';
-COMMENT ON FUNCTION mnist_internal.check_job_name() IS 'what the job of this database is called; internal';
+COMMENT ON FUNCTION mnist_internal.check_job_name() IS 'the name of this database''s job in pg_cron; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.check_job() RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
@@ -37,6 +38,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.check_job() IS
-    'the schedule of mnist_check in this database''s pg_cron; NULL: there is none; internal, but open to readers of mnist_status';
+    'the schedule of mnist_check in this database''s pg_cron; NULL: there is none; internal, but open to readers of '
+    'mnist_status';
 
 GRANT EXECUTE ON FUNCTION mnist_internal.check_job TO PUBLIC;

@@ -28,9 +28,9 @@
  */
 
 /*
- * Which feedback a run had before it, and how it counted: view mnist_run_feedback reads it from these
- * four tables.  They grow with what is new in a run, not with all the feedback that it uses.  None of them refers to
- * mnist_feedback by a foreign key, whose checks would lock, and so write, every row of feedback.
+ * View mnist_run_feedback reads from these four tables which feedback a run used and how it counted.  They grow with
+ * what is new in a run, not with all the feedback that it uses.  None of them has a foreign key to mnist_feedback,
+ * whose checks would lock, and so write, every row of feedback.
  */
 CREATE TABLE IF NOT EXISTS mnist_internal.snapshot (
     id      bigint PRIMARY KEY,
@@ -38,7 +38,8 @@ CREATE TABLE IF NOT EXISTS mnist_internal.snapshot (
     added   int8multirange NOT NULL CHECK (NOT lower_inf(added) AND NOT upper_inf(added))
 );
 COMMENT ON TABLE mnist_internal.snapshot IS
-    'the feedback there was when runs began: a snapshot has what it added and what all earlier ones added; internal';
+    'the feedback that existed when runs began: a snapshot has what it added and what all earlier ones added; '
+    'internal';
 COMMENT ON COLUMN mnist_internal.snapshot.id IS 'the snapshot: the id of the run that took it';
 COMMENT ON COLUMN mnist_internal.snapshot.newest IS 'the highest id of feedback in it';
 COMMENT ON COLUMN mnist_internal.snapshot.added IS 'ids of the feedback that no earlier snapshot has';
@@ -66,12 +67,16 @@ CREATE TABLE IF NOT EXISTS mnist_internal.snapshot_exception (
 CREATE INDEX IF NOT EXISTS snapshot_exception_open ON mnist_internal.snapshot_exception (feedback_id)
     WHERE next_snapshot IS NULL;
 COMMENT ON TABLE mnist_internal.snapshot_exception IS
-    'the feedback of snapshots that did not count in full, and in which snapshots; all other feedback counted in full, as what its annotator said; internal';
+    'the feedback that snapshots did not count in full, and in which ones; all other feedback counted in full, with '
+    'its own label; internal';
 COMMENT ON COLUMN mnist_internal.snapshot_exception.first_snapshot IS 'the first snapshot in which this holds';
 COMMENT ON COLUMN mnist_internal.snapshot_exception.next_snapshot IS
-    'the first snapshot in which it does not hold any more; NULL: it holds until further notice';
-COMMENT ON COLUMN mnist_internal.snapshot_exception.label IS 'the digit that the drawing counted as; NULL in a tie';
+    'the first snapshot in which this no longer holds; NULL: it still holds';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.label IS 'the label that the image counted with; NULL in a tie';
 COMMENT ON COLUMN mnist_internal.snapshot_exception.weight IS 'how much the label counted';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.reason IS
+    'as in mnist_run_feedback; or replaced: its annotator had since given another label to the prediction, so that '
+    'the snapshot does not contain it';
 
 SELECT pg_extension_config_dump('mnist_internal.snapshot_exception', '');
 
@@ -88,25 +93,27 @@ CREATE TABLE IF NOT EXISTS mnist_internal.run_excluded (
 CREATE INDEX IF NOT EXISTS run_excluded_by_feedback ON mnist_internal.run_excluded (feedback_id);
 COMMENT ON TABLE mnist_internal.run_excluded IS 'the labels that a run''s label-noise filter excluded; internal';
 COMMENT ON COLUMN mnist_internal.run_excluded.doubted_as IS
-    'the digit that it shows instead, by a model that had not seen the label';
-COMMENT ON COLUMN mnist_internal.run_excluded.doubt IS 'the probability that this model gave that digit, 0 .. 1';
-COMMENT ON COLUMN mnist_internal.run_excluded.label_probability IS 'the probability that it gave the label, 0 .. 1';
+    'the label that a model trained without this label predicts';
+COMMENT ON COLUMN mnist_internal.run_excluded.doubt IS 'the probability that this model gives it, 0 .. 1';
+COMMENT ON COLUMN mnist_internal.run_excluded.label_probability IS 'the probability that it gives the label, 0 .. 1';
 COMMENT ON COLUMN mnist_internal.run_excluded.reference_share IS
-    'the share of base images showing the digit doubted_as that are given the label with as much probability, 0 .. 1';
+    'of base images that show the digit doubted_as, the fraction to which the model gives the label at least this '
+    'probability, 0 .. 1';
 COMMENT ON COLUMN mnist_internal.run_excluded.annotator_share IS
-    'the share of the annotator''s corrections in this run of which the filter thinks the same, 0 .. 1';
+    'of the annotator''s corrections in this run, the fraction that the filter found unsupported, 0 .. 1';
 
 SELECT pg_extension_config_dump('mnist_internal.run_excluded', '');
 
 ---------------------------------------------------------------- how each label counts in a run
 
-CREATE OR REPLACE FUNCTION mnist_internal.allowance(own bigint[], others bigint, annotator_share float8, annotator_labels int)
+CREATE OR REPLACE FUNCTION mnist_internal.allowance(own bigint[], others bigint, annotator_share float8,
+    annotator_labels int)
     RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    -- With the first (place - 1) annotators limited to x each and the rest in full, x is the share of all if
-    -- x = share * (x * (place - 1) + rest).  It is the answer if the next annotator keeps within it.  Where the share
-    -- is less than what each would have if all had the same, it is that.
+    -- If the first (place - 1) annotators are limited to x each and the others count in full, x is the fraction of all
+    -- for x = share * (x * (place - 1) + rest).  It is the answer if the next annotator stays within it.  The fraction
+    -- is at least what each annotator has if all have the same.
     SELECT greatest(annotator_labels, (
         SELECT floor(x + 1e-6)::bigint
         FROM (
@@ -116,53 +123,56 @@ BEGIN ATOMIC
                     others + sum(n) OVER (ORDER BY n DESC ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS rest
                 FROM unnest(own) AS n
                 WHERE n > 0) o
-            CROSS JOIN (SELECT greatest(annotator_share, 1.0 / nullif(count(*), 0)) AS share FROM unnest(own) AS n WHERE n > 0) s
+            CROSS JOIN (SELECT greatest(annotator_share, 1.0 / nullif(count(*), 0)) AS share
+                FROM unnest(own) AS n
+                WHERE n > 0) s
             WHERE s.share * (o.place - 1) < 1) c
         WHERE x + 1e-6 >= n
         ORDER BY place
         LIMIT 1));
 END;
 COMMENT ON FUNCTION mnist_internal.allowance(bigint[], bigint, float8, int) IS
-    'how many drawings an annotator may label alone: own are those of each annotator, others those that several agree on; internal';
+    'how many images an annotator may label alone, from the numbers that each annotator labelled alone (own) and the '
+    'number that several agree on (others); internal';
 
-CREATE OR REPLACE FUNCTION mnist_internal.words(
+CREATE OR REPLACE FUNCTION mnist_internal.label_weights(
     annotator_share float8, annotator_labels int,
     OUT feedback_id bigint, OUT split text, OUT label smallint, OUT weight real, OUT reason text)
     RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
 BEGIN ATOMIC
-    WITH word AS (
+    WITH given AS (
         SELECT f.id, f.pixels_sha256, f.held_out, f.annotator, f.label,
             f.id = max(f.id) OVER (PARTITION BY f.pixels_sha256, f.annotator) AS newest
         FROM @extschema@.mnist_label l
         CROSS JOIN LATERAL unnest(l.feedback_ids) AS u (id)
         JOIN @extschema@.mnist_feedback f ON f.id = u.id
-    ), drawing AS (
+    ), image AS (
         SELECT d.pixels_sha256, m.label, m.votes
         FROM (
-            SELECT w.pixels_sha256, array_agg(w.label) AS labels
-            FROM word w
-            WHERE w.newest
-            GROUP BY w.pixels_sha256) d
+            SELECT g.pixels_sha256, array_agg(g.label) AS labels
+            FROM given g
+            WHERE g.newest
+            GROUP BY g.pixels_sha256) d
         CROSS JOIN LATERAL mnist_internal.majority(d.labels) AS m
-    ), told AS (
-        SELECT w.id, w.pixels_sha256, w.held_out, w.annotator, d.label, d.votes,
+    ), counted AS (
+        SELECT g.id, g.pixels_sha256, g.held_out, g.annotator, d.label, d.votes,
             CASE
-                WHEN NOT w.newest THEN 'superseded'
+                WHEN NOT g.newest THEN 'superseded'
                 WHEN d.label IS NULL THEN 'tie'
-                WHEN d.label <> w.label THEN 'outvoted'
+                WHEN d.label <> g.label THEN 'outvoted'
             END AS reason
-        FROM word w
-        JOIN drawing d USING (pixels_sha256)
+        FROM given g
+        JOIN image d USING (pixels_sha256)
     ), allowance AS (
         SELECT a.held_out, mnist_internal.allowance(array_agg(a.own), (
                 SELECT count(DISTINCT t.pixels_sha256)
-                FROM told t
+                FROM counted t
                 WHERE t.held_out = a.held_out AND t.reason IS NULL AND t.votes > 1),
-            annotator_share, annotator_labels) AS drawings
+            annotator_share, annotator_labels) AS images
         FROM (
             SELECT t.held_out, t.annotator, count(*) FILTER (WHERE t.reason IS NULL AND t.votes = 1) AS own
-            FROM told t
+            FROM counted t
             GROUP BY t.held_out, t.annotator) a
         GROUP BY a.held_out
     )
@@ -170,32 +180,35 @@ BEGIN ATOMIC
         CASE WHEN r.why IS NULL THEN 1 ELSE 0 END::real, r.why
     FROM (
         SELECT t.*,
-            CASE WHEN t.reason IS NULL AND t.votes = 1 AND a.drawings < row_number() OVER (
+            CASE WHEN t.reason IS NULL AND t.votes = 1 AND a.images < row_number() OVER (
                     PARTITION BY t.held_out, t.annotator, t.reason IS NULL AND t.votes = 1 ORDER BY t.pixels_sha256)
                 THEN 'share' ELSE t.reason
             END AS why
-        FROM told t
+        FROM counted t
         JOIN allowance a USING (held_out)) r;
 END;
-COMMENT ON FUNCTION mnist_internal.words(float8, int) IS
-    'every word of feedback that counts by itself, and how it counts in a run that begins now; internal';
+COMMENT ON FUNCTION mnist_internal.label_weights(float8, int) IS
+    'how each label counts in a run that begins now; internal';
 
--- Ids that are in an earlier snapshot already are not added again: range_agg of all is what this one has.  To compile so
--- long a statement takes longer than to run it.
-CREATE OR REPLACE FUNCTION mnist_internal.open_snapshot(run_id bigint, annotator_share float8, annotator_labels int) RETURNS void
+-- Ids that are in an earlier snapshot are not added again: range_agg over all is the content of this one.  JIT is off
+-- because compiling so long a statement takes longer than to run it.
+CREATE OR REPLACE FUNCTION mnist_internal.open_snapshot(run_id bigint, annotator_share float8, annotator_labels int)
+    RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET jit = off
 BEGIN ATOMIC
-    WITH word AS MATERIALIZED (
-        SELECT w.feedback_id, w.label, w.weight, w.reason FROM mnist_internal.words(annotator_share, annotator_labels) w
+    WITH given AS MATERIALIZED (
+        SELECT w.feedback_id, w.label, w.weight, w.reason
+        FROM mnist_internal.label_weights(annotator_share, annotator_labels) w
     ), had AS MATERIALIZED (
-        SELECT coalesce(range_agg(s.added), '{}') AS ids, coalesce(max(s.newest), 0) AS newest FROM mnist_internal.snapshot s
+        SELECT coalesce(range_agg(s.added), '{}') AS ids, coalesce(max(s.newest), 0) AS newest
+        FROM mnist_internal.snapshot s
     ), exception AS MATERIALIZED (
-        SELECT w.feedback_id, w.label, w.weight, w.reason FROM word w WHERE w.reason IS NOT NULL
+        SELECT w.feedback_id, w.label, w.weight, w.reason FROM given w WHERE w.reason IS NOT NULL
         UNION ALL
         SELECT f.id, NULL::smallint, 0::real, 'replaced'
         FROM @extschema@.mnist_feedback f
-        WHERE f.id <@ (SELECT h.ids FROM had h) AND NOT EXISTS (SELECT FROM word w WHERE w.feedback_id = f.id)
+        WHERE f.id <@ (SELECT h.ids FROM had h) AND NOT EXISTS (SELECT FROM given w WHERE w.feedback_id = f.id)
     ), ended AS (
         UPDATE mnist_internal.snapshot_exception o
         SET next_snapshot = open_snapshot.run_id
@@ -210,21 +223,23 @@ BEGIN ATOMIC
         FROM exception e
         WHERE NOT EXISTS (
             SELECT FROM mnist_internal.snapshot_exception o
-            WHERE o.next_snapshot IS NULL AND e.feedback_id = o.feedback_id AND e.reason = o.reason AND e.weight = o.weight
+            WHERE o.next_snapshot IS NULL AND e.feedback_id = o.feedback_id AND e.reason = o.reason
+                AND e.weight = o.weight
                 AND e.label IS NOT DISTINCT FROM o.label)
     ), taken AS (
         INSERT INTO mnist_internal.snapshot (id, newest, added)
         SELECT open_snapshot.run_id, greatest(h.newest, max(w.feedback_id)),
-            coalesce(range_agg(int8range(w.feedback_id, w.feedback_id, '[]')) FILTER (WHERE w.feedback_id IS NOT NULL), '{}')
+            coalesce(range_agg(int8range(w.feedback_id, w.feedback_id, '[]')) FILTER (WHERE w.feedback_id IS NOT NULL),
+                '{}')
         FROM had h
-        LEFT JOIN word w ON NOT w.feedback_id <@ h.ids
+        LEFT JOIN given w ON NOT w.feedback_id <@ h.ids
         GROUP BY h.newest
         RETURNING id
     )
     INSERT INTO mnist_internal.run_snapshot (run_id, snapshot_id) SELECT t.id, t.id FROM taken t;
 END;
 COMMENT ON FUNCTION mnist_internal.open_snapshot(bigint, float8, int) IS
-    'write down how all feedback there is counts in a run; internal';
+    'store how all existing feedback counts in a run; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.copy_snapshot(run_id bigint, original bigint) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -239,7 +254,7 @@ BEGIN ATOMIC
     WHERE d.run_id = original;
 END;
 COMMENT ON FUNCTION mnist_internal.copy_snapshot(bigint, bigint) IS
-    'have a run use the feedback of another, each word as it counted there; internal';
+    'have a run use the feedback of another run, each label as it counted there; internal';
 
 CREATE OR REPLACE VIEW mnist_internal.run_exception AS
     SELECT u.run_id, e.feedback_id, e.label, e.weight, e.reason, NULL::smallint AS doubted_as, NULL::real AS doubt,
@@ -253,8 +268,9 @@ UNION ALL
     FROM mnist_internal.run_excluded d
     JOIN @extschema@.mnist_feedback f ON f.id = d.feedback_id;
 COMMENT ON VIEW mnist_internal.run_exception IS
-    'the feedback that a run did not count in full, as in mnist_run_feedback, and what it passed over as replaced; internal';
-COMMENT ON COLUMN mnist_internal.run_exception.label IS 'the digit that the drawing counted as';
+    'the feedback that a run did not count in full, as in mnist_run_feedback, and what its snapshot does not contain '
+    'because it was replaced; internal';
+COMMENT ON COLUMN mnist_internal.run_exception.label IS 'the label that the image counted with';
 COMMENT ON COLUMN mnist_internal.run_exception.weight IS 'how much the label counted';
 COMMENT ON COLUMN mnist_internal.run_exception.reason IS 'why it counted less';
 
@@ -271,25 +287,30 @@ CREATE OR REPLACE VIEW @extschema@.mnist_run_feedback AS
     LEFT JOIN mnist_internal.run_exception e ON e.run_id = u.run_id AND e.feedback_id = f.id
     WHERE e.reason IS DISTINCT FROM 'replaced';
 COMMENT ON VIEW @extschema@.mnist_run_feedback IS
-    'the feedback that a run had before it: each word on each drawing, how much it counted and, if less than in full, why';
+    'the feedback in a run''s snapshot: each label, how much it counted and, if less than in full, why';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.run_id IS 'the run';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.feedback_id IS 'the feedback; of several annotators of a reading each one''s';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.split IS 'train, or held_out: only judged by';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.label IS 'the digit that the drawing counted as: most annotators'' word; NULL in a tie';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.weight IS 'how much the word counted: 1 in full, 0 not at all';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.feedback_id IS
+    'the feedback; if a prediction has several annotators, of each of them';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.split IS
+    'train, or held_out: never trained on, used only to compare models';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.label IS
+    'the label that the image counted with: that of most annotators; NULL in a tie';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.weight IS 'how much the label counted: 1 in full, 0 not at all';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.reason IS
-    'why it counted less: superseded (by the annotator''s later word on the same drawing), tie, outvoted, share (the annotator had enough others) or doubted (excluded by the label-noise filter)';
+    'why it counted less: superseded (by the annotator''s later label of the same image), tie, outvoted, share (the '
+    'annotator had enough others) or doubted (excluded by the label-noise filter)';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubted_as IS
-    'of an excluded label: the digit that it shows instead, by a model that had not seen the label';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubt IS 'the probability that this model gave that digit, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.label_probability IS 'the probability that it gave the label, 0 .. 1';
+    'of an excluded label: the label that a model trained without it predicts';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubt IS 'the probability that this model gives it, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.label_probability IS 'the probability that it gives the label, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.reference_share IS
-    'the share of base images showing the digit doubted_as that are given the label with as much probability, 0 .. 1';
+    'of base images that show the digit doubted_as, the fraction to which the model gives the label at least this '
+    'probability, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.annotator_share IS
-    'the share of the annotator''s corrections in this run of which the filter thinks the same, 0 .. 1';
+    'of the annotator''s corrections in this run, the fraction that the filter found unsupported, 0 .. 1';
 
--- The drawings of a run: what its processes load, in this order.
-CREATE OR REPLACE FUNCTION mnist_internal.run_drawings(
+-- The images of a run, which its processes load in this order.
+CREATE OR REPLACE FUNCTION mnist_internal.run_images(
     run_id bigint,
     OUT feedback_id bigint, OUT prediction_id bigint, OUT pixels_sha256 bytea, OUT held_out boolean,
     OUT label smallint, OUT weight real)
@@ -300,13 +321,13 @@ BEGIN ATOMIC
         f.id, f.prediction_id, f.pixels_sha256, u.split = 'held_out', u.label, u.weight
     FROM @extschema@.mnist_run_feedback u
     JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
-    WHERE u.run_id = run_drawings.run_id AND u.weight > 0
+    WHERE u.run_id = run_images.run_id AND u.weight > 0
     ORDER BY f.pixels_sha256, f.id DESC;
 END;
-COMMENT ON FUNCTION mnist_internal.run_drawings(bigint) IS
-    'the drawings that a run trains on and is judged by, one row each; internal';
+COMMENT ON FUNCTION mnist_internal.run_images(bigint) IS
+    'the images that a run trains on and that its gate uses, one row each; internal';
 
----------------------------------------------------------------- what a run's data was
+---------------------------------------------------------------- the data of a run
 
 CREATE OR REPLACE FUNCTION mnist_internal.feedback_digest(run_id bigint) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -317,10 +338,10 @@ BEGIN ATOMIC
         'sha256', encode(sha256(coalesce(
             string_agg(d.pixels_sha256 || set_byte('\x00', 0, d.label) || float4send(d.weight), ''::bytea
                 ORDER BY d.pixels_sha256), '')), 'hex'))
-    FROM mnist_internal.run_drawings(run_id) d;
+    FROM mnist_internal.run_images(run_id) d;
 END;
 COMMENT ON FUNCTION mnist_internal.feedback_digest(bigint) IS
-    'number of drawings of a run''s feedback, and SHA-256 over their pixels'' hashes, labels and weights; internal';
+    'number of images of a run''s feedback, and SHA-256 over their pixels'' hashes, labels and weights; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.data(run_id bigint, dataset_ids int[]) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -337,11 +358,12 @@ BEGIN ATOMIC
         'feedback', mnist_internal.feedback_digest(run_id),
         'rules', jsonb_build_object(
             'held_out', 'feedback whose pixels'' SHA-256 begins with a byte that 5 divides',
-            'validation', 'of IDX files the last twelfth of split train, else images whose pixels'' SHA-256 has a second byte that 12 divides',
+            'validation', 'of IDX files the last twelfth of split train, else images whose pixels'' SHA-256 has a '
+                'second byte that 12 divides',
             'duplicates', 'equal pixels count once: feedback before base data, test before validation before train'));
 END;
 COMMENT ON FUNCTION mnist_internal.data(bigint, int[]) IS
-    'what a run''s data is, for mnist_run.data; the data sets: NULL for all; internal';
+    'the data of a run, for mnist_run.data; the data sets: NULL for all; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.data_sha256(data jsonb) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -353,7 +375,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mnist_internal.data_sha256(jsonb) IS 'one hash over the hashes in mnist_run.data; internal';
 
----------------------------------------------------------------- what a run did not count in full
+---------------------------------------------------------------- feedback that did not count in full
 
 CREATE OR REPLACE VIEW @extschema@.mnist_set_aside AS
     SELECT f.prediction_id, f.id AS feedback_id, f.annotator, f.label, f.predicted_label, u.reason, u.weight,
@@ -361,26 +383,30 @@ CREATE OR REPLACE VIEW @extschema@.mnist_set_aside AS
     FROM mnist_internal.run_exception u
     JOIN @extschema@.mnist_feedback f ON f.id = u.feedback_id
     JOIN @extschema@.mnist_label l ON l.prediction_id = f.prediction_id
-    WHERE u.run_id = (SELECT max(r.id) FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' AND r.reproduces IS NULL)
+    WHERE u.run_id = (
+            SELECT max(r.id) FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' AND r.reproduces IS NULL)
         AND u.reason NOT IN ('superseded', 'replaced') AND NOT l.new;
 COMMENT ON VIEW @extschema@.mnist_set_aside IS
-    'feedback that the newest completed run did not count in full, and why, until somebody says more of the reading';
-COMMENT ON COLUMN @extschema@.mnist_set_aside.prediction_id IS 'the prediction; mnist_correct by another annotator decides';
+    'feedback that the newest completed run did not count in full, and why, until the prediction is labelled again';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.prediction_id IS
+    'the prediction; mnist_correct by another annotator decides';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.feedback_id IS 'the feedback';
-COMMENT ON COLUMN @extschema@.mnist_set_aside.annotator IS 'who said so';
-COMMENT ON COLUMN @extschema@.mnist_set_aside.label IS 'the digit that it shows, says the annotator';
-COMMENT ON COLUMN @extschema@.mnist_set_aside.predicted_label IS 'the digit that was predicted';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.annotator IS 'the annotator';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.label IS 'the label that the annotator gave';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.predicted_label IS 'the predicted digit';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.reason IS
-    'tie, outvoted, share (the annotator had enough others) or doubted (excluded by the label-noise filter: see mnist_doubted)';
+    'tie, outvoted, share (the annotator had enough others) or doubted (excluded by the label-noise filter: see '
+    'mnist_doubted)';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.weight IS 'how much it counted, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_set_aside.doubted_as IS 'the digit that it shows instead, by a model that had not seen the label';
-COMMENT ON COLUMN @extschema@.mnist_set_aside.doubt IS 'the probability that this model gave that digit, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.doubted_as IS
+    'the label that a model trained without this label predicts';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.doubt IS 'the probability that this model gives it, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.split IS 'train or held_out';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.run_id IS 'the run';
 
 ---------------------------------------------------------------- which labels are new
 
--- The snapshot of a completed run has all that earlier ones had, so the newest one says what was used.
+-- The snapshot of a run contains those of all earlier runs, so the newest completed run tells what was used.
 CREATE OR REPLACE FUNCTION mnist_internal.used_feedback() RETURNS int8multirange
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -394,16 +420,16 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mnist_internal.used_feedback() IS 'ids of the feedback that completed runs have used; internal';
 
--- A run that has come to its end waits for nobody, and cannot be the victim of a deadlock: a row that somebody is
--- correcting is passed over and stays new, which it is anyway once the correction commits.  The condition on
--- feedback_ids is evaluated on the row as it is once locked: a word said meanwhile stays new.
-CREATE OR REPLACE FUNCTION mnist_internal.note_used(readings bigint[]) RETURNS void
+-- A run that ends must not wait, nor be the victim of a deadlock: it skips a row that an annotator is just labelling.
+-- That row stays new, as it is anyway once the label commits.  The condition on feedback_ids is evaluated on the locked
+-- row: a label that was given meanwhile stays new.
+CREATE OR REPLACE FUNCTION mnist_internal.note_used(predictions bigint[]) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
     WITH free AS (
         SELECT l.prediction_id
         FROM @extschema@.mnist_label l
-        WHERE l.new AND l.prediction_id = ANY (readings)
+        WHERE l.new AND l.prediction_id = ANY (predictions)
         FOR UPDATE SKIP LOCKED
     )
     UPDATE @extschema@.mnist_label l
@@ -415,7 +441,7 @@ BEGIN ATOMIC
             WHERE NOT b.id <@ (SELECT mnist_internal.used_feedback()));
 END;
 COMMENT ON FUNCTION mnist_internal.note_used(bigint[]) IS
-    'note in mnist_label which of these readings rest on feedback that completed runs have used; internal';
+    'mark these predictions in mnist_label as no longer new if completed runs have used all their feedback; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.note_all_used() RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -423,9 +449,9 @@ BEGIN ATOMIC
     SELECT mnist_internal.note_used(array_agg(l.prediction_id)) FROM @extschema@.mnist_label l WHERE l.new;
 END;
 COMMENT ON FUNCTION mnist_internal.note_all_used() IS
-    'note in mnist_label what is no longer new; takes the longer the more is new; internal';
+    'mark everything in mnist_label that is no longer new; takes longer the more is new; internal';
 
--- Runs come to their end in src/training_record.c; this is for a record that is restored from a dump.
+-- src/train/record.c does this when a run ends; the trigger is for records that are restored from a dump.
 CREATE OR REPLACE FUNCTION mnist_internal.snapshot_used() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp

@@ -21,12 +21,14 @@ CREATE OR REPLACE VIEW @extschema@.mnist_failure_counts AS
         GROUP BY t.label) c ON c.label = d.label
     ORDER BY d.label;
 COMMENT ON VIEW @extschema@.mnist_failure_counts IS
-    'how often each digit was misread, going by the labels of people; ten rows, zeros included';
+    'how often each digit was predicted wrongly, by the labels of annotators; ten rows, zeros included';
 COMMENT ON COLUMN @extschema@.mnist_failure_counts.label IS 'the digit that the image shows';
-COMMENT ON COLUMN @extschema@.mnist_failure_counts.failures IS 'labelled readings of it that were wrong';
-COMMENT ON COLUMN @extschema@.mnist_failure_counts.new_failures IS 'of these, those with feedback that no completed run has used';
-COMMENT ON COLUMN @extschema@.mnist_failure_counts.corrected IS 'labelled readings of it, wrong or right';
-COMMENT ON COLUMN @extschema@.mnist_failure_counts.new_labels IS 'of these, those with feedback that no completed run has used';
+COMMENT ON COLUMN @extschema@.mnist_failure_counts.failures IS 'labelled predictions of its images that were wrong';
+COMMENT ON COLUMN @extschema@.mnist_failure_counts.new_failures IS
+    'of these, those with feedback that no completed run has used';
+COMMENT ON COLUMN @extschema@.mnist_failure_counts.corrected IS 'labelled predictions of its images, right and wrong';
+COMMENT ON COLUMN @extschema@.mnist_failure_counts.new_labels IS
+    'of these, those with feedback that no completed run has used';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_confusion AS
     SELECT t.label::smallint AS label, p.label::smallint AS predicted, coalesce(c.count, 0) AS count
@@ -38,10 +40,10 @@ CREATE OR REPLACE VIEW @extschema@.mnist_confusion AS
         GROUP BY t.label, t.predicted_label) c ON c.label = t.label AND c.predicted_label = p.label
     ORDER BY t.label, p.label;
 COMMENT ON VIEW @extschema@.mnist_confusion IS
-    'what labelled readings show and what was read: all 100 pairs, zeros included, to plot or \crosstabview';
+    'labels and predicted digits of labelled predictions: all 100 pairs, zeros included, for a plot or \crosstabview';
 COMMENT ON COLUMN @extschema@.mnist_confusion.label IS 'the digit that the image shows';
-COMMENT ON COLUMN @extschema@.mnist_confusion.predicted IS 'the digit that was read';
-COMMENT ON COLUMN @extschema@.mnist_confusion.count IS 'labelled readings of that kind';
+COMMENT ON COLUMN @extschema@.mnist_confusion.predicted IS 'the predicted digit';
+COMMENT ON COLUMN @extschema@.mnist_confusion.count IS 'labelled predictions of that kind';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_status AS
     SELECT live.version AS live_version,
@@ -50,7 +52,8 @@ CREATE OR REPLACE VIEW @extschema@.mnist_status AS
         cache.place AS models_in,
         cache.memory_used,
         cache.memory_size,
-        (SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END FROM @extschema@.mnist_prediction_id_seq s) AS predictions,
+        (SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END FROM @extschema@.mnist_prediction_id_seq s)
+            AS predictions,
         counts.feedback,
         counts.labels,
         counts.new_labels,
@@ -96,29 +99,34 @@ CREATE OR REPLACE VIEW @extschema@.mnist_status AS
         FROM mnist_internal.tally t) counts
     LEFT JOIN LATERAL (
         SELECT r.* FROM @extschema@.mnist_run r WHERE r.status <> 'running' ORDER BY r.id DESC LIMIT 1) last ON true;
-COMMENT ON VIEW @extschema@.mnist_status IS 'the state of things; one row';
-COMMENT ON COLUMN @extschema@.mnist_status.live_version IS 'the model that answers';
-COMMENT ON COLUMN @extschema@.mnist_status.challenger_version IS 'the model that challenges it, or NULL';
-COMMENT ON COLUMN @extschema@.mnist_status.challenge_share IS 'the share of the readings that the challenger takes part in';
-COMMENT ON COLUMN @extschema@.mnist_status.challenge_shadow IS 'whether it only reads along and the live model answers';
+COMMENT ON VIEW @extschema@.mnist_status IS 'the state of the extension; one row';
+COMMENT ON COLUMN @extschema@.mnist_status.live_version IS 'the live model';
+COMMENT ON COLUMN @extschema@.mnist_status.challenger_version IS 'the model that challenges the live one, or NULL';
+COMMENT ON COLUMN @extschema@.mnist_status.challenge_share IS
+    'the fraction of the predictions that the challenger takes part in';
+COMMENT ON COLUMN @extschema@.mnist_status.challenge_shadow IS
+    'whether the challenger only predicts beside the live model, which answers';
 COMMENT ON COLUMN @extschema@.mnist_status.live_architecture IS 'its architecture';
 COMMENT ON COLUMN @extschema@.mnist_status.live_since IS 'when it went live';
 COMMENT ON COLUMN @extschema@.mnist_status.models_in IS
-    'where models are kept ready to use: shared memory, or backend where the library is not preloaded';
-COMMENT ON COLUMN @extschema@.mnist_status.memory_used IS 'bytes that models take there, over all databases';
-COMMENT ON COLUMN @extschema@.mnist_status.memory_size IS 'bytes that models may take there (mnist_hil.shared_memory)';
-COMMENT ON COLUMN @extschema@.mnist_status.models_cached IS 'models that are ready to use there, over all databases';
-COMMENT ON COLUMN @extschema@.mnist_status.models_pinned IS 'of these, those that running statements use: the others make room for new ones';
+    'where loaded models are kept: shared memory, or backend if the library is not preloaded';
+COMMENT ON COLUMN @extschema@.mnist_status.memory_used IS 'bytes that models use there, over all databases';
+COMMENT ON COLUMN @extschema@.mnist_status.memory_size IS 'bytes that models may use there (mnist_hil.shared_memory)';
+COMMENT ON COLUMN @extschema@.mnist_status.models_cached IS 'models that are loaded there, over all databases';
+COMMENT ON COLUMN @extschema@.mnist_status.models_pinned IS
+    'of these, those that running statements use: the others can be evicted';
 COMMENT ON COLUMN @extschema@.mnist_status.models_private IS
-    'copies of models that sessions keep for themselves: for lack of room there, or as the library is not preloaded';
+    'copies of models that sessions keep for themselves: for lack of room there, or because the library is not '
+    'preloaded';
 COMMENT ON COLUMN @extschema@.mnist_status.cache_fallbacks IS
     'such copies made for lack of room since the server started: if it grows, increase mnist_hil.shared_memory';
 COMMENT ON COLUMN @extschema@.mnist_status.cache_evictions IS
-    'models that made room for others since the server started, and are loaded again when they are used again';
+    'models that were evicted to make room for others since the server started; they are loaded again when they are '
+    'used';
 COMMENT ON COLUMN @extschema@.mnist_status.predictions IS
-    'readings made so far, by the ids given out: those deleted since, and the few rolled back, are among them';
-COMMENT ON COLUMN @extschema@.mnist_status.feedback IS 'things that people said of readings';
-COMMENT ON COLUMN @extschema@.mnist_status.labels IS 'readings whose digit people agree on, or most of them';
+    'predictions made so far, by the ids drawn: includes those deleted since, and the few rolled back';
+COMMENT ON COLUMN @extschema@.mnist_status.feedback IS 'labels that annotators gave to predictions';
+COMMENT ON COLUMN @extschema@.mnist_status.labels IS 'labelled predictions that have a majority';
 COMMENT ON COLUMN @extschema@.mnist_status.new_labels IS 'of these, those with feedback that no completed run has used';
 COMMENT ON COLUMN @extschema@.mnist_status.models IS 'model versions, pruned ones included';
 COMMENT ON COLUMN @extschema@.mnist_status.datasets IS 'data sets';
@@ -128,12 +136,14 @@ COMMENT ON COLUMN @extschema@.mnist_status.last_run IS 'the newest run that has 
 COMMENT ON COLUMN @extschema@.mnist_status.last_run_status IS 'succeeded, failed or cancelled';
 COMMENT ON COLUMN @extschema@.mnist_status.last_run_verdict IS 'why its model went live, or not';
 COMMENT ON COLUMN @extschema@.mnist_status.last_run_finished_at IS 'when it ended';
-COMMENT ON COLUMN @extschema@.mnist_status.awaiting_approval IS 'the newest run whose model waits for a person to let it go live';
-COMMENT ON COLUMN @extschema@.mnist_status.retrain_due IS 'whether there is a reason to retrain: see mnist_retrain_decision';
+COMMENT ON COLUMN @extschema@.mnist_status.awaiting_approval IS
+    'the newest run whose model waits for a person to let it go live';
+COMMENT ON COLUMN @extschema@.mnist_status.retrain_due IS 'whether retraining is due: see mnist_retrain_decision';
 COMMENT ON COLUMN @extschema@.mnist_status.retrain_reasons IS 'the conditions that are met';
-COMMENT ON COLUMN @extschema@.mnist_status.retry_not_before IS 'when mnist_check repeats a run that failed, at the earliest';
-COMMENT ON COLUMN @extschema@.mnist_status.given_up IS 'whether mnist_check repeats it no more until there are new data';
+COMMENT ON COLUMN @extschema@.mnist_status.retry_not_before IS 'when mnist_check repeats a failed run, at the earliest';
+COMMENT ON COLUMN @extschema@.mnist_status.given_up IS
+    'whether mnist_check has stopped repeating it until there are new data';
 COMMENT ON COLUMN @extschema@.mnist_status.check_schedule IS
-    'when mnist_check is called, as pg_cron has it; NULL: not scheduled, or in the pg_cron of another database';
+    'the schedule on which pg_cron calls mnist_check; NULL: not scheduled, or in the pg_cron of another database';
 COMMENT ON COLUMN @extschema@.mnist_status.next_check IS
     'always NULL: pg_cron does not tell when a job is due next; the column remains for queries that name it';

@@ -31,17 +31,20 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_retrain(
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'mnist_retrain';
-COMMENT ON FUNCTION @extschema@.mnist_retrain(text, text[], int, bigint, boolean, text[], real, int, boolean, int, boolean, bigint, int,
-    int) IS
-    'train a model on base data and feedback, in processes of its own, and let it go live if it is no worse than the live one; with wait the caller''s statement keeps its snapshot, which holds VACUUM back until the run ends: a long one is better left alone (wait => false) and watched in mnist_training_progress';
+COMMENT ON FUNCTION @extschema@.mnist_retrain(text, text[], int, bigint, boolean, text[], real, int, boolean, int,
+    boolean, bigint, int, int) IS
+    'train a model on base data and feedback, in processes of its own, and make it live if it is no worse than the '
+    'live one; while the caller waits, its snapshot delays VACUUM: for a long run use wait => false and '
+    'mnist_training_progress';
 
 ---------------------------------------------------------------- repeating a run
 
-CREATE OR REPLACE FUNCTION mnist_internal.recorded_datasets(data jsonb, OUT place int, OUT name text, OUT dataset_id int)
+CREATE OR REPLACE FUNCTION mnist_internal.recorded_datasets(data jsonb, OUT place int, OUT name text,
+    OUT dataset_id int)
     RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    -- A data set is found by its name, or by what was written down at import; its images decide.
+    -- Candidates are found by name, or by the hashes stored at import; the images themselves decide.
     SELECT r.place::int, r.item->>'name', (
         SELECT d.id
         FROM @extschema@.mnist_dataset d
@@ -57,7 +60,7 @@ BEGIN ATOMIC
     FROM jsonb_array_elements(data->'datasets') WITH ORDINALITY AS r (item, place);
 END;
 COMMENT ON FUNCTION mnist_internal.recorded_datasets(jsonb) IS
-    'the data sets of mnist_run.data, and which one there is that holds the same images and labels; internal';
+    'the data sets of mnist_run.data, and which data set holds the same images and labels now; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.reproduce_missing(run_id bigint, software text) RETURNS text[]
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -71,23 +74,28 @@ BEGIN
     SELECT r.* INTO run FROM @extschema@.mnist_run r WHERE r.id = reproduce_missing.run_id;
 
     SELECT array_agg(format(CASE WHEN EXISTS (SELECT FROM @extschema@.mnist_dataset e WHERE e.name = d.name)
-            THEN 'Data set "%s" is not what it was.' ELSE 'Data set "%s" was dropped.' END, d.name) ORDER BY d.place)
+            THEN 'Data set "%s" has other images or labels now.'
+            ELSE 'Data set "%s" was dropped.' END, d.name) ORDER BY d.place)
     INTO missing
     FROM mnist_internal.recorded_datasets(run.data) d
     WHERE d.dataset_id IS NULL;
 
     feedback := mnist_internal.feedback_digest(run.id);
     IF feedback <> run.data->'feedback' THEN
-        missing := missing || format('Feedback was erased: of %s drawings to train on and %s to judge by there are %s and %s.',
-            run.data->'feedback'->>'train', run.data->'feedback'->>'held_out', feedback->>'train', feedback->>'held_out');
+        missing := missing || format(
+            'Feedback was erased: of %s images to train on and %s held-out images, %s and %s are left.',
+            run.data->'feedback'->>'train', run.data->'feedback'->>'held_out', feedback->>'train',
+            feedback->>'held_out');
     END IF;
     IF run.strategy = 'fine_tune'
-        AND NOT EXISTS (SELECT FROM @extschema@.mnist_model m WHERE m.version = run.parent_version AND m.weights IS NOT NULL)
+        AND NOT EXISTS (
+            SELECT FROM @extschema@.mnist_model m WHERE m.version = run.parent_version AND m.weights IS NOT NULL)
     THEN
-        missing := missing || format('The weights of version %s, from which it started, were pruned.', run.parent_version);
+        missing := missing || format('The weights of version %s, with which it began, were pruned.',
+            run.parent_version);
     END IF;
-    -- What the weights depend on: neither the server's version nor the extension's.  A release whose arithmetic differs
-    -- adds that to what it records as the software.
+    -- What the weights depend on: not the version of the server or of the extension.  A release with different
+    -- arithmetic records that as part of the software.
     IF regexp_replace(software, '^mnist_hil [^,]*, PostgreSQL [^,]*', '')
         <> regexp_replace(run.software, '^mnist_hil [^,]*, PostgreSQL [^,]*', '')
     THEN
@@ -97,7 +105,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.reproduce_missing(bigint, text) IS
-    'what a run needs to be done again and is no longer there, in sentences; software: NULL if not known yet; internal';
+    'what a run needs to be repeated and is missing, as sentences; software: NULL if unknown; internal';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_reproduce(
     INOUT run_id bigint,
@@ -114,4 +122,5 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_reproduce(
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'mnist_reproduce';
 COMMENT ON FUNCTION @extschema@.mnist_reproduce(bigint) IS
-    'train again from a run''s record; the verdict says whether the weights are the same; an error says what is missing; returns what mnist_retrain returns, with the new run''s id';
+    'repeat a run from its record; the verdict tells whether the weights are the same; an error tells what is '
+    'missing; returns what mnist_retrain returns, with the new run''s id';

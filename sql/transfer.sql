@@ -6,14 +6,14 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_export(version int, format text DEF
     LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'mnist_export';
 COMMENT ON FUNCTION @extschema@.mnist_export(int, text) IS
-    'a model as a file for other programs: onnx, or safetensors, which mnist_import reads';
+    'a model as a file for other programs: onnx, or safetensors, which mnist_import accepts';
 
 CREATE OR REPLACE FUNCTION mnist_internal.read_safetensors(
     file bytea, INOUT architecture text, OUT weights bytea)
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'mnist_hil_read_safetensors';
 COMMENT ON FUNCTION mnist_internal.read_safetensors(bytea, text) IS
-    'check a safetensors file; the architecture''s name, and the weights as mnist_model has them; internal';
+    'check a safetensors file; returns the architecture''s name, and the weights as mnist_model stores them; internal';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_import(weights bytea, architecture text) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -34,7 +34,8 @@ BEGIN
     FROM mnist_internal.read_safetensors(mnist_import.weights, mnist_import.architecture) AS f,
         mnist_internal.describe(f.weights) AS d;
 
-    INSERT INTO @extschema@.mnist_model (version, architecture, network, parameters, weights, weights_sha256, created_by)
+    INSERT INTO @extschema@.mnist_model (version, architecture, network, parameters, weights, weights_sha256,
+        created_by)
     VALUES (mnist_internal.next_version(), model.architecture, model.network, model.parameters, model.weights,
         sha256(model.weights), mnist_internal.invoker())
     RETURNING version INTO new_version;
@@ -48,4 +49,5 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_import(bytea, text) IS
-    'add a model from a safetensors file, as mnist_export gives it, of an architecture named or described; returns its version, which is not live';
+    'add a model from a safetensors file, as mnist_export writes it, with an architecture''s name or description; '
+    'returns its version, which is not live';

@@ -1,8 +1,8 @@
 /*
- * The end of an upgrade.  In a fresh installation there is nothing to do.
+ * The end of an upgrade.  In a fresh installation it does nothing.
  */
 
--- Functions that the upgrade script called mnist_internal.replaced_x, because views used them: none uses them any more.
+-- The upgrade script renamed functions to mnist_internal.replaced_x because views used them.  Now no view does.
 DO $$
 DECLARE
     old regprocedure;
@@ -12,23 +12,24 @@ BEGIN
         FROM pg_proc p
         JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
         JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
-        WHERE e.extname = 'mnist_hil' AND p.pronamespace = 'mnist_internal'::regnamespace AND p.proname LIKE 'replaced\_%'
+        WHERE e.extname = 'mnist_hil' AND p.pronamespace = 'mnist_internal'::regnamespace
+            AND p.proname LIKE 'replaced\_%'
     LOOP
         EXECUTE format('DROP ROUTINE %s', old);
     END LOOP;
 END
 $$;
 
--- What 0.1.0 had on record of the feedback that runs used.
+-- Convert 0.1.0's records of the feedback that runs used.
 SELECT mnist_internal.take_run_feedback();
 
 /*
- * Privileges are an administrator's to grant and to revoke: an upgrade changes none of them.
+ * Administrators grant and revoke privileges: an upgrade changes none of them.
  *
- * The upgrade script has saved those on each object of the older version.  Some have changed since, because the object
- * was dropped and made anew, or by the GRANTs of this script.  Privileges that are granted in a script count as
- * the extension's own (pg_init_privs), which pg_dump leaves out, so what counted as that before is put back, too.
- * Privileges on single columns of objects that were made anew are lost.
+ * The upgrade script has saved the privileges on each object of the older version.  Some have changed since, because
+ * the object was dropped and created again, or by the GRANTs of this script.  Privileges that a script grants are
+ * initial privileges (pg_init_privs), which pg_dump leaves out, so the earlier initial privileges are restored, too.
+ * Privileges on single columns of objects that were created again are lost.
  */
 DO $$
 DECLARE
@@ -46,7 +47,8 @@ BEGIN
         THEN coalesce(to_regprocedure(s.identity)::oid, to_regproc(s.name)::oid) END
     UNION ALL
     SELECT s.acl, s.init_acl, s.class, c.oid, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
-        c.oid::regclass::text, coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))
+        c.oid::regclass::text, coalesce(c.relacl,
+            acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))
     FROM mnist_internal.saved_privileges s
     JOIN pg_class c ON c.oid = CASE WHEN s.class = 'pg_class'::regclass THEN to_regclass(s.identity)::oid END;
 
@@ -77,7 +79,7 @@ BEGIN
     DELETE FROM pg_init_privs i
     USING mnist_internal.object o
     WHERE i.classoid = o.class AND i.objoid = o.oid AND i.objsubid = 0 AND o.init_acl IS NULL;
-    -- From 17 on roles are noted that initial privileges name.
+    -- From 17 on pg_shdepend has the roles that initial privileges name.
     DELETE FROM pg_shdepend d
     USING mnist_internal.object o
     WHERE d.deptype = 'i' AND d.dbid = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())

@@ -1,6 +1,7 @@
 /*
- * Reports, 1: the data that no public view has.  The other figures of a report come from the views that everybody reads,
- * so that a report says what psql says.  Tables that grow with the predictions are read from the newest end only.
+ * Reports, 1: the data that no public view has.  The other figures of a report come from the views that everybody
+ * reads, so that a report says what psql says.  Tables that grow with the predictions are read from the newest end
+ * only.
  */
 
 CREATE OR REPLACE VIEW mnist_internal.report_figures AS

@@ -1,10 +1,10 @@
 /*
  * Reports, 2: the elements of a page, the charts, and the page.
  *
- * A report is one HTML page that needs nothing from elsewhere: style and drawings are in it, pictures are data: URIs,
- * and there is no script.  Whatever comes from a table goes through mnist_internal.html, or is a number; the other
- * functions here take and return HTML.  Drawings are SVG of fixed coordinates that scale with their frame; colours are
- * the style's variables, so that they follow light and dark.
+ * A report is one self-contained HTML page: it contains its style sheet (report.css) and its charts, images are data:
+ * URIs, and there is no script.  Every text from a table goes through mnist_internal.html; the other functions here
+ * take and return HTML.  Charts are SVG with fixed coordinates that scales with its frame; colours are variables of
+ * the style sheet, so that they follow light and dark mode.
  */
 
 CREATE OR REPLACE FUNCTION mnist_internal.html(plain text) RETURNS text
@@ -13,21 +13,22 @@ BEGIN ATOMIC
     SELECT replace(replace(replace(replace(replace(plain,
         '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;');
 END;
-COMMENT ON FUNCTION mnist_internal.html(text) IS 'plain text as HTML, inside an element or a quoted attribute; internal';
+COMMENT ON FUNCTION mnist_internal.html(text) IS
+    'plain text as HTML, inside an element or a quoted attribute; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.percent(share float8, digits int DEFAULT 1) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT round((100 * share)::numeric, digits) || '&#160;%';
 END;
-COMMENT ON FUNCTION mnist_internal.percent(float8, int) IS 'a share of 0 .. 1 in percent, as HTML; internal';
+COMMENT ON FUNCTION mnist_internal.percent(float8, int) IS 'a fraction of 0 .. 1 in percent, as HTML; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.count(n bigint) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT ltrim(to_char(n, 'FM999,999,999,999,999,990'));
 END;
-COMMENT ON FUNCTION mnist_internal.count(bigint) IS 'a number with its thousands set apart; internal';
+COMMENT ON FUNCTION mnist_internal.count(bigint) IS 'a number with separated thousands; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.time(t timestamptz) RETURNS text
     LANGUAGE sql STABLE STRICT PARALLEL SAFE
@@ -46,11 +47,11 @@ BEGIN ATOMIC
         WHEN seconds < 129600 THEN round((seconds / 3600)::numeric) || '&#160;h'
         ELSE round((seconds / 86400)::numeric) || '&#160;days' END;
 END;
-COMMENT ON FUNCTION mnist_internal.duration(float8) IS 'seconds in a fitting unit, as HTML; internal';
+COMMENT ON FUNCTION mnist_internal.duration(float8) IS 'seconds in a suitable unit, as HTML; internal';
 
----------------------------------------------------------------- tables and the like
+---------------------------------------------------------------- elements
 
--- A cell of digits is set flush right; one of much text keeps some width.
+-- Cells with numbers are aligned right; cells with much text keep a minimum width.
 CREATE OR REPLACE FUNCTION mnist_internal.row(VARIADIC cells text[]) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -72,9 +73,10 @@ BEGIN ATOMIC
             || E'</tr></thead>\n<tbody>\n' || body || E'</tbody></table></div>\n' END;
 END;
 COMMENT ON FUNCTION mnist_internal.table(text[], text, text) IS
-    'a table of rows from mnist_hil_row; without any, what to say instead; internal';
+    'a table of rows from mnist_internal.row; without any, the text empty; internal';
 
-CREATE OR REPLACE FUNCTION mnist_internal.tile(name text, value text, note text DEFAULT NULL, mood text DEFAULT NULL) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.tile(name text, value text, note text DEFAULT NULL, mood text DEFAULT NULL)
+    RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT format(E'<div class="tile%s"><b>%s</b><strong>%s</strong><small>%s</small></div>\n', ' ' || mood, name,
@@ -90,10 +92,10 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mnist_internal.section(text, text, text) IS 'a section of a page; internal';
 
-CREATE OR REPLACE FUNCTION mnist_internal.figure(drawing text, caption text, class text DEFAULT NULL) RETURNS text
+CREATE OR REPLACE FUNCTION mnist_internal.figure(content text, caption text, class text DEFAULT NULL) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT format(E'<figure%s>%s<figcaption>%s</figcaption></figure>\n', ' class="' || class || '"', drawing, caption);
+    SELECT format(E'<figure%s>%s<figcaption>%s</figcaption></figure>\n', ' class="' || class || '"', content, caption);
 END;
 COMMENT ON FUNCTION mnist_internal.figure(text, text, text) IS 'a chart or image with its caption; internal';
 
@@ -110,7 +112,7 @@ BEGIN ATOMIC
     SELECT format('<div class="%s">%s</div>', class, body);
 END;
 COMMENT ON FUNCTION mnist_internal.block(text, text) IS
-    'a group of tiles, charts or pictures: class is its style in report.css; internal';
+    'a group of tiles, charts or images: class is its style in report.css; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.note(body text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -124,14 +126,14 @@ CREATE OR REPLACE FUNCTION mnist_internal.flag(words text) RETURNS text
 BEGIN ATOMIC
     SELECT '<span class="flag">&#9650; ' || words || '</span>';
 END;
-COMMENT ON FUNCTION mnist_internal.flag(text) IS 'words that need attention; internal';
+COMMENT ON FUNCTION mnist_internal.flag(text) IS 'a mark that something needs attention; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.in_order(words text DEFAULT '') RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT rtrim('<span class="ok">&#10003; ' || words) || '</span>';
 END;
-COMMENT ON FUNCTION mnist_internal.in_order(text) IS 'words that report that all is well; internal';
+COMMENT ON FUNCTION mnist_internal.in_order(text) IS 'a mark that all is well; internal';
 
 -- keys: styles of lines or areas in report.css, each with what it stands for.
 CREATE OR REPLACE FUNCTION mnist_internal.legend(element text, keys text[], names text[]) RETURNS text
@@ -169,7 +171,7 @@ BEGIN ATOMIC
     FROM (
         SELECT c.label, format('<tr><th scope="row">%s</th>', c.label) || string_agg(
             CASE WHEN c.count = 0 THEN '<td></td>'
-                ELSE format('<td class="%s" style="--x:%s" title="%s of the %ss read as %s">%s</td>',
+                ELSE format('<td class="%s" style="--x:%s" title="%s of the %ss predicted as %s">%s</td>',
                     CASE WHEN c.label = c.predicted THEN 'right' ELSE 'wrong' END, round(c.fraction::numeric, 3),
                     mnist_internal.percent(c.fraction), c.label, c.predicted, mnist_internal.count(c.count)) END,
             '' ORDER BY c.predicted) || E'</tr>\n' AS row
@@ -179,7 +181,7 @@ END;
 COMMENT ON FUNCTION mnist_internal.matrix(bigint[]) IS
     'a confusion matrix as a table, from 100 counts by label and predicted digit; internal';
 
--- What cannot be read, which a row added by hand may hold, must not cost the report.
+-- An image that cannot be decoded, which a row inserted by hand may contain, must not prevent the report.
 CREATE OR REPLACE FUNCTION mnist_internal.picture(image bytea, alt text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, pg_temp
@@ -189,14 +191,14 @@ BEGIN
         translate(encode(@extschema@.mnist_png(mnist_internal.pixels(image), 3), 'base64'), E'\n', ''));
 EXCEPTION
     WHEN invalid_binary_representation OR program_limit_exceeded THEN
-        RETURN '<span class="none">no picture</span>';
+        RETURN '<span class="none">no image</span>';
 END
 $$;
-COMMENT ON FUNCTION mnist_internal.picture(bytea, text) IS 'an image, as the network sees it, as HTML; internal';
+COMMENT ON FUNCTION mnist_internal.picture(bytea, text) IS 'an image in MNIST''s form, as HTML; internal';
 
----------------------------------------------------------------- drawings
+---------------------------------------------------------------- charts
 
--- Bars are 0 .. 1 of the drawing's height; marks are labels at some of them.
+-- Bars are scaled to the highest count; if there are many, only some are labelled.
 CREATE OR REPLACE FUNCTION mnist_internal.bars(labels text[], counts float8[]) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -219,9 +221,9 @@ BEGIN ATOMIC
         || '</svg>'
     FROM bar;
 END;
-COMMENT ON FUNCTION mnist_internal.bars(text[], float8[]) IS 'a drawing of counts as bars; internal';
+COMMENT ON FUNCTION mnist_internal.bars(text[], float8[]) IS 'a bar chart of counts; internal';
 
--- points: a row of values a line, one behind the other; NULL breaks a line.  band: the lower ends, then the upper ones.
+-- points: the values of one line after those of another; NULL interrupts a line.  band: the lower ends, then the upper.
 CREATE OR REPLACE FUNCTION mnist_internal.lines(labels text[], points float8[], lines int, low float8, high float8,
     band float8[] DEFAULT NULL, percent boolean DEFAULT true) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -230,7 +232,8 @@ BEGIN ATOMIC
         SELECT cardinality(labels) AS n, greatest(high - low, 1e-9) AS span
     ), point AS (
         SELECT (p.place - 1) / s.n AS line, (p.place - 1) % s.n AS step, p.value,
-            round((48 + 424.0 * CASE WHEN s.n > 1 THEN ((p.place - 1) % s.n)::float8 / (s.n - 1) ELSE 0.5 END)::numeric, 1) AS x,
+            round((48 + 424.0 * CASE WHEN s.n > 1
+                THEN ((p.place - 1) % s.n)::float8 / (s.n - 1) ELSE 0.5 END)::numeric, 1) AS x,
             round((145 - 133 * (greatest(low, least(high, p.value)) - low) / s.span)::numeric, 1) AS y
         FROM unnest(points) WITH ORDINALITY AS p (value, place)
         CROSS JOIN size s
@@ -239,20 +242,23 @@ BEGIN ATOMIC
         FROM point p
     ), edge AS (
         SELECT (b.place - 1) / s.n AS side, (b.place - 1) % s.n AS step,
-            round((48 + 424.0 * CASE WHEN s.n > 1 THEN ((b.place - 1) % s.n)::float8 / (s.n - 1) ELSE 0.5 END)::numeric, 1) AS x,
+            round((48 + 424.0 * CASE WHEN s.n > 1
+                THEN ((b.place - 1) % s.n)::float8 / (s.n - 1) ELSE 0.5 END)::numeric, 1) AS x,
             round((145 - 133 * (greatest(low, least(high, b.value)) - low) / s.span)::numeric, 1) AS y
         FROM unnest(band) WITH ORDINALITY AS b (value, place)
         CROSS JOIN size s
         WHERE b.value IS NOT NULL
     )
     SELECT '<svg viewBox="0 0 480 170" role="img">'
-        || '<line class="axis" x1="48" y1="145" x2="472" y2="145"/><line class="grid" x1="48" y1="12" x2="472" y2="12"/>'
+        || '<line class="axis" x1="48" y1="145" x2="472" y2="145"/>'
+        || '<line class="grid" x1="48" y1="12" x2="472" y2="12"/>'
         || (SELECT string_agg(format('<text class="end" x="44" y="%s">%s</text>', t.y,
                 CASE WHEN percent THEN mnist_internal.percent(t.value, CASE WHEN high - low < 0.05 THEN 1 ELSE 0 END)
                     ELSE trim_scale(round(t.value::numeric, 2))::text END), '')
             FROM (VALUES (16, high), (148, low)) AS t (y, value))
         || coalesce((SELECT '<polygon class="band" points="'
-                || string_agg(format('%s,%s', e.x, e.y), ' ' ORDER BY e.side, CASE e.side WHEN 0 THEN e.step ELSE -e.step END)
+                || string_agg(format('%s,%s', e.x, e.y), ' '
+                    ORDER BY e.side, CASE e.side WHEN 0 THEN e.step ELSE -e.step END)
                 || '"/>'
             FROM edge e), '')
         || coalesce((SELECT string_agg(p.drawn, '')
@@ -263,7 +269,8 @@ BEGIN ATOMIC
                 FROM whole w
                 WHERE w.value IS NOT NULL
                 GROUP BY w.line, w.part) p), '')
-        || coalesce((SELECT string_agg(format('<circle class="l%s" cx="%s" cy="%s" r="%s"><title>%s: %s</title></circle>',
+        || coalesce((SELECT string_agg(format(
+                '<circle class="l%s" cx="%s" cy="%s" r="%s"><title>%s: %s</title></circle>',
                 w.line + 1, w.x, w.y, CASE WHEN s.n > 60 THEN 1 ELSE 3 END, labels[w.step + 1],
                 CASE WHEN percent THEN mnist_internal.percent(w.value, 2) ELSE round(w.value::numeric, 4)::text END), ''
                 ORDER BY w.line, w.step)
@@ -278,10 +285,11 @@ BEGIN ATOMIC
         || '</svg>';
 END;
 COMMENT ON FUNCTION mnist_internal.lines(text[], float8[], int, float8, float8, float8[], boolean) IS
-    'a drawing of values over labels as lines between low and high, with a band behind them; internal';
+    'a line chart of values over labels between low and high, with a band behind the lines; internal';
 
--- Counts between edges, which may be any, as shares of bins of equal width; what lies beyond goes to the outermost.
-CREATE OR REPLACE FUNCTION mnist_internal.rebin(edges real[], counts bigint[], low float8, high float8, bins int) RETURNS float8[]
+-- Each count is spread evenly between its edges.  What lies outside goes to the outermost bins.
+CREATE OR REPLACE FUNCTION mnist_internal.rebin(edges real[], counts bigint[], low float8, high float8, bins int)
+    RETURNS float8[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
     WITH piece AS (
@@ -305,10 +313,11 @@ BEGIN ATOMIC
         FROM piece p) s ON true;
 END;
 COMMENT ON FUNCTION mnist_internal.rebin(real[], bigint[], float8, float8, int) IS
-    'a histogram over edges of any kind as shares of so many bins of equal width between low and high; internal';
+    'a histogram with any edges as fractions of so many bins of equal width between low and high; internal';
 
--- shares of the same bins: what was (an area) and what is (a line)
-CREATE OR REPLACE FUNCTION mnist_internal.histogram_pair(before float8[], after float8[], low text, high text) RETURNS text
+-- Fractions over the same bins: of the reference (an area) and of the window (a line).
+CREATE OR REPLACE FUNCTION mnist_internal.histogram_pair(before float8[], after float8[], low text, high text)
+    RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     WITH bin AS (
@@ -329,7 +338,7 @@ BEGIN ATOMIC
     FROM bin;
 END;
 COMMENT ON FUNCTION mnist_internal.histogram_pair(float8[], float8[], text, text) IS
-    'a drawing of two histograms over the same bins, one upon the other; internal';
+    'a chart of two histograms over the same bins, one upon the other; internal';
 
 ---------------------------------------------------------------- the page
 
@@ -340,16 +349,17 @@ BEGIN ATOMIC
 @report.css@
 $style$;
 END;
-COMMENT ON FUNCTION mnist_internal.style() IS 'the style of a report''s page; internal';
+COMMENT ON FUNCTION mnist_internal.style() IS 'the style sheet of a report: report.css; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.page(title text, head text, body text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT E'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
         || E'<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
-        || E'<meta http-equiv="Content-Security-Policy" content="default-src ''none''; img-src data:; style-src ''unsafe-inline''"/>\n'
+        || '<meta http-equiv="Content-Security-Policy" '
+        || E'content="default-src ''none''; img-src data:; style-src ''unsafe-inline''"/>\n'
         || format(E'<title>%s</title>\n<style>%s</style>\n</head>\n<body>\n<main>\n', title, mnist_internal.style())
         || head || body || E'</main>\n</body>\n</html>\n';
 END;
 COMMENT ON FUNCTION mnist_internal.page(text, text, text) IS
-    'a whole page; a policy in it forbids scripts, and to fetch anything; internal';
+    'a whole page; its content security policy forbids scripts and external resources; internal';

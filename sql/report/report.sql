@@ -1,5 +1,5 @@
 /*
- * Reports, 3: mnist_report, and where its pages are kept.
+ * Reports, 4: mnist_report, and the log of its pages.
  */
 
 CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_report_log_id_seq;
@@ -26,21 +26,25 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.mnist_report_log_id_seq'
 CREATE OR REPLACE FUNCTION mnist_internal.report_head(kind text) RETURNS text
     LANGUAGE sql STABLE PARALLEL UNSAFE
 BEGIN ATOMIC
-    SELECT format(E'<header>\n<h1>%s</h1>\n<p class="soft">Database %s, %s, asked for by %s. Times are of time zone %s.</p>\n',
-            CASE kind WHEN 'full' THEN 'Digit readings' WHEN 'drift' THEN 'Drift of digit readings'
-                WHEN 'quality' THEN 'Data quality of digit readings' ELSE 'Performance of digit readings' END,
-            mnist_internal.html(current_database()), mnist_internal.time(now()), mnist_internal.html(mnist_internal.invoker()),
+    SELECT format(E'<header>\n<h1>%s</h1>\n'
+                '<p class="soft">Database %s, %s, requested by %s. Times are in time zone %s.</p>\n',
+            CASE kind WHEN 'full' THEN 'Digit predictions' WHEN 'drift' THEN 'Drift of digit predictions'
+                WHEN 'quality' THEN 'Data quality of digit predictions' ELSE 'Performance of digit predictions' END,
+            mnist_internal.html(current_database()), mnist_internal.time(now()),
+            mnist_internal.html(mnist_internal.invoker()),
             mnist_internal.html(current_setting('TimeZone')))
-        || CASE WHEN kind = 'full' THEN '<nav><a href="#summary">Summary</a><a href="#drift">Drift</a><a href="#quality">Data quality</a>'
+        || CASE WHEN kind = 'full'
+            THEN '<nav><a href="#summary">Summary</a><a href="#drift">Drift</a><a href="#quality">Data quality</a>'
             || '<a href="#performance">Performance</a><a href="#runs">Training runs</a></nav>' ELSE '' END
         || E'</header>\n';
 END;
-COMMENT ON FUNCTION mnist_internal.report_head(text) IS 'the head of a report''s page; internal';
+COMMENT ON FUNCTION mnist_internal.report_head(text) IS 'the header of a report; internal';
 
 /*
- * The lock on the log comes last, for a moment, and only reports wait for it: so that ten are kept, whoever asks at the
- * same time.  A weak one comes first, for which only mnist_erase waits: a page shows nothing that is erased before it is
- * kept.  A transaction in REPEATABLE READ may have a snapshot from before, so what it makes is not kept.  Without JIT, which for the many small statements of a page takes longer than they do.
+ * The strong lock on the log comes last and is held briefly; only other reports wait for it.  It ensures that exactly
+ * ten are kept, however many are made at the same time.  A weak lock comes first, and only mnist_erase waits for it: it
+ * ensures that no kept page shows what was erased.  A transaction in REPEATABLE READ may have an older snapshot, so its
+ * page is not kept.  JIT is off because compiling the many small statements of a page takes longer than to run them.
  */
 CREATE OR REPLACE FUNCTION @extschema@.mnist_report(kind text DEFAULT 'full') RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -49,7 +53,7 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_report(kind text DEFAULT 'full') RE
 AS $$
 DECLARE
     page text;
-    -- A standby keeps nothing.
+    -- A standby cannot store the page.
     keeps boolean := NOT current_setting('transaction_read_only')::boolean
         AND current_setting('transaction_isolation') LIKE 'read%';
 BEGIN
@@ -68,7 +72,8 @@ BEGIN
     IF keeps THEN
         LOCK TABLE @extschema@.mnist_report_log IN ROW SHARE MODE;
     END IF;
-    page := mnist_internal.page('mnist_hil: ' || mnist_report.kind || ' report', mnist_internal.report_head(mnist_report.kind),
+    page := mnist_internal.page('mnist_hil: ' || mnist_report.kind || ' report',
+        mnist_internal.report_head(mnist_report.kind),
         CASE mnist_report.kind
             WHEN 'drift' THEN mnist_internal.report_drift()
             WHEN 'quality' THEN mnist_internal.report_quality()
@@ -87,4 +92,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_report(text) IS
-    'how things stand, as one HTML page that needs nothing else: full, or drift, quality or performance alone; kept in mnist_report_log, the last ten';
+    'the state of the extension as one self-contained HTML page: full, or drift, quality or performance alone; '
+    'mnist_report_log keeps the last ten';

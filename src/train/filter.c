@@ -63,7 +63,7 @@ count_images(int64 run_id)
 
 	record_begin_run(run_id, "running", WORKER_LOCK_TIMEOUT);
 	spi_add_int8(&parameters, run_id);
-	spi_execute("SELECT count(*) FROM mnist_internal.run_drawings($1)", &parameters);
+	spi_execute("SELECT count(*) FROM mnist_internal.run_images($1)", &parameters);
 	images = DatumGetInt64(spi_result(1));
 	record_commit();
 	return images;

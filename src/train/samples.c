@@ -339,11 +339,10 @@ take_feedback_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind
 static void
 load_feedback(Loader *loader)
 {
-	char *sql =
-		psprintf("SELECT d.label, p.image, d.pixels_sha256, d.held_out, d.weight, d.feedback_id"
-				 " FROM mnist_internal.run_drawings($1) d JOIN %s.mnist_prediction p ON p.id = d.prediction_id"
-				 " ORDER BY d.pixels_sha256",
-				 schema_name());
+	char *sql = psprintf("SELECT d.label, p.image, d.pixels_sha256, d.held_out, d.weight, d.feedback_id"
+						 " FROM mnist_internal.run_images($1) d JOIN %s.mnist_prediction p ON p.id = d.prediction_id"
+						 " ORDER BY d.pixels_sha256",
+						 schema_name());
 	Oid types[] = {INT8OID};
 	Datum values[] = {Int64GetDatum(loader->orders->run_id)};
 

@@ -200,7 +200,7 @@ SELECT share > 0.3 AS above, features, drifted > 6 AS drifted, window_size, thre
     cooling_until, alarm, model_version, reference_id
 FROM mnist_drift_share;
 SELECT met, threshold, value = (SELECT share FROM mnist_drift_share) AS value_ok,
-    explanation ~ 'in 3 looks in a row; this was one of 1$' AS explained
+    explanation ~ 'in 3 consecutive checks; this was one of 1$' AS explained
 FROM mnist_retrain_decision WHERE condition = 'drift';
 -- Within a minute, or without new readings, there is no other look.
 SELECT pg_temp.read('noisy', 7101, 10);
@@ -226,7 +226,7 @@ VALUES ('failed', 'fine_tune', 'default', 1, '{}', 'nobody', 0, now(), now()),
 SELECT breaches, alarm, cooling_until < now() AS cooled FROM mnist_drift_share;
 UPDATE mnist_run SET started_at = now() - interval '59 minutes' WHERE status = 'succeeded';
 SELECT breaches, alarm, cooling_until > now() AS cooling FROM mnist_drift_share;
-SELECT met, explanation ~ 'but not before .*, because of the last run$' AS explained FROM mnist_retrain_decision
+SELECT met, explanation ~ 'but not before .*, because a run began recently$' AS explained FROM mnist_retrain_decision
 WHERE condition = 'drift';
 DELETE FROM mnist_run;
 -- A single look that finds none ends it.

@@ -55,7 +55,7 @@ SELECT count(pg_temp.say('regress_mnist_' || who, reading, label))
 FROM (VALUES ('ann', 1, 5), ('ann', 2, 3), ('bob', 1, 5), ('cat', 3, 3), ('ann', 4, 7), ('bob', 4, 1), ('ann', 5, 2),
     ('bob', 6, 2), ('cat', 6, 2), ('cat', 7, 4)) AS word (who, reading, label);
 SELECT f.prediction_id, f.annotator, f.label AS said, w.split, w.label, w.weight, w.reason
-FROM mnist_internal.words(1, 0) w JOIN mnist_feedback f ON f.id = w.feedback_id ORDER BY f.id;
+FROM mnist_internal.label_weights(1, 0) w JOIN mnist_feedback f ON f.id = w.feedback_id ORDER BY f.id;
 SELECT prediction_ids, label, votes FROM mnist_label_conflict ORDER BY 1;
 
 -- How many drawings an annotator may label alone: at most a share of all, never less than what all would have equally.
@@ -172,10 +172,10 @@ SELECT verdict LIKE 'reproduced run %' AS reproduced FROM mnist_reproduce(:c_run
 DELETE FROM mnist_feedback WHERE annotator = current_user;
 SELECT mnist_drop_dataset('again');
 SELECT public.outcome(format('SELECT mnist_reproduce(%s)', :e_run_id)) LIKE
-    '55000: run % cannot be reproduced%Data set "drawn" was dropped. Feedback was erased: of % drawings to train on %' AS missing;
+    '55000: run % cannot be reproduced%Data set "drawn" was dropped. Feedback was erased: of % images to train on %' AS missing;
 SELECT mnist_import_synthetic('drawn', 1400, 7);
 SELECT public.outcome(format('SELECT mnist_reproduce(%s)',
-    :e_run_id)) LIKE '%Data set "drawn" is not what it was.%' AS changed;
+    :e_run_id)) LIKE '%Data set "drawn" has other images or labels now.%' AS changed;
 UPDATE mnist_sample s SET label = (label + 1) % 10 FROM mnist_dataset d
 WHERE d.id = s.dataset_id AND d.name = 'later' AND s.ordinal = 3;
 SELECT run_id FROM mnist_retrain('fine_tune', epochs => 1, seed => 4, datasets => '{later}') \gset g_
@@ -185,7 +185,7 @@ SELECT run_id FROM mnist_retrain('fine_tune', epochs => 1, seed => 4, datasets =
 SELECT mnist_activate(1);
 UPDATE mnist_model m SET weights = NULL FROM mnist_run r WHERE r.id = :g_run_id AND m.version = r.model_version;
 SELECT public.outcome(format('SELECT mnist_reproduce(%s)',
-    :h_run_id)) LIKE '%The weights of version %, from which it started, were pruned.' AS pruned;
+    :h_run_id)) LIKE '%The weights of version %, with which it began, were pruned.' AS pruned;
 UPDATE mnist_run SET software = replace(software, ' kernels', 'X kernels') WHERE id = :g_run_id;
 SELECT public.outcome(format('SELECT mnist_reproduce(%s)',
     :g_run_id)) LIKE '%It was trained by %X kernels; this is %.' AS software;

@@ -140,7 +140,7 @@ SET ROLE regress_mnist_careful;
 SELECT count(mnist_correct(id, label)) AS said FROM own;
 RESET ROLE;
 SELECT count(*) AS affirmed, count(*) FILTER (WHERE w.reason = 'share') > 0 AS left_out
-FROM mnist_internal.words(0.01, 0) w JOIN mnist_feedback f ON f.id = w.feedback_id JOIN affirmed a USING (prediction_id)
+FROM mnist_internal.label_weights(0.01, 0) w JOIN mnist_feedback f ON f.id = w.feedback_id JOIN affirmed a USING (prediction_id)
 WHERE w.split = 'train';
 DROP TABLE own, affirmed;
 

@@ -92,7 +92,7 @@ SELECT (regexp_match(page, 'no\. ([0-9]+)'))[1]::bigint = (
 FROM page WHERE kind = 'performance';
 
 -- Figures are those of the views.
-SELECT position(format('<b>Readings</b><strong>%s</strong>', (SELECT count(*) FROM mnist_prediction)) IN page)
+SELECT position(format('<b>Predictions</b><strong>%s</strong>', (SELECT count(*) FROM mnist_prediction)) IN page)
     > 0 AS readings,
     position(format('<strong>version %s</strong>', (SELECT version FROM mnist_live)) IN page) > 0 AS live,
     position(format('>%s</td>', (SELECT max(count) FROM mnist_confusion)) IN page) > 0 AS confusion,
@@ -134,7 +134,7 @@ SELECT mnist_internal.rebin('{5,5.0000001,6}', '{0,7,0,1}', 5, 6, 2);
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
     VALUES ('no picture', 4, 0.01, '{}', 1);
 SELECT pg_temp.faults(mnist_report('performance'));
-SELECT page LIKE '%no picture</span>%' AS placeholder FROM mnist_report('performance') AS page;
+SELECT page LIKE '%no image</span>%' AS placeholder FROM mnist_report('performance') AS page;
 
 -- The last ten are kept, word for word.
 SELECT count(mnist_report('quality')) FROM generate_series(1, 12);

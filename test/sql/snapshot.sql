@@ -44,7 +44,7 @@ DECLARE
 BEGIN
     INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at)
     VALUES ('running', 'fine_tune', 'default', 1, '{}', 'nobody', 0, now()) RETURNING id INTO run;
-    INSERT INTO truth SELECT run, w.* FROM mnist_internal.words(0.2, 3) w;
+    INSERT INTO truth SELECT run, w.* FROM mnist_internal.label_weights(0.2, 3) w;
     PERFORM mnist_internal.open_snapshot(run, 0.2, 3);
     UPDATE mnist_run SET status = outcome WHERE id = run;
     IF outcome = 'succeeded' THEN

@@ -99,7 +99,7 @@ sub check_restored
 	is( $node->safe_psql($database,
 		"SELECT model_version, prediction_id IN (SELECT max(id) FROM $schema.mnist_prediction)
 			FROM $schema.mnist_shadow ORDER BY prediction_id DESC LIMIT 1"),
-		'1|t', "$how: so does the challenge, in the shadow");
+		'1|t', "$how: so does the challenge, in shadow mode");
 	is($node->safe_psql($database, "SELECT $schema.mnist_correct(30, 3)"), $next->('mnist_feedback'),
 		"$how: correcting goes on");
 	is($node->safe_psql($database, "SELECT $schema.mnist_import_synthetic('more', 70)"), '70',

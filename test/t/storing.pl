@@ -196,7 +196,7 @@ $other = meet_lock('LOCK TABLE mnist_run IN ACCESS EXCLUSIVE MODE');
 query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'mnist_hil trainer'");
 cmp_ok(wait_here($processes, '0'), '<', 1.5, 'so is one that cannot even write that down');
 release($other, 'ROLLBACK');
-like(query('SELECT reasons[1] FROM mnist_check()'), qr/^run $id ended without a word$/, '... which is found out later');
+like(query('SELECT reasons[1] FROM mnist_check()'), qr/^the trainer process of run $id exited without reporting a result$/, '... which is found out later');
 
 # A transaction that would wait for itself.
 foreach my $statement ($lock, 'LOCK TABLE mnist_metric IN SHARE MODE', "UPDATE mnist_run SET phase = phase")
@@ -215,7 +215,7 @@ wait_here('SELECT count(*) FROM mnist_training_progress WHERE progress > 0', '1'
 is(query("SELECT backend_xmin IS NOT NULL FROM pg_stat_activity WHERE query LIKE 'SELECT mnist_retrain(%'"), 't',
 	'who waits has a snapshot');
 like(query("SELECT obj_description(oid, 'pg_proc') FROM pg_proc WHERE proname = 'mnist_retrain'"),
-	qr/keeps its snapshot/, '... as the comment says');
+	qr/its snapshot delays VACUUM/, '... as the comment says');
 query('SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
 $caller->finish;
 wait_here($processes, '0');

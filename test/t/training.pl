@@ -168,7 +168,7 @@ for my $victim ('trainer', 'helper')
 		"killed $victim: no correction is lost");
 	next_run_works("killed $victim");
 	check_after("killed $victim", $id, 'failed', $live);
-	like($node->safe_psql('postgres', "SELECT error FROM mnist_run WHERE id = $id"), qr/ended without a word/,
+	like($node->safe_psql('postgres', "SELECT error FROM mnist_run WHERE id = $id"), qr/exited without reporting a result/,
 		"killed $victim: and says why");
 }
 
