@@ -15,7 +15,7 @@
  * wrong ones nearly all are.  So an annotator's unsupported corrections are excluded if they are more than one in
  * eight of the annotator's corrections: then they are more likely wrong than right.  The fraction is computed with 0.5
  * unsupported of 4 more, because few corrections are weak evidence: with up to seven corrections a single unsupported
- * one suffices. Only corrections count, so that an annotator gains nothing by confirming easy predictions.
+ * one suffices.  Only corrections count, so that an annotator gains nothing by confirming easy predictions.
  *
  * Labels that another annotator agrees with, and labels that their annotator has affirmed, that is, given again after
  * a run had excluded them, are neither excluded nor counted.
@@ -38,7 +38,7 @@ BEGIN ATOMIC
         FROM mnist_internal.run_excluded x
         JOIN @extschema@.mnist_feedback f ON f.id = x.feedback_id
         GROUP BY f.pixels_sha256, f.annotator, f.label
-    ), opinion AS (
+    ), correction AS (
         SELECT o.*, f.annotator, o.live_share > 0.025
             AND (o.reference_share > 0.025 OR o.other_probability > 30 * o.label_probability) AS unsupported
         FROM unnest(feedback_ids, live_labels, other_labels, other_probabilities, label_probabilities, reference_shares,
@@ -53,7 +53,7 @@ BEGIN ATOMIC
         WHERE o.live_label <> f.label AND a.pixels_sha256 IS NULL AND e.id IS NULL
     ), annotator AS (
         SELECT o.annotator, count(*) FILTER (WHERE o.unsupported) / count(*)::float8 AS share
-        FROM opinion o
+        FROM correction o
         GROUP BY o.annotator
         HAVING (count(*) FILTER (WHERE o.unsupported) + 0.5) / (count(*) + 4) > 0.125
     ), excluded AS (
@@ -61,7 +61,7 @@ BEGIN ATOMIC
             reference_share, annotator_share)
         SELECT filter_labels.run_id, o.feedback_id, o.other_label, o.other_probability, o.label_probability,
             o.reference_share, a.share
-        FROM opinion o
+        FROM correction o
         JOIN annotator a USING (annotator)
         WHERE o.unsupported
         RETURNING 1
