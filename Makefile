@@ -85,7 +85,7 @@ ifneq ($(PGXS),)
 PG_CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir-server)
 endif
 ifdef DEBUG
-PG_CFLAGS += -O0 -g3 -DMNIST_HIL_DEBUG
+PG_CFLAGS += -O0 -g3
 endif
 
 # OpenBLAS is not linked: the trainer alone loads it, by dlopen, because it starts threads when it is loaded.
@@ -257,7 +257,7 @@ bench-smoke:	## the benchmarks with tiny sizes, to see that they run
 model:			## train the bundled model anew from MNIST (sql/bundled); takes a while
 	src/tools/train_bundled.sh
 
-debug:			## build without optimisation, with our own assertions
+debug:			## build without optimisation, for a debugger
 	$(MAKE) clean
 	$(MAKE) DEBUG=1 all
 
