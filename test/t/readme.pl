@@ -256,7 +256,14 @@ write_idx('t10k', 100, 5000);
 $node->safe_psql('postgres', 'CREATE DATABASE sql');
 # Runs that name no number of epochs take one.
 $node->safe_psql('postgres', 'ALTER DATABASE sql SET mnist_hil.epochs = 1');
-run_blocks('sql', blocks('sql/README.md', 'sql'));
+my ($create, @reference) = blocks('sql/README.md', 'sql');
+run_blocks('sql', $create);
+# A live model that is fine-tuned in a moment.
+$node->safe_psql('sql', q{
+	SELECT mnist_import_synthetic('fast', 600);
+	SELECT mnist_activate(model_version) FROM mnist_retrain('from_scratch', '{softmax}', seed => 1, promote => false);
+	SELECT mnist_drop_dataset('fast')});
+run_blocks('sql', @reference);
 for my $file (qw(four.png nine.png digits.onnx digits.safetensors report.html drift.html))
 {
 	ok(-s "$directory/$file", "$file was written");
