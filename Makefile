@@ -235,7 +235,7 @@ isolation:		## concurrency tests
 tap:			## tests that start, crash, replicate and dump whole servers
 	test/run tap
 
-one:			## one test of any kind by name: make one T=reading
+one:			## one test of any kind by name: make one T=prediction
 	@test -n "$(T)" || { echo "usage: make one T=name" >&2; exit 2; }
 	test/run one $(T)
 

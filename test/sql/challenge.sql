@@ -82,9 +82,9 @@ ROLLBACK;
 
 ---------------------------------------------------------------- figures
 
--- People label two readings of three, truthfully: the digit that was drawn.
+-- People label two predictions of three, truthfully: the digit that was drawn.
 SELECT count(mnist_correct(a.id, a.i % 10)) AS labelled FROM answer a WHERE i % 3 <> 0;
--- The same figures by plain SQL over the readings.
+-- The same figures by plain SQL over the predictions.
 SELECT r.live_labels = l.n AS live_labels, r.live_right = l.k AS live_right,
     r.challenger_labels = c.n AS challenger_labels,
     r.challenger_right = c.k AS challenger_right, r.live_accuracy = (l.k::float8 / l.n)::real AS live_accuracy,
@@ -100,7 +100,7 @@ FROM mnist_challenge_result r,
     (SELECT count(*) AS n, count(*) FILTER (WHERE label = i % 10) AS k FROM answer
         WHERE i % 3 <> 0 AND model_version = 2) c
 \gx
--- A reading from outside the challenge does not count, nor does one that annotators do not agree on.
+-- A prediction from outside the challenge does not count, nor does one that annotators do not agree on.
 SELECT live_labels + challenger_labels AS before FROM mnist_challenge_result \gset
 CREATE ROLE regress_mnist_annotator;
 GRANT EXECUTE ON FUNCTION mnist_correct TO regress_mnist_annotator;
@@ -165,7 +165,7 @@ FROM mnist_challenge_result r,
     mnist_internal.mcnemar(b, c) AS m, mnist_internal.newcombe_paired(a, c, b, n - a - b - c) AS w
 WHERE r.challenge_id = 2
 \gx
--- A share of them, too.
+-- A fraction of them, too.
 SELECT mnist_challenge(2, 0.25, shadow => true);
 CREATE TABLE partly AS SELECT * FROM mnist_predict_batch(ARRAY(SELECT image FROM reading WHERE i <= 200));
 SELECT count(*) AS readings, count(*) FILTER (WHERE p.model_version <> 1) AS answered_by_challenger,
@@ -175,11 +175,11 @@ FROM partly p LEFT JOIN mnist_shadow s ON s.prediction_id = id;
 SELECT count(mnist_correct(id, label)) AS confirmed FROM partly;
 SELECT live_labels = s.n AND challenger_labels = s.n AS those_that_both_read
 FROM mnist_challenge_result, (SELECT count(*) AS n FROM mnist_shadow WHERE challenge_id = 3) s WHERE challenge_id = 3;
--- Erased with the reading.
+-- Erased with the prediction.
 SELECT count(*) AS shadows FROM mnist_shadow WHERE prediction_id IN (SELECT id FROM shadowed WHERE i IN (4, 8));
 DELETE FROM mnist_prediction WHERE id IN (SELECT id FROM shadowed WHERE i IN (4, 8));
 SELECT count(*) AS shadows FROM mnist_shadow WHERE prediction_id IN (SELECT id FROM shadowed WHERE i IN (4, 8));
--- A reading that a trigger leaves out has no shadow.
+-- A prediction that a trigger leaves out has no shadow.
 CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 CREATE TRIGGER leave_out BEFORE INSERT ON mnist_prediction FOR EACH ROW EXECUTE FUNCTION leave_out();
 SELECT mnist_challenge(2, 1, true);

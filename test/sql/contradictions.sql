@@ -1,6 +1,6 @@
 -- Base data that is not as it should be: equal images with different labels, wherever they stand, and hardly any
 -- images.
--- Every process has its share of what remains; where nothing remains that is an error.
+-- Every process has its fraction of what remains; where nothing remains that is an error.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
 SET client_min_messages = warning;

@@ -48,7 +48,7 @@ SELECT (SELECT value FROM mnist_features(mnist_draw(3)) WHERE feature = 'light_b
     (SELECT value FROM mnist_features(mnist_internal.synthetic(3, 1)) WHERE feature = 'light_background') AS raw,
     (SELECT value FROM mnist_features(decode(repeat('ff', 784), 'hex')) WHERE feature = 'light_background') AS bright;
 SELECT count(*) FROM mnist_features(NULL);
--- Nothing but a reading is stored.
+-- Nothing but a prediction is stored.
 SELECT count(*) FROM mnist_prediction;
 DELETE FROM mnist_prediction;
 
@@ -59,7 +59,7 @@ SELECT r.id, r.model_version, r.source, r.readings, count(*) AS features,
     bool_and((SELECT sum(c) FROM unnest(h.counts) AS c) = r.readings) AS all_counted
 FROM mnist_drift_reference r JOIN mnist_drift_histogram h ON h.reference_id = r.id GROUP BY r.id;
 SELECT count(*) AS unknown_features FROM mnist_drift_histogram WHERE feature NOT IN (SELECT name FROM mnist_feature);
--- Without readings nothing is known.
+-- Without predictions nothing is known.
 SELECT count(*), count(statistic) AS statistics, count(drifted) AS verdicts, min(window_size) AS window_size,
     min(reference_size) AS reference_size
 FROM mnist_drift;
@@ -125,7 +125,7 @@ SELECT count(*) AS features, count(*) FILTER (WHERE drifted) AS drifted, min(win
     min(reference_size) AS reference_size,
     min(reference_id) AS reference_id, min(model_version) AS model_version
 FROM mnist_drift;
--- Figures computed otherwise: counts, the statistics and the index, from the readings themselves.
+-- Figures computed otherwise: counts, the statistics and the index, from the predictions themselves.
 WITH win AS (
     SELECT d.*, f.kind, f.place, b, d.reference_counts[b + 1] AS a,
         (SELECT count(*) FROM (SELECT features FROM mnist_prediction ORDER BY id DESC LIMIT 200) p
@@ -150,7 +150,7 @@ SELECT kind, count(DISTINCT feature) AS features, bool_and(window_counts[b + 1] 
         FROM win o, LATERAL (SELECT cardinality(edges) + 1 AS g) AS g WHERE o.feature = c.feature)) < 1e-5) AS effect_ok
 FROM cumulated c GROUP BY kind ORDER BY kind;
 
--- Each kind of change is found in 100 readings, and in what it changes.
+-- Each kind of change is found in 100 predictions, and in what it changes.
 SET mnist_hil.drift_window = 100;
 CREATE TEMP VIEW found AS
 SELECT count(*) FILTER (WHERE drifted) > 0.3 * count(*) AS alarm, array_agg(feature
@@ -172,7 +172,7 @@ SELECT * FROM found;
 SET mnist_hil.drift_min_window = 101;
 SELECT count(drifted) AS verdicts, count(p_value) AS p_values FROM mnist_drift;
 RESET mnist_hil.drift_min_window;
--- By age: of 100 readings 40 are of the last hour.
+-- By age: of 100 predictions 40 are of the last hour.
 UPDATE mnist_prediction SET created_at = now() - interval '2 hours'
 WHERE id <= (SELECT max(id) FROM mnist_prediction) - 40;
 SET mnist_hil.drift_window_age = '1 h';
@@ -187,7 +187,7 @@ SELECT pg_temp.read('ones', 6001, 100);
 SELECT count(*) FILTER (WHERE drifted) < (SELECT count(*) FROM mnist_drift
     WHERE p_value < 0.005 / 20 AND effect >= 0.1) AS fewer FROM mnist_drift;
 RESET mnist_hil.drift_significance;
--- Readings by other models, and from before features were kept, are left out.
+-- Predictions by other models, and from before features were kept, are left out.
 UPDATE mnist_prediction SET features = NULL WHERE id = (SELECT max(id) FROM mnist_prediction);
 UPDATE mnist_prediction SET model_version = 7 WHERE id = (SELECT max(id) - 1 FROM mnist_prediction);
 SELECT DISTINCT window_size FROM mnist_drift;
@@ -202,7 +202,7 @@ FROM mnist_drift_share;
 SELECT met, threshold, value = (SELECT share FROM mnist_drift_share) AS value_ok,
     explanation ~ 'in 3 consecutive checks; this was one of 1$' AS explained
 FROM mnist_retrain_decision WHERE condition = 'drift';
--- Within a minute, or without new readings, there is no other look.
+-- Within a minute, or without new predictions, there is no other look.
 SELECT pg_temp.read('noisy', 7101, 10);
 SELECT mnist_internal.drift_update() AS within_a_minute;
 UPDATE mnist_drift_check SET checked_at = checked_at - interval '2 minutes';
@@ -240,7 +240,7 @@ SELECT mnist_drift_rebase('readings');
 SELECT mnist_internal.drift_update() AS looked_at_once;
 SELECT reference_id, breaches FROM mnist_drift_share;
 
--- None of the views holds a lock that a reading waits for.
+-- None of the views holds a lock that a prediction waits for.
 BEGIN;
 SELECT (SELECT count(*) FROM mnist_drift) + (SELECT count(*) FROM mnist_drift_share) + (SELECT count(*)
     FROM mnist_data_quality)
@@ -252,7 +252,7 @@ COMMIT;
 
 ---------------------------------------------------------------- other models
 
--- Version 2 is activated by hand, and there is no base data: the first 500 readings by it are its reference.
+-- Version 2 is activated by hand, and there is no base data: the first 500 predictions by it are its reference.
 INSERT INTO mnist_model (version, architecture, network, parameters, weights, weights_sha256)
 SELECT 2, architecture, network, parameters, weights, weights_sha256 FROM mnist_model WHERE version = 1;
 SELECT mnist_activate(2);
@@ -269,7 +269,7 @@ SELECT 3, architecture, network, parameters, weights, weights_sha256 FROM mnist_
 SELECT mnist_activate(3);
 SELECT source, readings = (SELECT count(*) FROM mnist_sample WHERE split = 'validation') AS validation_images
 FROM mnist_drift_reference WHERE model_version = 3;
--- Version 4 has learnt from feedback: it is judged by the readings of before, as it reads them.
+-- Version 4 has learnt from feedback: it is compared with the predictions of before, as it predicts them.
 INSERT INTO mnist_run (id, status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at,
     feedback_train_images)
 VALUES (1, 'succeeded', 'fine_tune', 'default', 1, '{}', 'nobody', 0, now(), 50);

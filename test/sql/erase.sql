@@ -1,5 +1,5 @@
 -- also: not preloaded
--- mnist_erase: what it removes of a person and of a picture, what it keeps and says so, what is derived from the rest.
+-- mnist_erase: what it removes of a person and of an image, what it keeps and says so, what is derived from the rest.
 -- That no byte is left in a dump is in test/t/erase.pl.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
@@ -10,7 +10,7 @@ GRANT EXECUTE ON FUNCTION mnist_correct, mnist_activate TO regress_ann, regress_
 
 -- Six predictions; ann labels the first four, annabel and bob some of them.  A model learns from ann's first label,
 -- another
--- one is judged by the second, one comes from the model that learnt, one from that, one was pruned.
+-- one is compared with the second, one comes from the model that learnt, one from that, one was pruned.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
 SELECT mnist_draw(i, i, 28), 1, 0.9, '{0.9}', 1 FROM generate_series(1, 6) AS i;
 INSERT INTO mnist_shadow SELECT id, 1, 1, 2, 0.5 FROM mnist_prediction WHERE id <= 3;
@@ -73,7 +73,7 @@ SELECT kind, message, detail - 'erased_by' AS detail, detail ->> 'erased_by' = c
 ORDER BY id;
 SELECT sum(removed) AS once_more FROM mnist_erase('regress_ann');
 
--- Pictures: the prediction, all that was said of it, and the reports that show it or an equal one.
+-- Images: the prediction, all that was said of it, and the reports that show it or an equal one.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
 SELECT image, 1, 0.1, '{0.1}', 1 FROM mnist_prediction WHERE id = 3;
 DELETE FROM mnist_report_log;

@@ -1,5 +1,5 @@
 -- also: not preloaded
--- Explaining a reading: which pixels speak for a label.
+-- Explaining a prediction: which pixels speak for a label.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
 
@@ -58,7 +58,7 @@ SELECT bool_and(mnist_explanation(image, label) = attribution) AS the_digit_read
     bool_and(mnist_explanation(mnist_png(image)) = attribution) AS png
 FROM explanation WHERE id <= 5;
 
--- A picture: an RGB PNG of 280 x 280, black where there is no ink, with a colour where a pixel speaks.
+-- An image: an RGB PNG of 280 x 280, black where there is no ink, with a colour where a pixel speaks.
 SELECT substr(png, 1, 8) = '\x89504e470d0a1a0a' AS png, get_byte(png, 18) * 256 + get_byte(png, 19) AS width,
     get_byte(png, 22) * 256 + get_byte(png, 23) AS height, get_byte(png, 24) AS depth, get_byte(png, 25) AS color_type
 FROM mnist_explain(mnist_draw(7)) AS png;

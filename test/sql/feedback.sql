@@ -3,11 +3,11 @@
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
 
--- Readings with labels of our own choice: the tests say nothing of the model.
+-- Predictions with labels of our own choice: the tests say nothing of the model.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
 SELECT mnist_draw(i % 10, i), i % 10, 0.9, array_fill(0.1::real, ARRAY[10]), 1 FROM generate_series(1, 9) AS i;
 
--- One word: the row says which reading of which model it is about, and what its pixels are.
+-- One word: the row says which prediction of which model it is about, and what its pixels are.
 SELECT mnist_correct(1, 7);
 SELECT f.id, f.prediction_id, f.label, f.predicted_label, f.model_version, f.annotator = session_user AS by_me,
     f.pixels_sha256 = sha256(mnist_preprocess(p.image)) AS pixels,
@@ -15,7 +15,7 @@ SELECT f.id, f.prediction_id, f.label, f.predicted_label, f.model_version, f.ann
 FROM mnist_feedback f JOIN mnist_prediction p ON p.id = f.prediction_id;
 SELECT prediction_id, label, predicted_label, votes, annotators, new, feedback_ids FROM mnist_label;
 
--- A reading of mnist_predict is corrected in the transaction that made it, and both are undone together.
+-- A prediction of mnist_predict is corrected in the transaction that made it, and both are undone together.
 BEGIN;
 SELECT mnist_correct(r.id, (r.label + 1) % 10) IS NOT NULL AS corrected FROM mnist_predict(mnist_draw(3)) AS r;
 SELECT count(*) FROM mnist_label;
@@ -51,7 +51,7 @@ SELECT mnist_correct(1, 2);
 RESET ROLE;
 SELECT label, votes, annotators FROM mnist_label;
 
--- What is new is what no completed run has used; a later word makes a reading new again.
+-- What is new is what no completed run has used; a later label makes a prediction new again.
 SELECT count(mnist_correct(id, 5)) FROM mnist_prediction WHERE id BETWEEN 2 AND 6;
 INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at)
 VALUES ('succeeded', 'fine_tune', 'default', 1, '{}', 'nobody', 0, now()) RETURNING id;
@@ -85,7 +85,7 @@ SELECT public.outcome('SELECT mnist_correct(4711, 1)');
 SELECT public.outcome('SELECT mnist_correct(-1, 1)');
 SELECT count(*) FROM mnist_feedback;
 
--- Feedback is never rewritten, not even by the owner, nor lost with the readings.
+-- Feedback is never rewritten, not even by the owner, nor lost with the predictions.
 SELECT public.outcome('UPDATE mnist_feedback SET label = 1');
 SELECT public.outcome('TRUNCATE mnist_feedback CASCADE');
 SET client_min_messages = warning;
@@ -93,7 +93,7 @@ SELECT public.outcome('TRUNCATE mnist_prediction CASCADE');
 RESET client_min_messages;
 SELECT public.outcome('DELETE FROM mnist_prediction WHERE id = 1') LIKE '23503: %' AS refused;
 
--- A person's data can be erased by the owner, and counts no more; readings without feedback can go.
+-- A person's data can be erased by the owner, and counts no more; predictions without feedback can go.
 DELETE FROM mnist_feedback WHERE annotator = 'regress mnist "bob"';
 SELECT label, votes, annotators FROM mnist_label WHERE prediction_id = 1;
 SELECT prediction_id, new FROM mnist_label WHERE prediction_id = 1;

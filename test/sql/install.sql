@@ -43,7 +43,7 @@ CREATE EXTENSION mnist_hil SCHEMA elsewhere;
 SELECT r.id FROM elsewhere.mnist_predict(elsewhere.mnist_draw(3)) AS r;
 SELECT r.id FROM elsewhere.mnist_predict_batch(ARRAY[elsewhere.mnist_draw(3)]) AS r;
 
--- It comes back in the same schema, too: the readings start anew.
+-- It comes back in the same schema, too: the predictions start anew.
 DROP EXTENSION mnist_hil;
 CREATE EXTENSION mnist_hil SCHEMA elsewhere;
 SELECT r.id FROM elsewhere.mnist_predict(elsewhere.mnist_draw(3)) AS r;

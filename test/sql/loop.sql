@@ -20,7 +20,7 @@ BEGIN
     END LOOP;
 END
 $$;
--- That many readings by the live model, every n-th of them corrected to a digit, the others confirmed.
+-- That many predictions by the live model, every n-th of them corrected to a digit, the others confirmed.
 CREATE FUNCTION correct(n int, every int, digit int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
     reading bigint;
@@ -177,7 +177,7 @@ RESET mnist_hil.keep_models;
 SELECT kind, detail ->> 'versions' AS versions FROM mnist_event
 WHERE kind = 'models_pruned' AND id = (SELECT max(id) FROM mnist_event);
 
--- Retention: off by default.  Readings that people said something of stay, and so do the newest event of each kind.
+-- Retention: off by default.  Predictions that people said something of stay, and so do the newest event of each kind.
 UPDATE mnist_prediction SET created_at = now() - interval '3 days';
 INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version)
 SELECT now() - interval '2 days' * (i <= 5)::int, '\x00', 1, 1, '{0,1}', 1 FROM generate_series(1, 7) AS i;

@@ -13,7 +13,7 @@ $$;
 SELECT name, labels, value FROM mnist_metrics
 WHERE name !~ '(cache|timestamp|table_bytes|threshold|floor)' ORDER BY name COLLATE "C", labels::text COLLATE "C";
 
--- Readings, labels, runs, switches.
+-- Predictions, labels, runs, switches.
 INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version)
 SELECT '2026-01-01 00:00:00+00'::timestamptz + i * interval '1 second', mnist_internal.synthetic(i % 7, i), i % 7,
     (i % 10) / 10.0,

@@ -172,7 +172,7 @@ SELECT mnist_internal.load(4);
 SELECT state('SELECT mnist_activate(2)') AS pruned, state('SELECT mnist_activate(3)') AS flipped_bit,
     state('SELECT mnist_activate(4)') AS wrong_hash, live();
 
--- Should it be live nevertheless, reading says so, and comes back when another is.
+-- Should it be live nevertheless, predicting says so, and comes back when another is.
 BEGIN;
 INSERT INTO mnist_deployment (version, action) VALUES (3, 'activate');
 SELECT state('SELECT live()') AS damaged;

@@ -1,5 +1,5 @@
 -- also: not preloaded
--- Performance over labelled readings: every figure against one worked out otherwise, or known.
+-- Performance over labelled predictions: every figure against one worked out otherwise, or known.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
 LOAD 'mnist_hil';
@@ -17,7 +17,7 @@ SELECT (SELECT count(*) FROM mnist_model_performance) AS models, (SELECT count(*
     (SELECT count(*) FROM mnist_accuracy_daily) AS days, (SELECT count(*) FROM mnist_calibration) AS bins,
     (SELECT count(*) FROM mnist_model_confusion) AS pairs;
 
--- 1,200 readings of two models over five days, of all confidences; two in three are labelled, one in four of these
+-- 1,200 predictions of two models over five days, of all confidences; two in three are labelled, one in four of these
 -- wrong,
 -- and of 11 nobody knows, as two annotators disagree.
 INSERT INTO mnist_prediction (image, created_at, label, confidence, probabilities, model_version)
@@ -34,7 +34,7 @@ SELECT count(pg_temp.say(id, 'ann', CASE WHEN id / 2 % 4 = 0 THEN (label + 1 + i
 FROM mnist_prediction WHERE id % 3 > 0;
 SELECT count(pg_temp.say(id, 'bob', (label + 7) % 10)) FROM mnist_prediction WHERE id % 3 > 0 AND id % 73 = 0;
 
--- What the labels are of, by way of the feedback and the readings.
+-- What the labels are of, by way of the feedback and the predictions.
 CREATE TEMP VIEW truth AS
 SELECT p.id, p.label AS predicted, f.label, p.confidence::float8, p.model_version, p.created_at,
     f.label = p.label AS correct
@@ -121,7 +121,7 @@ SELECT pg_temp.anew(true) > 0 AS anew;
 SELECT count(pg_temp.say(id, 'ann', (label + 1) % 10)) FROM mnist_prediction WHERE id % 20 = 0;
 SELECT labels, accuracy, accuracy_low, warning FROM mnist_model_performance;
 SELECT warning FROM mnist_accuracy_daily;
--- One in ten is confirmed, of confident readings.
+-- One in ten is confirmed, of confident predictions.
 SELECT pg_temp.anew(true) > 0 AS anew;
 SELECT count(pg_temp.say(id, 'ann', CASE WHEN id % 200 = 1 THEN label ELSE (label + 1) % 10 END))
 FROM mnist_prediction WHERE id % 20 = 1;
@@ -132,7 +132,7 @@ SELECT count(pg_temp.say(id, 'ann', CASE WHEN confidence < 0.9 AND id / 10 % 5 <
     ELSE label END))
 FROM mnist_prediction WHERE confidence < 0.9 OR id % 30 = 1;
 SELECT labels, accuracy, accuracy_adjusted, confidence_labelled, confidence_all, warning FROM mnist_model_performance;
--- The adjusted accuracy is that of each kind by its share of all readings.
+-- The adjusted accuracy is that of each kind by its fraction of all predictions.
 SELECT abs(accuracy_adjusted - (0.1 * (SELECT avg((l.label = l.predicted_label)::int) FROM mnist_label l
     WHERE l.confidence < 0.9) + 0.9)) < 1e-6
     AS adjusted_ok

@@ -1,5 +1,5 @@
 -- Wrong labels: one annotator who is wrong three times in ten does not get a worse model live, and what that one says
--- waits for a second opinion, or to be affirmed; confirmations of easy predictions do not help wrong labels in; an
+-- waits for a second label, or to be affirmed; confirmations of easy predictions do not help wrong labels in; an
 -- honest
 -- style still teaches.
 \getenv srcdir PG_ABS_SRCDIR
@@ -132,7 +132,7 @@ SELECT count(*) > 20 AS wait, count(*) FILTER (WHERE run_id <> :run_id) AS by_an
 FROM mnist_doubted;
 -- The annotator's share of a run holds for what was affirmed, too: with three labels by the other annotator beside the
 -- one
--- that both agree on, an equal share is four drawings at most.
+-- that both agree on, an equal share is four images at most.
 CREATE TEMP TABLE own AS SELECT p.id, d.label FROM digit d, LATERAL mnist_predict(d.pixels) p WHERE judges
 ORDER BY n LIMIT 3;
 GRANT SELECT ON own TO regress_mnist_careful;

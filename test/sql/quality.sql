@@ -1,5 +1,5 @@
 -- also: not preloaded
--- Data quality: what is wrong with readings and labels is counted, and agreement is what the literature says it is.
+-- Data quality: what is wrong with predictions and labels is counted, and agreement is what the literature says it is.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
 LOAD 'mnist_hil';
@@ -9,7 +9,7 @@ SET timezone = 'UTC';
 SELECT name, value, share, threshold, ok FROM mnist_data_quality;
 SELECT * FROM mnist_annotator_agreement;
 
--- 100 readings: 3 blank canvases, 81 digits drawn dark on light, 1 of them more than 1,024 pixels wide, 4 drawn once
+-- 100 predictions: 3 blank canvases, 81 digits drawn dark on light, 1 of them more than 1,024 pixels wide, 4 drawn once
 -- more,
 -- and 12 light on dark.
 SELECT count(mnist_predict(mnist_png(decode(repeat('00', 784), 'hex')))) AS blank FROM generate_series(1, 3);
@@ -40,13 +40,13 @@ FROM mnist_data_quality JOIN (
     WHERE id NOT IN (SELECT prediction_id FROM mnist_feedback)
 ) AS o (name, other) USING (name);
 
--- Only the newest 10,000 readings are looked at.
+-- Only the newest 10,000 predictions are looked at.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version, features, pixels_sha256)
 SELECT image, label, confidence, probabilities, model_version, features, sha256(i::text::bytea)
 FROM mnist_prediction, generate_series(1, 10000) AS i WHERE id = 10;
 SELECT name, value, share, ok FROM mnist_data_quality
 WHERE name IN ('blanks', 'duplicates', 'unusual polarity', 'class balance');
--- Readings without features, from before they were kept, are not among those measured.
+-- Predictions without features, from before they were kept, are not among those measured.
 UPDATE mnist_prediction SET features = NULL WHERE id > 1000;
 SELECT explanation FROM mnist_data_quality WHERE name IN ('blanks', 'duplicates');
 

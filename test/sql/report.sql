@@ -50,7 +50,7 @@ SELECT pg_temp.faults('<p><b>x</p> & <img src="http://e.x/a.png"/><a href="#y">z
 -- With nothing to report yet.
 SELECT kind, pg_temp.faults(mnist_report(kind)) FROM unnest('{full,drift,quality,performance}'::text[]) AS kind;
 
--- Names and reasons that try to be HTML; readings, labels, runs with their curves.
+-- Names and reasons that try to be HTML; predictions, labels, runs with their curves.
 CREATE ROLE "regress_<img src=x onerror=alert(1)>";
 GRANT EXECUTE ON FUNCTION mnist_correct TO "regress_<img src=x onerror=alert(1)>";
 SELECT mnist_import_synthetic('</td><script>alert("data")</script>', 600) AS imported;
@@ -83,7 +83,7 @@ SELECT kind, array(SELECT r[1] FROM regexp_matches(page, '<section id="([a-z]+)"
     page LIKE '%prefers-color-scheme: dark%' AS dark, page LIKE '%@media print%' AS prints
 FROM page;
 
--- The pictures are PNGs: of readings that were wrong, the most confident first, and of the least certain ones.
+-- The images are PNGs: of predictions that were wrong, the most confident first, and of the least certain ones.
 SELECT bool_and(substr(decode(r[1], 'base64'), 1, 8) = '\x89504e470d0a1a0a') AS pngs, count(*)
 FROM page, regexp_matches(page, 'src="data:image/png;base64,([^"]*)"', 'g') AS r WHERE kind = 'performance';
 SELECT (regexp_match(page, 'no\. ([0-9]+)'))[1]::bigint = (
@@ -130,7 +130,7 @@ FROM mnist_drift d, (SELECT page FROM mnist_report_log ORDER BY id DESC LIMIT 1)
 SELECT mnist_internal.rebin('{0,1,2}', '{1,4,2,3}', 0, 2, 4);
 SELECT mnist_internal.rebin('{5,5.0000001,6}', '{0,7,0,1}', 5, 6, 2);
 
--- A picture that cannot be read, which somebody put there by hand, costs that picture only.
+-- An image that cannot be read, which somebody put there by hand, costs that image only.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
     VALUES ('no picture', 4, 0.01, '{}', 1);
 SELECT pg_temp.faults(mnist_report('performance'));

@@ -25,7 +25,7 @@ RESET mnist_hil.epochs;
 RESET ROLE;
 DROP ROLE regress_mnist_app;
 
--- A picture of 100 x 100 is within 10,000 pixels and not within 9,999.
+-- An image of 100 x 100 is within 10,000 pixels and not within 9,999.
 SET mnist_hil.max_image_pixels = 10000;
 SELECT length(mnist_preprocess(mnist_draw(5, 1, 100)));
 SET mnist_hil.max_image_pixels = 9999;

@@ -61,7 +61,7 @@ UNION ALL
 SELECT 'too much', m.* FROM (SELECT run_id, feedback_id, split, label, weight, reason
     FROM mnist_run_feedback EXCEPT TABLE truth) m;
 
--- 80 drawings, some of them read twice.
+-- 80 images, some of them read twice.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
 SELECT mnist_draw(i % 10, i % 80), i % 10, 0.9, array_fill(0.1::real, ARRAY[10]), 1 FROM generate_series(1, 100) AS i;
 
@@ -74,7 +74,7 @@ SELECT count(*) AS new FROM mnist_label WHERE new;
 SELECT pg_temp.run('succeeded');
 SELECT count(*) AS new FROM mnist_label WHERE new;
 TABLE pg_temp.miscounted;
--- Some change their minds, somebody decides ties, ann labels many drawings that nobody else does.
+-- Some change their minds, somebody decides ties, ann labels many images that nobody else does.
 SELECT count(pg_temp.say('ann', i, i % 10)) FROM generate_series(7, 9) AS i;
 SELECT count(pg_temp.say('cat', i, (i + i / 7) % 10)) FROM generate_series(10, 16) AS i;
 SELECT count(pg_temp.say('ann', i, i % 10)) FROM generate_series(21, 70) AS i;

@@ -22,13 +22,13 @@ SELECT mnist_activate(2);
 SELECT r.probabilities = b.probabilities AS same_readings FROM reading r, before b;
 SELECT mnist_export(2, 'safetensors') = safetensors AS same_file FROM file;
 
--- Other weights are other readings: a file of a linear model, put together by hand as any program may do it.
+-- Other weights are other predictions: a file of a linear model, put together by hand as any program may do it.
 CREATE FUNCTION pg_temp.safetensors(header text, data bytea) RETURNS bytea LANGUAGE sql AS $$
     SELECT string_agg(set_byte('\x00', 0, ((octet_length(header)::bigint >> (8 * i)) & 255)::int), '' ORDER BY i) ||
         convert_to(header, 'UTF8') || data
     FROM generate_series(0, 7) AS i
 $$;
--- 784 x 10 weights of zero and ten biases, of which that of the digit is 8: always that digit, whatever the picture.
+-- 784 x 10 weights of zero and ten biases, of which that of the digit is 8: always that digit, whatever the image.
 CREATE FUNCTION pg_temp.always(digit int) RETURNS bytea LANGUAGE sql AS $$
     SELECT decode(repeat('00', 7840 * 4), 'hex') ||
         (SELECT string_agg(CASE WHEN i = digit THEN '\x00000041'::bytea ELSE '\x00000000' END, '' ORDER BY i)

@@ -18,7 +18,7 @@ INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_ver
 SELECT mnist_draw(i % 10, i), i % 10, 0.9, array_fill(0.1::real, ARRAY[10]), 1 FROM generate_series(0, 29) AS i;
 SELECT count(mnist_correct(id, CASE WHEN id > 20 THEN (label + 1) % 10 ELSE label END)) FROM mnist_prediction
 WHERE id > 10;
--- Of the reading of a 9 that shows a 0 somebody says that it shows a 1: a tie, which counts nowhere.
+-- Of the prediction of a 9 that shows a 0 somebody says that it shows a 1: a tie, which counts nowhere.
 CREATE ROLE regress_mnist_ann;
 GRANT EXECUTE ON FUNCTION mnist_correct TO regress_mnist_ann;
 SELECT id AS tie FROM mnist_prediction WHERE id > 20 AND label = 9 \gset
@@ -29,7 +29,7 @@ SELECT * FROM mnist_failure_counts;
 SELECT * FROM mnist_confusion WHERE count > 0;
 SELECT count(*) AS pairs, sum(count) FROM mnist_confusion;
 
--- A run has used the wrong readings of 1 and 2: they count on, but are not new.
+-- A run has used the wrong predictions of 1 and 2: they count on, but are not new.
 INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, verdict)
 VALUES ('succeeded', 'fine_tune', 'default', 1, '{}', 'nobody', 0, now(), 'promoted'),
     ('failed', 'fine_tune', 'default', 1, '{}', 'nobody', 0, now(), NULL);
@@ -53,11 +53,11 @@ FROM mnist_status s;
 SELECT sum(f.corrected) = max(s.labels) AND sum(f.new_labels) = max(s.new_labels) AS agrees
 FROM mnist_failure_counts f, mnist_status s;
 
--- Readings made count on when they are deleted.
+-- Predictions made count on when they are deleted.
 DELETE FROM mnist_prediction WHERE id <= 5;
 SELECT predictions FROM mnist_status;
 
--- mnist_status answers at once however many readings there are: it does not look at them.
+-- mnist_status answers at once however many predictions there are: it does not look at them.
 SELECT count(*) AS looks_at_readings
 FROM pg_rewrite w
 JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass

@@ -1,4 +1,4 @@
-# mnist_erase leaves nothing of a person and of a picture in a database that has used both for everything: a dump of it as
+# mnist_erase leaves nothing of a person and of an image in a database that has used both for everything: a dump of it as
 # text has neither the bytes nor the name, nor have the planner's statistics, nor, after the VACUUM that the README tells
 # of, the tables' files.  What is derived follows from the rest, and a run that is learning stands in the way.
 use strict;
@@ -16,7 +16,7 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nm
 	. "mnist_hil.drift_min_window = 10\nmnist_hil.epochs = 1\n");
 $node->start;
 
-# The first two predictions are the picture, as a PNG and as its 784 bytes; the challenger reads along.  A model learns
+# The first two predictions are the image, as a PNG and as its 784 bytes; the challenger reads along.  A model learns
 # from all feedback, another one from the first.
 $node->safe_psql(
 	'postgres', qq{

@@ -33,7 +33,7 @@ if ($ENV{MNIST_DIR})
 	$digits{mnist} = 'SELECT ordinal, pixels FROM mnist_sample WHERE ordinal % 200 = 0';
 }
 
-# Which of both, the pixels of ink that are named and as many random ones, change the reading when they are erased?
+# Which of both, the pixels of ink that are named and as many random ones, change the prediction when they are erased?
 for my $name (sort keys %digits)
 {
 	$node->safe_psql('postgres', "
@@ -61,7 +61,7 @@ for my $name (sort keys %digits)
 		note("$what: of $count readings the named pixels change $named ($only_named of them alone), random ones $random ($only_random)");
 		is($count, 50, "$what: fifty digits");
 		cmp_ok($named, '>', 0.15 * $count, "$what: erasing the named pixels changes many readings");
-		# Of much ink even random pixels change many readings, mostly the same ones.
+		# Of much ink even random pixels change many predictions, mostly the same ones.
 		cmp_ok($named, '>', 2 * $random, "$what: more than twice as many as erasing random ones") if $share <= 10;
 		cmp_ok($only_named, '>=', 3 * $only_random,
 			"$what: readings that only one of both changes are mostly changed by the named ones");

@@ -85,7 +85,7 @@ SELECT string_agg(label::text, '') FROM (SELECT mnist_classify($digit) AS label,
 	return;
 }
 
-# The first reading of a session against a later one, the best of several sessions, in milliseconds.
+# The first prediction of a session against a later one, the best of several sessions, in milliseconds.
 sub first_reading
 {
 	my ($node) = @_;

@@ -119,7 +119,7 @@ $_->quit foreach @idle, $new;
 
 # ---------------------------------------------------------------- who makes room
 
-# Version 2 is used again, by a reading, 3 not: with one model too many 3 goes, and so on in the order of use.
+# Version 2 is used again, by a prediction, 3 not: with one model too many 3 goes, and so on in the order of use.
 restart($node, 2);
 $node->safe_psql('postgres', "SELECT mnist_internal.load(v) FROM generate_series(2, $room + 1) AS v");
 is(status($node, 'models_cached, cache_evictions'), "$room|0", 'the memory is full');

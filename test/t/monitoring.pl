@@ -164,7 +164,7 @@ is($node->safe_psql('postgres', "SELECT value FROM mnist_metrics WHERE name = 'm
 	'mnist_metrics answers meanwhile');
 cmp_ok(time - $begun, '<', 2, 'at once');
 
-# A look and a reading do not wait for each other.
+# A look and a prediction do not wait for each other.
 my $looking = $node->background_psql('postgres');
 $looking->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM mnist_metrics');
 is($node->safe_psql('postgres',

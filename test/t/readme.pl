@@ -18,7 +18,7 @@ my @paths = qw(README.md sql/README.md src/README.md test/README.md docker/READM
 my %text = map { $_ => slurp_file($_) } @paths, 'CHANGELOG.md';
 my $pg_cron = -e "$ENV{share_contrib_dir}/extension/pg_cron.control";
 
-# ---- reading them
+# ---- predicting them
 
 # The text from one heading of level two to the next.
 sub section

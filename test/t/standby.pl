@@ -54,7 +54,7 @@ is($session->query_safe($constant), '50', 'a switch reaches open sessions of the
 is($repeatable->query_safe($constant), '50', 'in an open transaction, too');
 $repeatable->quit;
 
-# A challenge on the primary: the standby, which stores nothing, goes on reading with the live model.
+# A challenge on the primary: the standby, which stores nothing, goes on predicting with the live model.
 $primary->safe_psql('postgres', 'SELECT mnist_challenge(1, 0.5)');
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 is($session->query_safe($constant), '50', 'what is not stored is read by the live model on a standby, too');

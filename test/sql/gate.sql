@@ -1,8 +1,8 @@
--- The judgement of a run: which data it used, how feedback counted, what the gate saw, approval, and doing it again.
+-- The gate of a run: which data it used, how feedback counted, what the gate saw, approval, and doing it again.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
 
--- Say something of a reading as somebody.
+-- Say something of a prediction as somebody.
 CREATE FUNCTION pg_temp.say(who text, reading bigint, label int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('SET ROLE %I', who);
@@ -41,7 +41,7 @@ SELECT mnist_drop_dataset('other');
 
 ---------------------------------------------------------------- how words count
 
--- Readings 1 to 3 show one drawing, 4 another, and so on; none is held out.
+-- Predictions 1 to 3 show one image, 4 another, and so on; none is held out.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
 SELECT pixels, 1, 0.9, array_fill(0.1::real, ARRAY[10]), 1
 FROM (
@@ -49,7 +49,7 @@ FROM (
     FROM generate_series(1, 60) AS i, mnist_preprocess(mnist_draw(i % 10, i)) AS pixels
     WHERE get_byte(sha256(pixels), 0) % 5 <> 0) AS drawing
 JOIN (VALUES (1), (1), (1), (2), (3), (4), (5)) AS reading (n) USING (n) ORDER BY n;
--- One drawing, three readings: ann says 3 twice, once 5 before; bob 5, cat 3.
+-- One image, three predictions: ann says 3 twice, once 5 before; bob 5, cat 3.
 -- Of another one ann says 7, bob 1: a tie.  Of the others nobody contradicts.
 SELECT count(pg_temp.say('regress_mnist_' || who, reading, label))
 FROM (VALUES ('ann', 1, 5), ('ann', 2, 3), ('bob', 1, 5), ('cat', 3, 3), ('ann', 4, 7), ('bob', 4, 1), ('ann', 5, 2),
@@ -58,7 +58,7 @@ SELECT f.prediction_id, f.annotator, f.label AS said, w.split, w.label, w.weight
 FROM mnist_internal.label_weights(1, 0) w JOIN mnist_feedback f ON f.id = w.feedback_id ORDER BY f.id;
 SELECT prediction_ids, label, votes FROM mnist_label_conflict ORDER BY 1;
 
--- How many drawings an annotator may label alone: at most a share of all, never less than what all would have equally.
+-- How many images an annotator may label alone: at most a fraction of all, never less than what all would have equally.
 SELECT own, others, share, mnist_internal.allowance(own, others, share, 0) AS allowance
 FROM (VALUES ('{500}'::bigint[], 0, 0.5), ('{500,0}', 0, 0.5), ('{500,100}', 0, 0.5), ('{500,100}', 50, 0.5),
     ('{300,200,100}', 0, 0.4), ('{1000,1000,10}', 0, 0.3), ('{10,10,10}', 0, 0.1), ('{1000,10,10,10}', 970, 0.5),

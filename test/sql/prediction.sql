@@ -96,7 +96,7 @@ FROM bad;
 SELECT count(*) - n AS stored FROM mnist_prediction, before GROUP BY n;
 SELECT mnist_classify('not an image');
 SELECT * FROM mnist_predict_batch(ARRAY[mnist_draw(1), NULL, 'not an image']);
--- A good reading after a bad one.
+-- A good prediction after a bad one.
 SELECT mnist_classify(mnist_draw(1)) BETWEEN 0 AND 9 AS reads;
 
 ---------------------------------------------------------------- where nothing can be stored
@@ -123,7 +123,7 @@ INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_ver
 SELECT state($$SELECT * FROM mnist_predict('')$$), current_user;
 RESET ROLE;
 
--- An error while a row is stored: the caller is the caller again, and the next reading is stored.
+-- An error while a row is stored: the caller is the caller again, and the next prediction is stored.
 CREATE FUNCTION refuse() RETURNS trigger
     LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused for %', current_user = 'regress_mnist_app'; END $$;
 CREATE TRIGGER refuse BEFORE INSERT ON mnist_prediction FOR EACH ROW EXECUTE FUNCTION refuse();
