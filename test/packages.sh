@@ -59,7 +59,7 @@ packages()
 			;;
 		test)
 			packages run
-			echo libcmocka-dev libipc-run-perl perl sqlsmith
+			echo libcmocka-dev libipc-run-perl perl sqlsmith git
 			;;
 		monitoring)
 			echo prometheus prometheus-postgres-exporter
