@@ -1,5 +1,5 @@
 /*
- * model_shared.c: the models that all sessions share.
+ * shared.c: the models that all sessions share.
  *
  * If the library is preloaded there is shared memory of a fixed size (mnist_hil.shared_memory).  It consists of the
  * struct CacheControl, a hash table's buckets, and a DSA area created in place, which is kept from growing beyond it:

@@ -9,7 +9,7 @@
  * Everything drawn at random comes from a key made of the seed, the step and the rank, and all sums have a
  * fixed order: the same seed, data and number of processes give the same weights, bit for bit.
  *
- * A batch is part base data, part feedback (see plan_steps in training_fit.c for the shares).  In fine-tuning
+ * A batch is part base data, part feedback (see plan_steps in fit.c for the shares).  In fine-tuning
  * the target of a base image is its label blended with what the live model predicts for the very same augmented
  * image: what the model knows is distilled into its successor (Li and Hoiem 2017, after Hinton, Vinyals and
  * Dean 2015), while feedback counts by its label.
