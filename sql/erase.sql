@@ -202,7 +202,7 @@ AS $$
 BEGIN
     ANALYZE (SKIP_LOCKED) @extschema@.mnist_prediction, @extschema@.mnist_shadow, @extschema@.mnist_feedback,
         @extschema@.mnist_label, mnist_internal.snapshot_exception, mnist_internal.run_excluded,
-        @extschema@.mnist_report_log, @extschema@.mnist_event;
+        mnist_internal.feedback_image, @extschema@.mnist_report_log, @extschema@.mnist_event;
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.analyze_erased() IS

@@ -12,6 +12,11 @@ CREATE OR REPLACE FUNCTION mnist_internal.pixels(image bytea) RETURNS bytea
 COMMENT ON FUNCTION mnist_internal.pixels(bytea) IS
     'a stored image in MNIST''s form, regardless of the limits on images that are in force now; internal';
 
+CREATE OR REPLACE FUNCTION mnist_internal.readable_pixels(image bytea) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'mnist_hil_readable_pixels' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION mnist_internal.readable_pixels(bytea) IS
+    'the same, but NULL for an image that cannot be read; internal';
+
 CREATE OR REPLACE FUNCTION @extschema@.mnist_png(pixels bytea, scale int DEFAULT 1) RETURNS bytea
     AS 'MODULE_PATHNAME' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION @extschema@.mnist_png(bytea, int) IS '784 pixels as a PNG, each as a square of scale x scale';

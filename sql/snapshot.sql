@@ -327,6 +327,52 @@ END;
 COMMENT ON FUNCTION mnist_internal.run_images(bigint) IS
     'the images that a run trains on and that its gate uses, one row each; internal';
 
+-- A run loads the pixels of its feedback in every process, and for the label-noise filter, too.  PNGs are decoded once,
+-- by the first run that uses them.  What is here can be made again: it is not dumped.
+CREATE TABLE IF NOT EXISTS mnist_internal.feedback_image (
+    pixels_sha256  bytea PRIMARY KEY,
+    pixels         bytea NOT NULL CHECK (octet_length(pixels) = 784)
+);
+ALTER TABLE mnist_internal.feedback_image ALTER COLUMN pixels SET STATISTICS 0;
+COMMENT ON TABLE mnist_internal.feedback_image IS
+    'the images that runs have used as feedback and that were stored as PNGs, in MNIST''s form; internal';
+
+CREATE OR REPLACE FUNCTION mnist_internal.keep_images(run_id bigint) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    INSERT INTO mnist_internal.feedback_image (pixels_sha256, pixels)
+    SELECT i.pixels_sha256, i.pixels
+    FROM (
+        SELECT d.pixels_sha256, mnist_internal.readable_pixels(p.image) AS pixels
+        FROM mnist_internal.run_images(run_id) d
+        JOIN @extschema@.mnist_prediction p ON p.id = d.prediction_id
+        WHERE octet_length(p.image) <> 784
+            AND NOT EXISTS (SELECT FROM mnist_internal.feedback_image f WHERE f.pixels_sha256 = d.pixels_sha256)) i
+    WHERE i.pixels IS NOT NULL
+    ON CONFLICT DO NOTHING;
+END;
+COMMENT ON FUNCTION mnist_internal.keep_images(bigint) IS
+    'decode the images of a run''s feedback that no run has used before; internal';
+
+-- Its name has it fire after mnist_feedback_erased, which updates mnist_label.
+CREATE OR REPLACE FUNCTION mnist_internal.forget_images() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM mnist_internal.feedback_image i
+    USING erased e
+    WHERE i.pixels_sha256 = e.pixels_sha256
+        AND NOT EXISTS (SELECT FROM @extschema@.mnist_label l WHERE l.pixels_sha256 = e.pixels_sha256);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.forget_images() IS
+    'with the last feedback on an image its pixels go from feedback_image; internal';
+CREATE OR REPLACE TRIGGER mnist_feedback_forgotten AFTER DELETE ON @extschema@.mnist_feedback
+    REFERENCING OLD TABLE AS erased
+    FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.forget_images();
+
 ---------------------------------------------------------------- the data of a run
 
 CREATE OR REPLACE FUNCTION mnist_internal.feedback_digest(run_id bigint) RETURNS jsonb

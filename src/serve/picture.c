@@ -26,6 +26,7 @@ static const uint8 pen[3] = {24, 32, 72};
 
 PG_FUNCTION_INFO_V1(mnist_preprocess);
 PG_FUNCTION_INFO_V1(mnist_hil_pixels);
+PG_FUNCTION_INFO_V1(mnist_hil_readable_pixels);
 PG_FUNCTION_INFO_V1(mnist_png);
 PG_FUNCTION_INFO_V1(mnist_ascii);
 PG_FUNCTION_INFO_V1(mnist_draw);
@@ -64,6 +65,19 @@ mnist_hil_pixels(PG_FUNCTION_ARGS)
 	ImageSource source;
 
 	image_stored_source(PG_GETARG_DATUM(0), pixels, &source);
+	PG_RETURN_BYTEA_P(make_bytea(pixels, sizeof(pixels)));
+}
+
+/* mnist_hil_readable_pixels(image): the same, but null for an image that cannot be read. */
+Datum
+mnist_hil_readable_pixels(PG_FUNCTION_ARGS)
+{
+	uint8 pixels[IMAGE_PIXELS];
+	ImageSource source;
+	ImageError error;
+
+	if (image_stored_read(PG_GETARG_BYTEA_PP(0), pixels, &source, &error) != IMAGE_OK)
+		PG_RETURN_NULL();
 	PG_RETURN_BYTEA_P(make_bytea(pixels, sizeof(pixels)));
 }
 

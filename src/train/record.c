@@ -472,6 +472,16 @@ record_report(int64 run_id, const TrainingReport *report)
 	record_statements(run_id, &write);
 }
 
+/* Have the PNGs of the feedback decoded that no run has used before. */
+static void
+keep_images(int64 run_id)
+{
+	SpiParameters parameters = {0};
+
+	spi_add_int8(&parameters, run_id);
+	spi_execute("SELECT mnist_internal.keep_images($1)", &parameters);
+}
+
 void
 record_open_snapshot(const TrainingOrders *orders)
 {
@@ -490,6 +500,7 @@ record_open_snapshot(const TrainingOrders *orders)
 		spi_add_int4(&parameters, orders->annotator_labels);
 		spi_execute("SELECT mnist_internal.open_snapshot($1, $2, $3)", &parameters);
 	}
+	keep_images(orders->run_id);
 	record_commit();
 }
 

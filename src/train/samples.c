@@ -339,8 +339,11 @@ take_feedback_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind
 static void
 load_feedback(Loader *loader)
 {
-	char *sql = psprintf("SELECT d.label, p.image, d.pixels_sha256, d.held_out, d.weight, d.feedback_id"
+	/* 784 bytes are taken as they are, a PNG is decoded; of what runs have used before the pixels are at hand */
+	char *sql = psprintf("SELECT d.label, coalesce(i.pixels, p.image), d.pixels_sha256, d.held_out, d.weight,"
+						 " d.feedback_id"
 						 " FROM mnist_internal.run_images($1) d JOIN %s.mnist_prediction p ON p.id = d.prediction_id"
+						 " LEFT JOIN mnist_internal.feedback_image i ON i.pixels_sha256 = d.pixels_sha256"
 						 " ORDER BY d.pixels_sha256",
 						 schema_name());
 	Oid types[] = {INT8OID};

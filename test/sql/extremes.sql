@@ -39,6 +39,7 @@ mnist_internal.histogram_add: internal_in(NULL); '{1}'; '{{1}}'
 mnist_internal.histogram_counts: internal_in(NULL)
 mnist_internal.load: 1
 mnist_internal.pixels: mnist_draw(3)
+mnist_internal.readable_pixels: mnist_draw(3)
 mnist_internal.process_alive: 1; now()
 mnist_internal.quantile_edges: '{1,2,3,4}'; 2
 mnist_internal.read_idx: '\x0000080300000001'; '\x00000801'
@@ -145,7 +146,8 @@ JOIN extreme e ON e.value LIKE '(SELECT % FROM big)',
     pg_temp.blocks_read(format('SELECT count(*) FROM %s(%s)', c.name, (
         SELECT string_agg(pg_temp.argument(CASE WHEN n = place THEN e.value ELSE u.arguments[n] END, c.proargtypes[n - 1]), ', ' ORDER BY n)
         FROM generate_series(1, c.pronargs::int) AS n))) AS r
-WHERE e.type = c.proargtypes[place - 1] AND c.name NOT IN ('mnist_internal.read_idx', 'mnist_internal.features', 'mnist_internal.pixels')
+WHERE e.type = c.proargtypes[place - 1] AND c.name NOT IN ('mnist_internal.read_idx', 'mnist_internal.features', 'mnist_internal.pixels',
+        'mnist_internal.readable_pixels')
 GROUP BY r.state, r.blocks ORDER BY r.state, r.blocks;
 
 ---------------------------------------------------------------- several at once

@@ -162,5 +162,19 @@ SELECT * FROM mnist_run;
 RESET ROLE;
 SELECT r.requested_by, m.created_by FROM mnist_run r JOIN mnist_model m ON m.run_id = r.id ORDER BY r.id DESC LIMIT 1;
 
+-- PNGs are decoded by the first run that uses them: a later one has as many images though they cannot be read any more.
+SELECT count(*) > 0 AS kept, count(*) FILTER (WHERE NOT EXISTS (
+    SELECT FROM mnist_feedback f WHERE f.pixels_sha256 = sha256(i.pixels))) AS not_feedback
+FROM mnist_internal.feedback_image i;
+UPDATE mnist_prediction SET image = '\x00'
+WHERE octet_length(image) <> 784 AND id IN (SELECT prediction_id FROM mnist_feedback);
+SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, promote => false) \gset i_
+SELECT i.feedback_train_images = h.feedback_train_images AS train,
+    i.feedback_held_out_images = h.feedback_held_out_images AS held_out, i.data->'feedback' = h.data->'feedback' AS digest
+FROM mnist_run i, mnist_run h WHERE i.id = :i_run_id AND h.id = :h_run_id;
+-- They go with the last feedback on the image.
+SELECT count(*) > 0 AS erased FROM mnist_erase(predictions => ARRAY(SELECT id FROM mnist_prediction));
+SELECT count(*) AS kept FROM mnist_internal.feedback_image;
+
 DROP EXTENSION mnist_hil CASCADE;
 DROP ROLE regress_mnist_trainer;
