@@ -356,7 +356,7 @@ COMMENT ON FUNCTION mnist_internal.keep_images(bigint) IS
 
 -- Its name has it fire after mnist_feedback_erased, which updates mnist_label.
 CREATE OR REPLACE FUNCTION mnist_internal.forget_images() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN

@@ -172,8 +172,15 @@ SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, promo
 SELECT i.feedback_train_images = h.feedback_train_images AS train,
     i.feedback_held_out_images = h.feedback_held_out_images AS held_out, i.data->'feedback' = h.data->'feedback' AS digest
 FROM mnist_run i, mnist_run h WHERE i.id = :i_run_id AND h.id = :h_run_id;
--- They go with the last feedback on the image.
-SELECT count(*) > 0 AS erased FROM mnist_erase(predictions => ARRAY(SELECT id FROM mnist_prediction));
+-- They go with the last feedback on the image, whoever may erase it.
+SELECT count(*) > 0 AS erased FROM mnist_erase(predictions => ARRAY(SELECT id FROM mnist_prediction WHERE id % 2 = 0));
+SELECT count(*) > 0 AS kept, count(*) FILTER (WHERE NOT EXISTS (
+    SELECT FROM mnist_feedback f WHERE f.pixels_sha256 = i.pixels_sha256)) AS not_feedback
+FROM mnist_internal.feedback_image i;
+GRANT DELETE ON mnist_feedback TO regress_mnist_trainer;
+SET ROLE regress_mnist_trainer;
+DELETE FROM mnist_feedback;
+RESET ROLE;
 SELECT count(*) AS kept FROM mnist_internal.feedback_image;
 
 DROP EXTENSION mnist_hil CASCADE;
