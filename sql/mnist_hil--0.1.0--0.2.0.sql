@@ -100,7 +100,7 @@ ALTER TABLE @extschema@.mnist_run
         'not promoted', 'promotion pending'));
 
 -- The hash that feedback copies is computed when the prediction is stored.
-ALTER TABLE @extschema@.mnist_prediction ADD COLUMN pixels_sha256 bytea CHECK (octet_length(pixels_sha256) = 32);
+ALTER TABLE @extschema@.mnist_prediction ADD COLUMN pixels_sha256 bytea;
 
 -- The position of retention, which was an id, is a time and an id.
 ALTER TABLE @extschema@.mnist_retention ADD COLUMN created_at timestamptz NOT NULL DEFAULT '-infinity';

@@ -83,6 +83,9 @@ SELECT public.outcome('SELECT mnist_correct(1, 10)');
 SELECT public.outcome('SELECT mnist_correct(1, -1)');
 SELECT public.outcome('SELECT mnist_correct(4711, 1)');
 SELECT public.outcome('SELECT mnist_correct(-1, 1)');
+UPDATE mnist_prediction SET pixels_sha256 = '\x00' WHERE id = 9;
+SELECT split_part(public.outcome('SELECT mnist_correct(9, 1)'), chr(10), 1) AS outcome;
+UPDATE mnist_prediction SET pixels_sha256 = NULL WHERE id = 9;
 SELECT count(*) FROM mnist_feedback;
 
 -- Feedback is never rewritten, not even by the owner, nor lost with the predictions.
