@@ -72,9 +72,9 @@ VALUES
     ('mnist_hil_table_bytes', 'gauge', 'Size of the table on disk, with its indexes.');
 
 CREATE OR REPLACE VIEW @extschema@.mnist_metrics AS
-WITH RECURSIVE reading AS MATERIALIZED (
-    SELECT p.label, p.model_version, count(*) AS readings, max(p.created_at) AS newest, sum(p.confidence) AS confidence,
-        count(*) FILTER (WHERE p.confidence < 0.5) AS low
+WITH RECURSIVE recent AS MATERIALIZED (
+    SELECT p.label, p.model_version, count(*) AS predictions, max(p.created_at) AS newest,
+        sum(p.confidence) AS confidence, count(*) FILTER (WHERE p.confidence < 0.5) AS low
     FROM (
         SELECT n.label, n.model_version, n.created_at, n.confidence
         FROM @extschema@.mnist_prediction n
@@ -124,21 +124,21 @@ UNION ALL
         ('mnist_hil_drift_threshold_ratio', s.drift_threshold)
     ) AS v (name, value)
 UNION ALL
-    SELECT 'mnist_hil_recent_predictions', jsonb_build_object('digit', d.digit::text), coalesce(sum(r.readings), 0)
+    SELECT 'mnist_hil_recent_predictions', jsonb_build_object('digit', d.digit::text), coalesce(sum(r.predictions), 0)
     FROM generate_series(0, 9) AS d (digit)
-    LEFT JOIN reading r ON r.label = d.digit
+    LEFT JOIN recent r ON r.label = d.digit
     GROUP BY d.digit
 UNION ALL
     SELECT 'mnist_hil_recent_model_predictions', jsonb_build_object('model_version', r.model_version::text),
-        sum(r.readings)
-    FROM reading r
+        sum(r.predictions)
+    FROM recent r
     GROUP BY r.model_version
 UNION ALL
     SELECT v.name, '{}', v.value
     FROM (
-        SELECT max(r.newest) AS newest, sum(r.confidence) / sum(r.readings) AS confidence,
-            sum(r.low) / sum(r.readings) AS low
-        FROM reading r) r
+        SELECT max(r.newest) AS newest, sum(r.confidence) / sum(r.predictions) AS confidence,
+            sum(r.low) / sum(r.predictions) AS low
+        FROM recent r) r
     CROSS JOIN (
         SELECT count(*) AS labels, avg(l.is_right) AS accuracy
         FROM (

@@ -29,23 +29,23 @@ CREATE OR REPLACE VIEW @extschema@.mnist_class_performance AS
         SELECT c.model_version, c.label, c.predicted, c.count FROM @extschema@.mnist_model_confusion c
     ), shown AS (
         SELECT c.model_version, c.label, sum(c.count)::bigint AS n FROM cell c GROUP BY 1, 2
-    ), "read" AS (
+    ), predicted AS (
         SELECT c.model_version, c.predicted, sum(c.count)::bigint AS n FROM cell c GROUP BY 1, 2
     )
-    SELECT v.model_version, d.label::smallint AS label, f.shown, f."read", f.hits AS correct,
-        (f.hits::float8 / nullif(f."read", 0))::real AS precision,
+    SELECT v.model_version, d.label::smallint AS label, f.shown, f.predicted AS "read", f.hits AS correct,
+        (f.hits::float8 / nullif(f.predicted, 0))::real AS precision,
         p.low::real AS precision_low, p.high::real AS precision_high,
         (f.hits::float8 / nullif(f.shown, 0))::real AS recall,
         r.low::real AS recall_low, r.high::real AS recall_high,
-        (2.0 * f.hits / nullif(f.shown + f."read", 0))::real AS f1
+        (2.0 * f.hits / nullif(f.shown + f.predicted, 0))::real AS f1
     FROM (SELECT DISTINCT c.model_version FROM cell c) v
     CROSS JOIN generate_series(0, 9) AS d (label)
     LEFT JOIN shown s ON s.model_version = v.model_version AND s.label = d.label
-    LEFT JOIN "read" e ON e.model_version = v.model_version AND e.predicted = d.label
+    LEFT JOIN predicted e ON e.model_version = v.model_version AND e.predicted = d.label
     LEFT JOIN cell h ON h.model_version = v.model_version AND h.label = d.label AND h.predicted = d.label
     CROSS JOIN LATERAL (
-        SELECT coalesce(s.n, 0) AS shown, coalesce(e.n, 0) AS "read", coalesce(h.count, 0) AS hits) f
-    LEFT JOIN LATERAL mnist_internal.wilson(f.hits, f."read") AS p ON true
+        SELECT coalesce(s.n, 0) AS shown, coalesce(e.n, 0) AS predicted, coalesce(h.count, 0) AS hits) f
+    LEFT JOIN LATERAL mnist_internal.wilson(f.hits, f.predicted) AS p ON true
     LEFT JOIN LATERAL mnist_internal.wilson(f.hits, f.shown) AS r ON true
     ORDER BY v.model_version, d.label;
 COMMENT ON VIEW @extschema@.mnist_class_performance IS
@@ -146,7 +146,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_model_performance AS
         FROM labelled l
         GROUP BY 1
     ), overall AS (
-        SELECT r.model_version, sum(r.n)::bigint AS readings, sum(r.confidence) / sum(r.n) AS mean,
+        SELECT r.model_version, sum(r.n)::bigint AS predictions, sum(r.confidence) / sum(r.n) AS mean,
             greatest(0, sum(r.squares) / sum(r.n) - (sum(r.confidence) / sum(r.n)) ^ 2) AS variance
         FROM recent r
         GROUP BY 1
@@ -172,14 +172,14 @@ CREATE OR REPLACE VIEW @extschema@.mnist_model_performance AS
         SELECT l.model_version, d.label,
             coalesce(sum(l.n) FILTER (WHERE l.label = d.label AND l.predicted_label = d.label), 0)::float8 AS hits,
             nullif(sum(l.n) FILTER (WHERE l.label = d.label), 0)::float8 AS shown,
-            nullif(sum(l.n) FILTER (WHERE l.predicted_label = d.label), 0)::float8 AS "read"
+            nullif(sum(l.n) FILTER (WHERE l.predicted_label = d.label), 0)::float8 AS predicted
         FROM (SELECT l.model_version, l.label, l.predicted_label, sum(l.n) AS n FROM labelled l GROUP BY 1, 2, 3) l
         CROSS JOIN generate_series(0, 9) AS d (label)
         GROUP BY 1, 2
     ), macro AS (
-        SELECT d.model_version, avg(d.hits / d."read") AS precision, avg(d.hits / d.shown) AS recall,
-            avg(2 * d.hits / (coalesce(d.shown, 0) + coalesce(d."read", 0)))
-                FILTER (WHERE d.shown IS NOT NULL OR d."read" IS NOT NULL) AS f1
+        SELECT d.model_version, avg(d.hits / d.predicted) AS precision, avg(d.hits / d.shown) AS recall,
+            avg(2 * d.hits / (coalesce(d.shown, 0) + coalesce(d.predicted, 0)))
+                FILTER (WHERE d.shown IS NOT NULL OR d.predicted IS NOT NULL) AS f1
         FROM digit d
         GROUP BY 1
     )
@@ -193,7 +193,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_model_performance AS
             WHEN t.correct = 0
                 THEN 'no prediction was confirmed: all labels are corrections, the accuracy means nothing'
             WHEN o.mean - t.mean > 0.02
-                AND o.mean - t.mean > 3 * sqrt(o.variance / o.readings + t.variance / t.labels)
+                AND o.mean - t.mean > 3 * sqrt(o.variance / o.predictions + t.variance / t.labels)
                 THEN format('labelled predictions are less confident than all, %s against %s: annotators chose '
                     'doubtful ones, and the accuracy of all is higher; see accuracy_adjusted',
                     round(t.mean::numeric, 3), round(o.mean::numeric, 3))

@@ -33,7 +33,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_annotator_agreement AS
         JOIN mnist_internal.votes b ON b.prediction_id = a.prediction_id AND b.annotator > a.annotator
         GROUP BY 1, 2, 3, 4
     ), total AS (
-        SELECT p.annotator, p.other, sum(p.n) AS readings,
+        SELECT p.annotator, p.other, sum(p.n) AS n,
             sum(p.n) FILTER (WHERE p.label = p.other_label)::float8 / sum(p.n) AS agreement,
             sum(p.tied) FILTER (WHERE p.label <> p.other_label) AS tied
         FROM pair p
@@ -45,12 +45,12 @@ CREATE OR REPLACE VIEW @extschema@.mnist_annotator_agreement AS
             ON b.annotator = a.annotator AND b.other = a.other AND b.other_label = a.label
         GROUP BY 1, 2
     )
-    SELECT t.annotator, t.other, t.readings::bigint AS readings, coalesce(t.agreement, 0)::real AS agreement,
+    SELECT t.annotator, t.other, t.n::bigint AS readings, coalesce(t.agreement, 0)::real AS agreement,
         ((coalesce(t.agreement, 0) - e.expected) / nullif(1 - e.expected, 0))::real AS kappa,
         coalesce(t.tied, 0)::bigint AS tied
     FROM total t
     LEFT JOIN chance c ON c.annotator = t.annotator AND c.other = t.other
-    CROSS JOIN LATERAL (SELECT coalesce(c.products, 0) / (t.readings::float8 * t.readings::float8) AS expected) e
+    CROSS JOIN LATERAL (SELECT coalesce(c.products, 0) / (t.n::float8 * t.n::float8) AS expected) e
     ORDER BY t.annotator, t.other;
 COMMENT ON VIEW @extschema@.mnist_annotator_agreement IS
     'how often annotators agree, one row a pair: over the newest 1,000 predictions that several have labelled';
@@ -81,7 +81,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_data_quality AS
         FROM @extschema@.mnist_prediction p
         ORDER BY p.id DESC
         LIMIT 10000
-    ), reading AS MATERIALIZED (
+    ), total AS MATERIALIZED (
         SELECT count(*) AS n, min(r.id) AS first,
             count(r.features) AS measured,
             count(*) FILTER (WHERE r.features[s.blank] = 1) AS blanks,
@@ -104,13 +104,13 @@ CREATE OR REPLACE VIEW @extschema@.mnist_data_quality AS
     ), labelled AS (
         SELECT count(*) AS n
         FROM @extschema@.mnist_label l
-        WHERE l.label IS NOT NULL AND l.prediction_id >= (SELECT r.first FROM reading r)
+        WHERE l.label IS NOT NULL AND l.prediction_id >= (SELECT r.first FROM total r)
     ), vote AS MATERIALIZED (
         SELECT v.prediction_id, v.label, count(*) AS n
         FROM mnist_internal.votes v
         GROUP BY 1, 2
     ), fleiss AS (
-        SELECT count(*) AS readings, avg((r.squares - r.votes)::float8 / (r.votes * (r.votes - 1))) AS agreement,
+        SELECT count(*) AS predictions, avg((r.squares - r.votes)::float8 / (r.votes * (r.votes - 1))) AS agreement,
             (SELECT sum((c.n / c.votes) ^ 2)
              FROM (SELECT sum(v.n)::float8 AS n, sum(sum(v.n)) OVER ()::float8 AS votes FROM vote v GROUP BY v.label) c)
                 AS expected
@@ -121,7 +121,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_data_quality AS
             HAVING sum(v.n) > 1) r
     ), agreement AS (
         -- with two annotators, that of the pair
-        SELECT a.annotators, CASE a.annotators WHEN 2 THEN p.readings ELSE f.readings END AS readings,
+        SELECT a.annotators, CASE a.annotators WHEN 2 THEN p.readings ELSE f.predictions END AS predictions,
             CASE a.annotators WHEN 2 THEN p.agreement ELSE f.agreement END AS agreement,
             CASE a.annotators WHEN 2 THEN p.kappa ELSE (f.agreement - f.expected) / nullif(1 - f.expected, 0) END
                 AS kappa
@@ -134,7 +134,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_data_quality AS
             WHEN q.name = 'agreement' THEN q.value >= q.threshold
             ELSE q.share <= q.threshold END AS ok,
         q.explanation
-    FROM reading r
+    FROM total r
     CROSS JOIN digit d
     CROSS JOIN labelled l
     LEFT JOIN agreement a ON true
@@ -164,9 +164,9 @@ CREATE OR REPLACE VIEW @extschema@.mnist_data_quality AS
         ('unlabelled', r.n - l.n, (r.n - l.n)::float8 / nullif(r.n, 0), 0.99,
             format('%s of the newest %s predictions have no label, or no majority', r.n - l.n, r.n)),
         ('agreement', a.kappa, a.agreement, 0.8,
-            CASE WHEN coalesce(a.readings, 0) = 0 THEN 'no two annotators have labelled the same prediction'
+            CASE WHEN coalesce(a.predictions, 0) = 0 THEN 'no two annotators have labelled the same prediction'
                 ELSE format('%s kappa of %s annotators over %s predictions', CASE a.annotators WHEN 2 THEN 'Cohen''s'
-                    ELSE 'Fleiss''' END, a.annotators, a.readings) END)
+                    ELSE 'Fleiss''' END, a.annotators, a.predictions) END)
     ) AS q (name, value, share, threshold, explanation);
 COMMENT ON VIEW @extschema@.mnist_data_quality IS
     'checks of the newest 10,000 predictions and of the labels, one row a check';
