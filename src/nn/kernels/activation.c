@@ -126,6 +126,17 @@ backward_rest(const NnActivation *a, float *din, const float *in, int n)
 	}
 }
 
+/* Add the sums of the channels from c on to a->sum and a->product. */
+NN_INLINE void
+add_sums(const NnActivation *a, int c, vec sum, vec product)
+{
+	for (int k = 0; k < NN_LANES; k++)
+	{
+		a->sum[c + k] += sum[k];
+		a->product[c + k] += product[k];
+	}
+}
+
 /* Per channel, the sums over n images of dz and of dz times normalised x, added to a->sum and a->product. */
 NN_INLINE void
 reduce_pool(const NnActivation *a, const float *in, const float *dout, int n, vec *z, const int pool)
@@ -171,11 +182,7 @@ reduce_pool(const NnActivation *a, const float *in, const float *dout, int n, ve
 				}
 			}
 			product *= invstd;
-			for (int k = 0; k < NN_LANES; k++)
-			{
-				a->sum[c + k] += sum[k];
-				a->product[c + k] += product[k];
-			}
+			add_sums(a, c, sum, product);
 		}
 	}
 }
@@ -205,16 +212,12 @@ NN_FN(nn_activate_observe)(const NnActivation *a, const float *in, int n)
 					product += v * v;
 				}
 			}
-			for (int k = 0; k < NN_LANES; k++)
-			{
-				a->sum[c + k] += sum[k];
-				a->product[c + k] += product[k];
-			}
+			add_sums(a, c, sum, product);
 		}
 	}
 }
 
-/* The same for a window of any size. */
+/* forward_pool for a window of any size. */
 static void
 forward_any(const NnActivation *a, float *out, const float *in, int n)
 {
@@ -236,7 +239,7 @@ NN_FN(nn_activate_forward)(const NnActivation *a, float *out, const float *in, i
 		forward_any(a, out, in, n);
 }
 
-/* The same for a window of any size. */
+/* backward_pool for a window of any size. */
 static void
 backward_any(const NnActivation *a, float *din, const float *in, const float *dout, int n)
 {
@@ -260,7 +263,7 @@ NN_FN(nn_activate_backward)(const NnActivation *a, float *din, const float *in, 
 		backward_rest(a, din, in, n);
 }
 
-/* The same for a window of any size. */
+/* reduce_pool for a window of any size. */
 static void
 reduce_any(const NnActivation *a, const float *in, const float *dout, int n)
 {

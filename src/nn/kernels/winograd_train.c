@@ -7,6 +7,8 @@
 #include "nn/kernels/pack.h"
 #include "nn/kernels/vec.h"
 
+#include <stdbool.h>
+
 /* (B^T d B): a 4 x 4 tile of the input to its 16 points. */
 NN_INLINE void
 input_tile(float *points, size_t plane, const float *in, size_t row, size_t px)
@@ -96,20 +98,33 @@ output_tile(float *out, size_t row, size_t px, const float *points, size_t plane
 	}
 }
 
-/* All input tiles of n images; in points to the first number of the first tile, border included. */
-void
-NN_FN(nn_winograd_to_points)(const NnWinogradTiles *w, float *points, const float *in, const NnMap *map, int n)
+/* All tiles of n images: of the output's gradient, which is a constant, or of the input. */
+NN_INLINE void
+tiles_to_points(const NnWinogradTiles *w, float *points, const float *tiles, const NnMap *map, int n,
+				const bool gradient)
 {
 	for (int i = 0; i < n * w->down; i++)
 	{
-		const float *row = in + i / w->down * map->image + (size_t) (i % w->down) * 2 * map->row;
+		const float *row = tiles + i / w->down * map->image + (size_t) (i % w->down) * 2 * map->row;
 
 		for (int x = 0; x < w->across; x++, points += map->stride, row += 2 * map->stride)
 		{
 			for (int c = 0; c < map->stride; c += NN_LANES)
-				input_tile(points + c, w->in_plane, row + c, map->row, map->stride);
+			{
+				if (gradient)
+					gradient_tile(points + c, w->out_plane, row + c, map->row, map->stride);
+				else
+					input_tile(points + c, w->in_plane, row + c, map->row, map->stride);
+			}
 		}
 	}
+}
+
+/* All input tiles of n images; in points to the first number of the first tile, border included. */
+void
+NN_FN(nn_winograd_to_points)(const NnWinogradTiles *w, float *points, const float *in, const NnMap *map, int n)
+{
+	tiles_to_points(w, points, in, map, n, false);
 }
 
 /* All gradient tiles of n images. */
@@ -117,16 +132,7 @@ void
 NN_FN(nn_winograd_gradient_to_points)(const NnWinogradTiles *w, float *points, const float *dout, const NnMap *map,
 									  int n)
 {
-	for (int i = 0; i < n * w->down; i++)
-	{
-		const float *row = dout + i / w->down * map->image + (size_t) (i % w->down) * 2 * map->row;
-
-		for (int x = 0; x < w->across; x++, points += map->stride, row += 2 * map->stride)
-		{
-			for (int c = 0; c < map->stride; c += NN_LANES)
-				gradient_tile(points + c, w->out_plane, row + c, map->row, map->stride);
-		}
-	}
+	tiles_to_points(w, points, dout, map, n, true);
 }
 
 /* All output tiles of n images. */
