@@ -445,6 +445,14 @@ model_use_create(MemoryContext context)
 	return use;
 }
 
+ModelUse *
+model_use_of(FmgrInfo *flinfo)
+{
+	if (flinfo->fn_extra == NULL)
+		flinfo->fn_extra = model_use_create(flinfo->fn_mcxt);
+	return flinfo->fn_extra;
+}
+
 /*
  * Is this the statement of the last call?  PL/pgSQL keeps a simple expression's state, and with it the ModelUse,
  * for a whole transaction; but it takes a new snapshot for each evaluation, and one that shows a switch differs
@@ -570,9 +578,7 @@ mnist_hil_deployment_changed(PG_FUNCTION_ARGS)
 Datum
 mnist_hil_load(PG_FUNCTION_ARGS)
 {
-	if (fcinfo->flinfo->fn_extra == NULL)
-		fcinfo->flinfo->fn_extra = model_use_create(fcinfo->flinfo->fn_mcxt);
-	model_use_version(fcinfo->flinfo->fn_extra, PG_GETARG_INT32(0));
+	model_use_version(model_use_of(fcinfo->flinfo), PG_GETARG_INT32(0));
 	PG_RETURN_VOID();
 }
 

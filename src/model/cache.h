@@ -6,6 +6,8 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
+
 #include "model/challenge.h"
 #include "nn/infer/plan.h"
 
@@ -18,6 +20,9 @@ typedef struct ModelUse ModelUse;
 
 /* Make one; it ends with the memory context. */
 extern ModelUse *model_use_create(MemoryContext context);
+
+/* That of a function which keeps nothing else from call to call: made at the first call. */
+extern ModelUse *model_use_of(FmgrInfo *flinfo);
 
 /*
  * The live model of this database as of the statement's first call (see the head of cache.c for when a switch is

@@ -165,7 +165,8 @@ read_row(int version, uint8 hash[MODEL_HASH_SIZE], bytea **blob, int elevel)
 	scan = systable_beginscan(rel, compat_primary_key_index(rel), true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (!HeapTupleIsValid(tuple))
-		ereport(elevel, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model version %d does not exist", version)));
+		ereport(elevel, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model version %d does not exist", version),
+						 errhint("mnist_model lists those there are.")));
 	else if (heap_attisnull(tuple, column_number(rel, "weights"), RelationGetDescr(rel)))
 		ereport(elevel, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("the weights of model version %d were pruned", version),
@@ -225,6 +226,17 @@ model_store_unpack(const bytea *blob, NnNet *net)
 	return values;
 }
 
+bytea *
+model_store_pack(const NnNet *net, const float *values)
+{
+	Size size = nn_blob_size(net);
+	bytea *blob = palloc(size + VARHDRSZ);
+
+	SET_VARSIZE(blob, size + VARHDRSZ);
+	nn_blob_write(net, values, VARDATA(blob));
+	return blob;
+}
+
 float *
 model_store_read(int version, NnNet *net)
 {
@@ -253,11 +265,8 @@ model_store_add(const NnNet *net, const float *values, const char *architecture,
 				float validation_accuracy, float test_accuracy)
 {
 	SpiParameters parameters = {0};
-	Size size = nn_blob_size(net);
-	bytea *blob = palloc(size + VARHDRSZ);
+	bytea *blob = model_store_pack(net, values);
 
-	SET_VARSIZE(blob, size + VARHDRSZ);
-	nn_blob_write(net, values, VARDATA(blob));
 	spi_add_int4(&parameters, parent_version);
 	spi_add_text(&parameters, architecture);
 	spi_add_text(&parameters, network_text(net));

@@ -43,12 +43,15 @@ extern bytea *model_store_blob(int version, uint8 hash[MODEL_HASH_SIZE], int ele
 /* Check a blob and take it apart: *net and a palloc'd vector of net->nvalues floats. */
 extern float *model_store_unpack(const bytea *blob, NnNet *net);
 
+/* The blob of a network and its values, palloc'd. */
+extern bytea *model_store_pack(const NnNet *net, const float *values);
+
 /* Read a version's weights: *net and a palloc'd vector of net->nvalues floats. */
 extern float *model_store_read(int version, NnNet *net);
 
 /*
- * Add a model row; returns the new version.  The caller holds a ShareRowExclusiveLock on mnist_model.  Runs through
- * SPI, connected by the caller.  An accuracy that is NaN is not known; a parent or a run that is 0 is none.
+ * Add a model row; returns the new version.  Runs through SPI, connected by the caller.  An accuracy that is NaN is
+ * not known; a parent or a run that is 0 is none.
  */
 extern int model_store_add(const NnNet *net, const float *values, const char *architecture, int parent_version,
 						   int64 run_id, float validation_accuracy, float test_accuracy);

@@ -7,7 +7,6 @@
 #include "utils/builtins.h"
 
 #include "model/store.h"
-#include "nn/formats/blob.h"
 #include "nn/formats/onnx.h"
 #include "nn/formats/safetensors.h"
 #include "pg/arguments.h"
@@ -71,10 +70,8 @@ architecture_name(const NnNet *net)
 	{
 		const char *name = nn_preset_name(i);
 		NnNet preset;
-		NnError error;
 
-		if (nn_net_parse(&preset, name, strlen(name), &error) != NN_OK)
-			elog(ERROR, "architecture \"%s\" is invalid: %s", name, error.message);
+		nn_parse(&preset, name);
 		nn_net_format(&preset, preset_text, sizeof(preset_text));
 		if (strcmp(text, preset_text) == 0)
 			return name;
@@ -98,25 +95,18 @@ mnist_hil_read_safetensors(PG_FUNCTION_ARGS)
 	NnError error;
 	TupleDesc desc = row_type(fcinfo, 2);
 	float *values;
-	Size size;
-	bytea *blob;
 	Datum row[2];
 	bool nulls[2] = {false};
 
-	if (nn_net_parse(net, architecture, strlen(architecture), &error) != NN_OK)
-		nn_throw(&error);
+	nn_parse(net, architecture);
 	check_argument_size(PG_GETARG_DATUM(0), NN_MAX_FILE, "weights");
 	file = PG_GETARG_BYTEA_PP(0);
 	values = palloc(net->nvalues * sizeof(float));
 	if (nn_safetensors_read(net, VARDATA_ANY(file), VARSIZE_ANY_EXHDR(file), values, &error) != NN_OK)
 		nn_throw(&error);
 
-	size = nn_blob_size(net);
-	blob = palloc(size + VARHDRSZ);
-	SET_VARSIZE(blob, size + VARHDRSZ);
-	nn_blob_write(net, values, VARDATA(blob));
-	pfree(values);
 	row[0] = CStringGetTextDatum(architecture_name(net));
-	row[1] = PointerGetDatum(blob);
+	row[1] = PointerGetDatum(model_store_pack(net, values));
+	pfree(values);
 	PG_RETURN_DATUM(make_row(desc, row, nulls));
 }

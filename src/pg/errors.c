@@ -32,6 +32,15 @@ nn_throw(const NnError *error)
 }
 
 void
+nn_parse(NnNet *net, const char *text)
+{
+	NnError error;
+
+	if (nn_net_parse(net, text, strlen(text), &error) != NN_OK)
+		nn_throw(&error);
+}
+
+void
 image_throw(const ImageError *error, const char *hint)
 {
 	int code = ERRCODE_INTERNAL_ERROR;

@@ -7,7 +7,7 @@
 #include "postgres.h"
 
 #include "image/error.h"
-#include "nn/error.h"
+#include "nn/nn.h"
 #include "pg/compat.h"
 
 /*
@@ -16,8 +16,11 @@
  */
 extern void nn_throw(const NnError *error) pg_attribute_noreturn();
 
+/* Parse the text of a network; throws what is wrong with it. */
+extern void nn_parse(NnNet *net, const char *text);
+
 /*
- * The same for src/image, with a hint unless it is NULL: ERRCODE_INVALID_BINARY_REPRESENTATION,
+ * As nn_throw, for src/image, with a hint unless it is NULL: ERRCODE_INVALID_BINARY_REPRESENTATION,
  * ERRCODE_PROGRAM_LIMIT_EXCEEDED or ERRCODE_OUT_OF_MEMORY.
  */
 extern void image_throw(const ImageError *error, const char *hint) pg_attribute_noreturn();

@@ -62,9 +62,7 @@ explain_argument(FunctionCallInfo fcinfo, Explanation *explanation)
 	if (PG_ARGISNULL(0))
 		return false;
 	image_input_pixels(PG_GETARG_DATUM(0), explanation->pixels);
-	if (fcinfo->flinfo->fn_extra == NULL)
-		fcinfo->flinfo->fn_extra = model_use_create(fcinfo->flinfo->fn_mcxt);
-	plan = model_use_plan(fcinfo->flinfo->fn_extra, &version);
+	plan = model_use_plan(model_use_of(fcinfo->flinfo), &version);
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "mnist_explain", ALLOCSET_SMALL_SIZES);
 	occlusion = nn_occlusion_init(nn_alloc(context, nn_occlusion_size(plan)), plan, explanation->pixels, label);

@@ -80,15 +80,6 @@ measure_image(const uint8 *pixels, const ImageSource *source, const NnPlan *plan
 	features_measure(pixels, source, nn_best_class(probabilities), probabilities, hidden, features);
 }
 
-/* What a place in a statement that measures keeps from call to call. */
-static ModelUse *
-use_of(FunctionCallInfo fcinfo)
-{
-	if (fcinfo->flinfo->fn_extra == NULL)
-		fcinfo->flinfo->fn_extra = model_use_create(fcinfo->flinfo->fn_mcxt);
-	return fcinfo->flinfo->fn_extra;
-}
-
 /* mnist_hil_features(image bytea, version int): the features that a model's prediction of a stored image has. */
 Datum
 mnist_hil_features(PG_FUNCTION_ARGS)
@@ -98,7 +89,7 @@ mnist_hil_features(PG_FUNCTION_ARGS)
 	float features[FEATURES];
 
 	image_stored_source(PG_GETARG_DATUM(0), pixels, &source);
-	measure_image(pixels, &source, model_use_version(use_of(fcinfo), PG_GETARG_INT32(1)), features);
+	measure_image(pixels, &source, model_use_version(model_use_of(fcinfo->flinfo), PG_GETARG_INT32(1)), features);
 	PG_RETURN_DATUM(make_reals(features, FEATURES));
 }
 
@@ -135,7 +126,7 @@ mnist_features(PG_FUNCTION_ARGS)
 	int version;
 
 	(void) image_input_source(PG_GETARG_DATUM(0), pixels, &source);
-	measure_image(pixels, &source, model_use_plan(use_of(fcinfo), &version), features);
+	measure_image(pixels, &source, model_use_plan(model_use_of(fcinfo->flinfo), &version), features);
 	for (int i = 0; i < FEATURES; i++)
 	{
 		Datum values[2];

@@ -77,8 +77,8 @@ two_sample_bin(float value, const float *edges, int nedges)
 	return low;
 }
 
-static double
-total(const int64_t *counts, int bins)
+double
+two_sample_total(const int64_t *counts, int bins)
 {
 	double sum = 0;
 
@@ -92,8 +92,8 @@ total(const int64_t *counts, int bins)
 double
 two_sample_ks(const int64_t *a, const int64_t *b, int bins)
 {
-	double n = total(a, bins);
-	double m = total(b, bins);
+	double n = two_sample_total(a, bins);
+	double m = two_sample_total(b, bins);
 	double below_a = 0;
 	double below_b = 0;
 	double most = 0;
@@ -135,8 +135,8 @@ two_sample_ks_p(double statistic, double n, double m)
 double
 two_sample_chi_square(const int64_t *a, const int64_t *b, int bins, int *freedom)
 {
-	double n = total(a, bins);
-	double m = total(b, bins);
+	double n = two_sample_total(a, bins);
+	double m = two_sample_total(b, bins);
 	double left = n + m;
 	double group_a = 0;
 	double group_b = 0;
@@ -331,8 +331,8 @@ two_sample_fisher_p(const int64_t a[2], const int64_t b[2])
 double
 two_sample_psi(const int64_t *a, const int64_t *b, int bins, int groups)
 {
-	double n = total(a, bins);
-	double m = total(b, bins);
+	double n = two_sample_total(a, bins);
+	double m = two_sample_total(b, bins);
 	double psi = 0;
 	int ngroups = 0;
 
@@ -374,8 +374,8 @@ two_sample_psi(const int64_t *a, const int64_t *b, int bins, int groups)
 double
 two_sample_delta(const int64_t *a, const int64_t *b, int bins)
 {
-	double n = total(a, bins);
-	double m = total(b, bins);
+	double n = two_sample_total(a, bins);
+	double m = two_sample_total(b, bins);
 	double below_a = 0;
 	double sum = 0;
 

@@ -22,6 +22,9 @@ extern int two_sample_edges(const float *values, int n, int bins, float *edges);
 /* The bin that a value belongs to: 0 .. nedges. */
 extern int two_sample_bin(float value, const float *edges, int nedges);
 
+/* The sum of counts. */
+extern double two_sample_total(const int64_t *counts, int bins);
+
 /* Kolmogorov and Smirnov's statistic: the largest difference of the distribution functions, at the edges of bins. */
 extern double two_sample_ks(const int64_t *a, const int64_t *b, int bins);
 

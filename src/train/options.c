@@ -93,13 +93,11 @@ training_study_add(TrainingStudy *study, const char *text)
 {
 	TrainingArchitecture *architecture = &study->architectures[study->narchitectures];
 	NnNet net;
-	NnError error;
 
 	if (study->narchitectures == TRAINING_MAX_ARCHITECTURES)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("a run trains at most %d architectures", TRAINING_MAX_ARCHITECTURES)));
-	if (nn_net_parse(&net, text, strlen(text), &error) != NN_OK)
-		nn_throw(&error);
+	nn_parse(&net, text);
 	nn_net_format(&net, architecture->network, sizeof(architecture->network));
 	strlcpy(architecture->name, nn_preset(text) != NULL ? text : architecture->network, sizeof(architecture->name));
 	for (int i = 0; i < study->narchitectures; i++)

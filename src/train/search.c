@@ -82,15 +82,6 @@ typedef struct Study
 
 /* ---- what the fits need at most ---- */
 
-static void
-parse(NnNet *net, const char *network)
-{
-	NnError error;
-
-	if (nn_net_parse(net, network, strlen(network), &error) != NN_OK)
-		nn_throw(&error);
-}
-
 void
 training_limits(const Hyperparameters *hyper, const TrainingStudy *study, TrainingLimits *limits)
 {
@@ -103,7 +94,7 @@ training_limits(const Hyperparameters *hyper, const TrainingStudy *study, Traini
 	{
 		NnNet net;
 
-		parse(&net, study->architectures[i].network);
+		nn_parse(&net, study->architectures[i].network);
 		limits->nvalues = Max(limits->nvalues, net.nvalues);
 	}
 }
@@ -120,7 +111,7 @@ training_search_bytes(const Hyperparameters *hyper, const TrainingStudy *study, 
 	{
 		NnNet net;
 
-		parse(&net, study->architectures[i].network);
+		nn_parse(&net, study->architectures[i].network);
 		bytes = Max(bytes, steps_bytes(&largest, &net, live_net, nprocesses));
 	}
 	if (training_has_trials(study)) /* the trainer keeps the best one's weights; a little too much for the others */
@@ -135,7 +126,7 @@ has_dropout(const TrainingArchitecture *architecture)
 {
 	NnNet net;
 
-	parse(&net, architecture->network);
+	nn_parse(&net, architecture->network);
 	for (int i = 0; i < net.nlayers; i++)
 		if (net.layers[i].kind == NN_DROPOUT)
 			return true;
@@ -187,7 +178,7 @@ set_dropout(Hyperparameters *hyper, float rate)
 	NnNet net;
 	float first = 0;
 
-	parse(&net, hyper->network);
+	nn_parse(&net, hyper->network);
 	for (int i = net.nlayers - 1; i >= 0; i--)
 		if (net.layers[i].kind == NN_DROPOUT)
 		{

@@ -141,15 +141,12 @@ static Workers *
 join(dsm_segment *segment)
 {
 	Workers *workers = MemoryContextAllocZero(TopMemoryContext, sizeof(Workers));
-	NnError error;
 
 	workers->segment = segment;
 	workers->shared = dsm_segment_address(segment);
 	workers->context = AllocSetContextCreate(TopMemoryContext, "mnist_hil training", ALLOCSET_DEFAULT_SIZES);
 	workers->fit_context = AllocSetContextCreate(workers->context, "mnist_hil fit", ALLOCSET_DEFAULT_SIZES);
-	if (nn_net_parse(&workers->live_net, workers->shared->live_network, strlen(workers->shared->live_network),
-					 &error) != NN_OK)
-		nn_throw(&error);
+	nn_parse(&workers->live_net, workers->shared->live_network);
 	on_dsm_detach(segment, leave_on_detach, PointerGetDatum(workers));
 	workers->joined = true;
 	return workers;

@@ -266,17 +266,6 @@ counts_of(const ArrayType *array, int bins)
 	return counts;
 }
 
-/* A double, for the sum of what bigint holds may not be one. */
-static double
-sum_of(const int64_t *counts, int bins)
-{
-	double sum = 0;
-
-	for (int i = 0; i < bins; i++)
-		sum += (double) counts[i];
-	return sum;
-}
-
 /*
  * mnist_hil_two_sample(kind text, reference bigint[], sample bigint[], OUT test text, OUT statistic float8,
  *		OUT p_value float8, OUT effect float8, OUT shift float8)
@@ -294,8 +283,8 @@ mnist_hil_two_sample(PG_FUNCTION_ARGS)
 	int bins = Max(count_of(reference), count_of(sample));
 	int64_t *a = counts_of(reference, bins);
 	int64_t *b = counts_of(sample, bins);
-	double n = sum_of(a, bins);
-	double m = sum_of(b, bins);
+	double n = two_sample_total(a, bins);
+	double m = two_sample_total(b, bins);
 	bool continuous = strcmp(kind, "continuous") == 0;
 	TupleDesc desc = row_type(fcinfo, 5);
 	Datum values[5];
