@@ -55,20 +55,21 @@ load(Workers *workers)
 static void
 setup(Workers *workers)
 {
-	const char *network = workers->shared->hyper.network;
-	NnError error;
-
-	if (nn_net_parse(&workers->net, network, strlen(network), &error) != NN_OK)
-		nn_throw(&error);
+	nn_parse(&workers->net, workers->shared->hyper.network);
 	MemoryContextReset(workers->fit_context);
 	steps_init(workers);
 }
 
-/* Carry out the command at hand, between the barrier that announced it and the one that all pass when done. */
+/*
+ * Carry out the command at hand, between the barrier that announced it and the one that all pass when done, in a
+ * memory context that goes with it.
+ */
 static void
 carry_out(Workers *workers)
 {
-	MemoryContext oldcontext = MemoryContextSwitchTo(workers->context);
+	MemoryContext context =
+		AllocSetContextCreate(workers->context, "mnist_hil training command", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 
 	switch (workers->shared->command)
 	{
@@ -98,6 +99,7 @@ carry_out(Workers *workers)
 			break;
 	}
 	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
 	workers_barrier(workers);
 }
 

@@ -6,7 +6,6 @@
 #include <math.h>
 
 #include "miscadmin.h"
-#include "utils/memutils.h"
 
 #include "train/evaluate.h"
 #include "nn/infer/forward.h"
@@ -130,8 +129,6 @@ void
 evaluate_sets(Workers *workers)
 {
 	TrainingShared *shared = workers->shared;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "evaluation", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	void *scratch;
 	const NnPlan *plan = shared->vector == TRAINING_LIVE ? steps_live_plan(workers, &scratch)
 														 : steps_plan(workers, shared->vector, &scratch);
@@ -146,16 +143,12 @@ evaluate_sets(Workers *workers)
 				set = last_images(&set, steps_trial_feedback(workers, set.n));
 			shared->slots[workers->rank].scores.sets[i] = evaluate_set(&set, plan, scratch);
 		}
-	MemoryContextSwitchTo(oldcontext);
-	MemoryContextDelete(context);
 }
 
 void
 evaluate_compare(Workers *workers)
 {
 	TrainingShared *shared = workers->shared;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "comparison", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	void *scratch;
 	void *live_scratch;
 	const NnPlan *plan = steps_plan(workers, TRAINING_VALUES, &scratch);
@@ -165,8 +158,6 @@ evaluate_compare(Workers *workers)
 		if (shared->sets & TRAINING_SET_BIT(i))
 			compare_set(&shared->slots[workers->rank].comparison[i], &workers->data->sets[i], plan, scratch,
 						live_plan, live_scratch);
-	MemoryContextSwitchTo(oldcontext);
-	MemoryContextDelete(context);
 }
 
 void
@@ -175,8 +166,6 @@ evaluate_feedback(Workers *workers)
 	const TrainingSet *feedback = &workers->data->sets[TRAINING_SET_FEEDBACK];
 	LabelEvidence *evidence = workers_evidence(workers, workers->rank);
 	int fold = workers->shared->fold;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "label evidence", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	void *scratch;
 	const NnPlan *plan =
 		fold < 0 ? steps_live_plan(workers, &scratch) : steps_plan(workers, TRAINING_AVERAGE, &scratch);
@@ -184,6 +173,4 @@ evaluate_feedback(Workers *workers)
 	weigh_set(feedback, evidence, fold, plan, scratch);
 	weigh_set(&workers->data->sets[TRAINING_SET_HELD_OUT], evidence + feedback->n, fold, plan, scratch);
 	predict_references(workers, plan, scratch);
-	MemoryContextSwitchTo(oldcontext);
-	MemoryContextDelete(context);
 }

@@ -32,14 +32,6 @@ typedef struct Stretch
 	instr_time recorded;
 } Stretch;
 
-static void
-add_score(TrainingScore *sum, const TrainingScore *score)
-{
-	sum->images += score->images;
-	sum->correct += score->correct;
-	sum->loss += score->loss;
-}
-
 void
 training_diverged(double loss)
 {
@@ -92,15 +84,12 @@ init_values(const TrainingFit *fit)
 {
 	Workers *workers = fit->run->workers;
 	float *values = workers_vector(workers, TRAINING_VALUES);
-	Size bytes = workers->net.nvalues * sizeof(float);
 
 	if (fit->hyper->strategy == TRAINING_FINE_TUNE)
-		memcpy(values, workers_vector(workers, TRAINING_LIVE), bytes);
+		memcpy(values, workers_vector(workers, TRAINING_LIVE), workers->net.nvalues * sizeof(float));
 	else
 		nn_net_init(&workers->net, values, (uint64) fit->hyper->seed);
-	memcpy(workers_vector(workers, TRAINING_AVERAGE), values, bytes);
-	memset(workers_vector(workers, TRAINING_MOMENT1), 0, bytes);
-	memset(workers_vector(workers, TRAINING_MOMENT2), 0, bytes);
+	steps_begin(workers);
 }
 
 /* Record how far the fit is after so many steps. */
@@ -122,8 +111,8 @@ after_step(void *context, int64 step, const TrainingScore *score)
 	Stretch *stretch = context;
 	double seconds = seconds_since(stretch->recorded);
 
-	add_score(&stretch->fit->report.train, score);
-	add_score(&stretch->recent, score);
+	training_score_add(&stretch->fit->report.train, score);
+	training_score_add(&stretch->recent, score);
 	if (seconds < REPORT_SECONDS)
 		return;
 	if (!PostmasterIsAlive())

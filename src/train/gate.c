@@ -67,13 +67,7 @@ gate_evaluate(Workers *workers, TrainingVector vector, uint32 sets)
 	for (int rank = 0; rank < workers->shared->nprocesses; rank++)
 		for (int i = 0; i < TRAINING_NSETS; i++)
 			if (sets & TRAINING_SET_BIT(i))
-			{
-				const TrainingScore *score = &workers->shared->slots[rank].scores.sets[i];
-
-				sum.sets[i].images += score->images;
-				sum.sets[i].correct += score->correct;
-				sum.sets[i].loss += score->loss;
-			}
+				training_score_add(&sum.sets[i], &workers->shared->slots[rank].scores.sets[i]);
 	return sum;
 }
 

@@ -45,6 +45,14 @@ typedef struct TrainingComparison
 	int64 live_only[NN_CLASSES];	  /* that only the live model does */
 } TrainingComparison;
 
+static inline void
+training_score_add(TrainingScore *sum, const TrainingScore *score)
+{
+	sum->images += score->images;
+	sum->correct += score->correct;
+	sum->loss += score->loss;
+}
+
 /* Fraction of images that were predicted correctly; NaN if there are none. */
 static inline float
 training_accuracy(const TrainingScore *score)

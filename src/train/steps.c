@@ -167,6 +167,16 @@ steps_init(Workers *workers)
 	MemoryContextSwitchTo(oldcontext);
 }
 
+void
+steps_begin(const Workers *workers)
+{
+	Size bytes = workers->net.nvalues * sizeof(float);
+
+	memcpy(workers_vector(workers, TRAINING_AVERAGE), workers_vector(workers, TRAINING_VALUES), bytes);
+	memset(workers_vector(workers, TRAINING_MOMENT1), 0, bytes);
+	memset(workers_vector(workers, TRAINING_MOMENT2), 0, bytes);
+}
+
 float
 steps_learning_rate(const Hyperparameters *hyper, int64 step, int64 all_steps)
 {
@@ -278,13 +288,7 @@ step_score(const Workers *workers)
 	TrainingScore sum = {0};
 
 	for (int rank = 0; rank < shared->nprocesses; rank++)
-	{
-		const TrainingScore *score = &shared->slots[rank].step;
-
-		sum.images += score->images;
-		sum.correct += score->correct;
-		sum.loss += score->loss;
-	}
+		training_score_add(&sum, &shared->slots[rank].step);
 	shared->diverged_loss = sum.loss / (double) sum.images;
 	shared->diverged = !(shared->diverged_loss < DIVERGED_LOSS);
 	return sum;
@@ -385,7 +389,6 @@ steps_calibrate(Workers *workers)
 	}
 	for (Size i = 0; i < nstats; i++)
 		grads[first + i] = (float) (sums[i] / nbatches);
-	pfree(sums);
 	workers_barrier(workers); /* all sums are there */
 	if (workers->rank == 0)
 		combine_statistics(workers, average);
@@ -440,7 +443,6 @@ steps_fold(Workers *workers)
 	qsort(agreements, nagreements, sizeof(Agreement), compare_agreements);
 	for (uint32 i = 0; i < Min(nagreements, corrections); i++)
 		steps->feedback.order[kept++] = agreements[i].image;
-	pfree(agreements);
 	steps->feedback.n = steps->feedback.next = kept;
 	steps->feedback.key = rng_key(run_key(workers, KEY_DECK_FEEDBACK), (uint64) fold);
 	steps->feedback.pass = 0;

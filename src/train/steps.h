@@ -18,6 +18,9 @@ extern int steps_trial_feedback(const Workers *workers, int64 feedback);
 /* Make everything ready for steps and evaluation, once the data is loaded. */
 extern void steps_init(Workers *workers);
 
+/* Trainer: begin at TRAINING_VALUES: the average is the same, and Adam has seen no gradient. */
+extern void steps_begin(const Workers *workers);
+
 /* Do TRAINING_STEPS. */
 extern void steps_run(Workers *workers);
 
