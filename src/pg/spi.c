@@ -117,6 +117,15 @@ spi_execute(const char *statement, const SpiParameters *parameters)
 	return SPI_processed;
 }
 
+uint64
+spi_execute_int8(const char *statement, int64 value)
+{
+	SpiParameters parameters = {0};
+
+	spi_add_int8(&parameters, value);
+	return spi_execute(statement, &parameters);
+}
+
 Datum
 spi_result_at(uint64 row, int column)
 {

@@ -43,6 +43,9 @@ extern void spi_add_float(SpiParameters *parameters, double value);
 /* Run a statement; parameters: NULL for none.  Returns the number of rows. */
 extern uint64 spi_execute(const char *statement, const SpiParameters *parameters);
 
+/* The same of a statement whose only parameter is an int8. */
+extern uint64 spi_execute_int8(const char *statement, int64 value);
+
 /* A column, from 1, of the last statement's first row, by value; fails on null. */
 extern Datum spi_result(int column);
 

@@ -58,12 +58,10 @@ typedef struct References
 static int64
 count_images(int64 run_id)
 {
-	SpiParameters parameters = {0};
 	int64 images;
 
 	record_begin_run(run_id, "running", WORKER_LOCK_TIMEOUT);
-	spi_add_int8(&parameters, run_id);
-	spi_execute("SELECT count(*) FROM mnist_internal.run_images($1)", &parameters);
+	spi_execute_int8("SELECT count(*) FROM mnist_internal.run_images($1)", run_id);
 	images = DatumGetInt64(spi_result(1));
 	record_commit();
 	return images;
@@ -227,16 +225,14 @@ static References *
 fit_without(Workers *workers, int fold, int64 corrections)
 {
 	TrainingShared *shared = workers->shared;
-	Size bytes = workers->net.nvalues * sizeof(float);
 	double batch = shared->hyper.batch_size;
 	/* of all images of the deck together, which are as many again as the corrections: see steps_fold */
 	double repeats = FILTER_REPEATS * 2.0 * (double) corrections / TRAINING_FOLDS;
 	int64 steps = (int64) Min(Max(repeats / (FILTER_FEEDBACK_SHARE * batch), FILTER_MIN_STEPS), FILTER_MAX_STEPS);
 
-	memcpy(workers_vector(workers, TRAINING_VALUES), workers_vector(workers, TRAINING_LIVE), bytes);
-	memcpy(workers_vector(workers, TRAINING_AVERAGE), workers_vector(workers, TRAINING_LIVE), bytes);
-	memset(workers_vector(workers, TRAINING_MOMENT1), 0, bytes);
-	memset(workers_vector(workers, TRAINING_MOMENT2), 0, bytes);
+	memcpy(workers_vector(workers, TRAINING_VALUES), workers_vector(workers, TRAINING_LIVE),
+		   workers->net.nvalues * sizeof(float));
+	steps_begin(workers);
 	shared->fold = fold;
 	workers_command(workers, TRAINING_FOLD);
 	shared->feedback_share = Min(FILTER_FEEDBACK_SHARE, repeats / ((double) steps * batch));

@@ -226,7 +226,7 @@ void
 record_refuse(int64 run_id)
 {
 	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a retraining run is already under way"),
-					errdetail("It is run %lld.", (long long) run_id),
+					run_id != 0 ? errdetail("It is run %lld.", (long long) run_id) : 0,
 					errhint("See mnist_training_progress; pg_terminate_backend with its pid ends it.")));
 }
 
@@ -333,16 +333,6 @@ cpu_model(void)
 	return cpu;
 }
 
-/* Close the row of a run whose process exited without reporting a result. */
-static void
-close_orphan(int64 run_id)
-{
-	SpiParameters parameters = {0};
-
-	spi_add_int8(&parameters, run_id);
-	spi_execute("SELECT mnist_internal.close_orphan($1)", &parameters);
-}
-
 /*
  * Add the run's row, once the row of a run that crashed is closed.  The unique index on running runs decides between
  * two that start at once: the second waits for the first and is refused then.  SPI is connected.
@@ -358,7 +348,7 @@ record_start(const Hyperparameters *hyper, const TrainingOrders *orders, const T
 	if (running != 0)
 		record_refuse(running);
 	if (orphan != 0)
-		close_orphan(orphan);
+		spi_execute_int8("SELECT mnist_internal.close_orphan($1)", orphan);
 
 	spi_add_text(&parameters, training_strategy_name(hyper->strategy));
 	spi_add_text(&parameters, hyper->architecture);
@@ -386,8 +376,7 @@ record_start(const Hyperparameters *hyper, const TrainingOrders *orders, const T
 			" nullif($14, 0), nullif($15, 0), $16, $17::jsonb, nullif($18, 0), 'loading', 0, 0, clock_timestamp())"
 			" ON CONFLICT DO NOTHING RETURNING id",
 			&parameters) == 0)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a retraining run is already under way"),
-						errhint("See mnist_training_progress.")));
+		record_refuse(record_running());
 	return DatumGetInt64(spi_result(1));
 }
 
@@ -472,16 +461,6 @@ record_report(int64 run_id, const TrainingReport *report)
 	record_statements(run_id, &write);
 }
 
-/* Have the PNGs of the feedback decoded that no run has used before. */
-static void
-keep_images(int64 run_id)
-{
-	SpiParameters parameters = {0};
-
-	spi_add_int8(&parameters, run_id);
-	spi_execute("SELECT mnist_internal.keep_images($1)", &parameters);
-}
-
 void
 record_open_snapshot(const TrainingOrders *orders)
 {
@@ -500,7 +479,8 @@ record_open_snapshot(const TrainingOrders *orders)
 		spi_add_int4(&parameters, orders->annotator_labels);
 		spi_execute("SELECT mnist_internal.open_snapshot($1, $2, $3)", &parameters);
 	}
-	keep_images(orders->run_id);
+	/* decode the PNGs of the feedback that no run has used before */
+	spi_execute_int8("SELECT mnist_internal.keep_images($1)", orders->run_id);
 	record_commit();
 }
 

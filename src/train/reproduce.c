@@ -20,24 +20,15 @@
 
 PG_FUNCTION_INFO_V1(mnist_reproduce);
 
-/* Run a query whose only parameter, $1, is a run. */
-static uint64
-query(const char *sql, int64 run_id)
-{
-	SpiParameters parameters = {0};
-
-	spi_add_int8(&parameters, run_id);
-	return spi_execute(sql, &parameters);
-}
-
 /* Check that there is such a run, that it made a model, and that nothing of what it used is missing. */
 static void
 check_run(int64 run_id)
 {
 	char *status;
 
-	if (query("SELECT status, model_version IS NOT NULL AND data IS NOT NULL FROM %s.mnist_run WHERE id = $1",
-			  run_id) == 0)
+	if (spi_execute_int8(
+			"SELECT status, model_version IS NOT NULL AND data IS NOT NULL FROM %s.mnist_run WHERE id = $1",
+			run_id) == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("run %lld does not exist", (long long) run_id),
 						errhint("mnist_run lists those there are.")));
 	status = TextDatumGetCString(spi_result(1));
@@ -45,7 +36,7 @@ check_run(int64 run_id)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("run %lld made no model that could be reproduced", (long long) run_id),
 						errdetail("It is %s.", status)));
-	query("SELECT pg_catalog.array_to_string(mnist_internal.reproduce_missing($1, NULL), ' ')", run_id);
+	spi_execute_int8("SELECT pg_catalog.array_to_string(mnist_internal.reproduce_missing($1, NULL), ' ')", run_id);
 	record_check_nothing_missing(run_id, TextDatumGetCString(spi_result(1)));
 }
 
@@ -53,25 +44,28 @@ check_run(int64 run_id)
 static void
 read_run(int64 run_id, Hyperparameters *hyper, TrainingOrders *orders)
 {
-	query("SELECT r.strategy, r.architecture, r.seed, r.processes, CASE WHEN m.weights IS NULL THEN 0"
-		  " ELSE m.version END FROM %s.mnist_run r LEFT JOIN %s.mnist_model m ON m.version = r.parent_version"
-		  " WHERE r.id = $1",
-		  run_id);
+	spi_execute_int8(
+		"SELECT r.strategy, r.architecture, r.seed, r.processes, CASE WHEN m.weights IS NULL THEN 0"
+		" ELSE m.version END FROM %s.mnist_run r LEFT JOIN %s.mnist_model m ON m.version = r.parent_version"
+		" WHERE r.id = $1",
+		run_id);
 	hyperparameters_init(hyper, training_strategy_parse(TextDatumGetCString(spi_result(1))));
 	strlcpy(hyper->architecture, TextDatumGetCString(spi_result(2)), sizeof(hyper->architecture));
 	hyper->seed = DatumGetInt64(spi_result(3));
 	orders->processes = DatumGetInt32(spi_result(4));
 	orders->parent_version = DatumGetInt32(spi_result(5));
 
-	query("SELECT p.key, p.value FROM %s.mnist_run r, pg_catalog.jsonb_each_text(r.parameters) p WHERE r.id = $1",
-		  run_id);
+	spi_execute_int8(
+		"SELECT p.key, p.value FROM %s.mnist_run r, pg_catalog.jsonb_each_text(r.parameters) p WHERE r.id = $1",
+		run_id);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		(void) hyperparameters_set(hyper, spi_text_at(i, 1), spi_text_at(i, 2));
 	hyper->promote = false;
 
-	orders->ndatasets = (int) query("SELECT d.dataset_id FROM %s.mnist_run r,"
-									" mnist_internal.recorded_datasets(r.data) d WHERE r.id = $1 ORDER BY d.place",
-									run_id);
+	orders->ndatasets =
+		(int) spi_execute_int8("SELECT d.dataset_id FROM %s.mnist_run r,"
+							   " mnist_internal.recorded_datasets(r.data) d WHERE r.id = $1 ORDER BY d.place",
+							   run_id);
 	if (orders->ndatasets > TRAINING_MAX_DATASETS)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("a run of more than %d data sets cannot be reproduced", TRAINING_MAX_DATASETS)));

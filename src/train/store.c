@@ -186,12 +186,9 @@ switch_late(int64 run_id, TrainingOutcome *outcome)
 
 	PG_TRY();
 	{
-		SpiParameters parameters = {0};
-
 		record_begin_run(run_id, "succeeded", SWITCH_LOCK_TIMEOUT);
 		LockRelationOid(schema_relation("mnist_deployment"), ShareRowExclusiveLock);
-		spi_add_int8(&parameters, run_id);
-		spi_execute("SELECT decision, verdict FROM mnist_internal.settle_promotion($1)", &parameters);
+		spi_execute_int8("SELECT decision, verdict FROM mnist_internal.settle_promotion($1)", run_id);
 		read_decision(outcome);
 		record_commit();
 	}

@@ -31,14 +31,11 @@ static const char *const trial_status[] = {
 static void
 read_datasets(int64 run_id, TrainingOrders *orders)
 {
-	SpiParameters parameters = {0};
-	uint64 n;
-
-	spi_add_int8(&parameters, run_id);
-	n = spi_execute(
+	uint64 n = spi_execute_int8(
 		"SELECT name, d.id FROM %s.mnist_run r, pg_catalog.unnest(r.datasets) WITH ORDINALITY u (name, place)"
 		" LEFT JOIN %s.mnist_dataset d USING (name) WHERE r.id = $1 ORDER BY place",
-		&parameters);
+		run_id);
+
 	if (n > TRAINING_MAX_DATASETS)
 		n = 0; /* more than can be named: all of them */
 	orders->ndatasets = (int) n;
@@ -76,18 +73,16 @@ check_study(int64 run_id, uint64 found)
 void
 trials_read_study(int64 run_id, Hyperparameters *hyper, TrainingOrders *orders, TrainingStudy *study)
 {
-	SpiParameters parameters = {0};
-
-	spi_add_int8(&parameters, run_id);
-	check_study(run_id, spi_execute("SELECT r.strategy,"
-									" (SELECT count(*) FROM %s.mnist_trial t WHERE t.run_id = r.id AND t." ENDED "),"
-									" r.strategy <> 'fine_tune' OR r.parent_version = (SELECT version"
-									"  FROM %s.mnist_deployment ORDER BY id DESC LIMIT 1),"
-									" r.parent_version, r.seed, r.search->>'search', r.search->>'trials',"
-									" r.search->>'trial_epochs', r.search->>'trial_images',"
-									" r.search->>'fixed_learning_rate', r.search->>'fixed_batch_size'"
-									" FROM %s.mnist_run r WHERE r.id = $1",
-									&parameters));
+	check_study(run_id,
+				spi_execute_int8("SELECT r.strategy,"
+								 " (SELECT count(*) FROM %s.mnist_trial t WHERE t.run_id = r.id AND t." ENDED "),"
+								 " r.strategy <> 'fine_tune' OR r.parent_version = (SELECT version"
+								 "  FROM %s.mnist_deployment ORDER BY id DESC LIMIT 1),"
+								 " r.parent_version, r.seed, r.search->>'search', r.search->>'trials',"
+								 " r.search->>'trial_epochs', r.search->>'trial_images',"
+								 " r.search->>'fixed_learning_rate', r.search->>'fixed_batch_size'"
+								 " FROM %s.mnist_run r WHERE r.id = $1",
+								 run_id));
 	hyperparameters_init(hyper, training_strategy_parse(spi_text_at(0, 1)));
 	training_study_init(study);
 	hyper->seed = strtoll(spi_text_at(0, 5), NULL, 10);
@@ -101,16 +96,17 @@ trials_read_study(int64 run_id, Hyperparameters *hyper, TrainingOrders *orders, 
 	study->fixed_batch_size = strcmp(spi_text_at(0, 11), "true") == 0;
 	study->resume_run = run_id;
 
-	(void) spi_execute("SELECT o.key, o.value FROM %s.mnist_run r, pg_catalog.jsonb_each_text(r.search->'options') o"
-					   " WHERE r.id = $1",
-					   &parameters);
+	(void) spi_execute_int8(
+		"SELECT o.key, o.value FROM %s.mnist_run r, pg_catalog.jsonb_each_text(r.search->'options') o"
+		" WHERE r.id = $1",
+		run_id);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		(void) hyperparameters_set(hyper, spi_text_at(i, 1), spi_text_at(i, 2));
-	(void) spi_execute(
+	(void) spi_execute_int8(
 		"SELECT a.value FROM %s.mnist_run r,"
 		" pg_catalog.jsonb_array_elements_text(r.search->'architectures') WITH ORDINALITY a (value, place)"
 		" WHERE r.id = $1 ORDER BY a.place",
-		&parameters);
+		run_id);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		training_study_add(study, spi_text_at(i, 1));
 	read_datasets(run_id, orders);
@@ -271,6 +267,6 @@ trials_choose(int64 run_id, int trial, const Hyperparameters *hyper, bool kept)
 	spi_add_int4(&write.parameters, trial);
 	spi_add_text(&write.parameters, hyper->architecture);
 	spi_add_text(&write.parameters, hyperparameters_json(hyper));
-	spi_add(&write.parameters, BOOLOID, BoolGetDatum(kept));
+	spi_add_bool(&write.parameters, kept);
 	record_statements(run_id, &write);
 }
