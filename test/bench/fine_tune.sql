@@ -11,7 +11,8 @@ SELECT setseed(0.42) \g /dev/null
 -- Which bytes of the upright picture show in a byte of the styled one: the turned place and its four neighbours.
 CREATE TEMP TABLE style_source AS
 SELECT y * 28 + x AS target, CASE WHEN sx BETWEEN 0 AND 27 AND sy BETWEEN 0 AND 27 THEN sx + 28 * sy END AS source
-FROM generate_series(0, 27) AS x, generate_series(0, 27) AS y, (VALUES (0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)) AS near (dx, dy),
+FROM generate_series(0, 27) AS x, generate_series(0, 27) AS y,
+    (VALUES (0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)) AS near (dx, dy),
     LATERAL (SELECT dx + round(13.5 + cosd(40) * (x - 13.5) + sind(40) * (y - 13.5))::int AS sx,
         dy + round(13.5 - sind(40) * (x - 13.5) + cosd(40) * (y - 13.5))::int AS sy) AS turned;
 
@@ -32,10 +33,11 @@ SELECT (SELECT 100 * avg((mnist_classify(image) = label)::int) FROM others) AS o
 
 CREATE TEMP TABLE before AS SELECT * FROM accuracy;
 SELECT count(mnist_correct(p.id, s.label)) AS corrections FROM to_correct s, LATERAL mnist_predict(s.image) AS p;
-SELECT verdict, promoted, round(seconds::numeric, 1) AS seconds, test_accuracy, validation_accuracy, live_validation_accuracy,
-    feedback_accuracy, live_feedback_accuracy
+SELECT verdict, promoted, round(seconds::numeric, 1) AS seconds, test_accuracy, validation_accuracy,
+    live_validation_accuracy, feedback_accuracy, live_feedback_accuracy
 FROM mnist_retrain(seed => 1);
 SELECT round(b.others, 2) AS others_before, round(a.others, 2) AS others_after,
     round(100 * (a.others - b.others) / (100 - b.others), 1) AS learned_percent_of_missing,
-    round(b.upright, 2) AS mnist_test_before, round(a.upright, 2) AS mnist_test_after, round(b.upright - a.upright, 2) AS cost_points
+    round(b.upright, 2) AS mnist_test_before, round(a.upright, 2) AS mnist_test_after,
+    round(b.upright - a.upright, 2) AS cost_points
 FROM before b, accuracy a;

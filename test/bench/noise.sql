@@ -1,6 +1,6 @@
--- noise.sql: one case of bench_noise.sh: one annotator labels images, a share of them wrongly: any other digit, or, in kind
--- pair, one digit as another.  Confirmations of what the live model is sure of, and right about, are ten times as many:
--- none, the same annotator's, or another one's.
+-- noise.sql: one case of bench_noise.sh.  One annotator labels images, a fraction of them wrongly: as any other digit,
+-- or, in kind "pair", one digit as another.  Unless :confirmations is "none", the same annotator or another one
+-- confirms ten times as many predictions of which the live model is sure, and which are correct.
 \set ON_ERROR_STOP on
 \pset footer off
 \pset tuples_only on
@@ -9,7 +9,8 @@
 SET client_min_messages = warning;
 DELETE FROM mnist_feedback;
 TRUNCATE said;
-SELECT (ARRAY[4, 7, 3, 9, 1])[1 + (:seed - 1) % 5] AS from_digit, (ARRAY[9, 1, 5, 4, 7])[1 + (:seed - 1) % 5] AS to_digit,
+SELECT (ARRAY[4, 7, 3, 9, 1])[1 + (:seed - 1) % 5] AS from_digit,
+    (ARRAY[9, 1, 5, 4, 7])[1 + (:seed - 1) % 5] AS to_digit,
     round(:labels * :rate) AS nwrong \gset
 
 -- An order of its own for each seed; of the images in it one in four is styled, or none.
@@ -19,7 +20,8 @@ FROM (
     SELECT *, row_number() OVER (PARTITION BY styled ORDER BY hashint8extended(id, :seed)) AS nth FROM image) i
 WHERE NOT styled OR (:'images' = 'styled' AND nth <= :labels / 4);
 INSERT INTO said
-SELECT id, 'noise_annotator', CASE :'kind' WHEN 'pair' THEN :to_digit ELSE (label + 1 + abs(place / 7) % 9) % 10 END, true, false
+SELECT id, 'noise_annotator',
+    CASE :'kind' WHEN 'pair' THEN :to_digit ELSE (label + 1 + abs(place / 7) % 9) % 10 END, true, false
 FROM (SELECT *, row_number() OVER (ORDER BY NOT styled OR nth > :nwrong / 4, place) AS chosen
     FROM candidate WHERE :'kind' <> 'pair' OR label = :from_digit) c
 WHERE chosen <= :nwrong;
@@ -43,14 +45,18 @@ SET mnist_hil.annotator_share = 1; -- what the filter does by itself
 SELECT run_id FROM mnist_retrain(epochs => :epochs, seed => :seed, promote => false) \gset
 \o
 SELECT :'images', :rate, rpad(:'kind', 7), rpad(:'confirmations', 6), :seed,
-    format('%s, %s', count(*) FILTER (WHERE wrong), round(100.0 * count(*) FILTER (WHERE wrong AND excluded) / nullif(count(*) FILTER (WHERE wrong), 0), 1)),
-    format('%s, %s', count(*) FILTER (WHERE NOT wrong), round(100.0 * count(*) FILTER (WHERE NOT wrong AND excluded) / count(*) FILTER (WHERE NOT wrong), 1)),
+    format('%s, %s', count(*) FILTER (WHERE wrong),
+        round(100.0 * count(*) FILTER (WHERE wrong AND excluded) / nullif(count(*) FILTER (WHERE wrong), 0), 1)),
+    format('%s, %s', count(*) FILTER (WHERE NOT wrong),
+        round(100.0 * count(*) FILTER (WHERE NOT wrong AND excluded) / count(*) FILTER (WHERE NOT wrong), 1)),
     format('%s, %s', count(*) FILTER (WHERE corrects), count(*) FILTER (WHERE corrects AND excluded)),
     (SELECT CASE WHEN (gate->>'passed')::boolean THEN 'passed' ELSE split_part(verdict, ': accuracy', 1) END
-        || format(', held-out %s to %s of %s', gate#>>'{feedback,live_correct}', gate#>>'{feedback,candidate_correct}', gate#>>'{feedback,images}')
+        || format(', held-out %s to %s of %s', gate#>>'{feedback,live_correct}',
+            gate#>>'{feedback,candidate_correct}', gate#>>'{feedback,images}')
      FROM mnist_run WHERE id = :run_id)
 FROM (
-    SELECT s.wrong, NOT s.wrong AND s.label <> i.predicted_label AS corrects, u.reason IS NOT DISTINCT FROM 'doubted' AS excluded
+    SELECT s.wrong, NOT s.wrong AND s.label <> i.predicted_label AS corrects,
+        u.reason IS NOT DISTINCT FROM 'doubted' AS excluded
     FROM said s
     JOIN image i USING (id)
     JOIN mnist_feedback f ON f.prediction_id = s.id

@@ -5,7 +5,8 @@ SELECT setseed(0.42) \g /dev/null
 
 CREATE TEMP TABLE style_source AS
 SELECT y * 28 + x AS target, CASE WHEN sx BETWEEN 0 AND 27 AND sy BETWEEN 0 AND 27 THEN sx + 28 * sy END AS source
-FROM generate_series(0, 27) AS x, generate_series(0, 27) AS y, (VALUES (0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)) AS near (dx, dy),
+FROM generate_series(0, 27) AS x, generate_series(0, 27) AS y,
+    (VALUES (0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)) AS near (dx, dy),
     LATERAL (SELECT dx + round(13.5 + cosd(40) * (x - 13.5) + sind(40) * (y - 13.5))::int AS sx,
         dy + round(13.5 - sind(40) * (x - 13.5) + cosd(40) * (y - 13.5))::int AS sy) AS turned;
 CREATE FUNCTION pg_temp.styled(pixels bytea) RETURNS bytea LANGUAGE sql VOLATILE AS $$

@@ -37,7 +37,8 @@ CREATE TEMP TABLE at_limit AS SELECT pg_temp.sized(image, 1048576) AS allowed, p
 FROM png;
 SELECT function, public.outcome(format('SELECT * FROM at_limit, %s(allowed)', function)) AS allowed,
     public.outcome(format('SELECT * FROM at_limit, %s(refused)', function)) AS refused
-FROM unnest('{mnist_predict,mnist_classify,mnist_probabilities,mnist_preprocess,mnist_ascii,mnist_features,mnist_explain,mnist_explanation}'::text[]) AS function;
+FROM unnest('{mnist_predict,mnist_classify,mnist_probabilities,mnist_preprocess,mnist_ascii,mnist_features,'
+    'mnist_explain,mnist_explanation}'::text[]) AS function;
 SELECT public.outcome('SELECT * FROM at_limit, mnist_predict_batch(ARRAY[allowed, refused])');
 SELECT public.outcome('SELECT mnist_import_images(''large'', ''train'', ARRAY[refused], ARRAY[7]) FROM at_limit');
 

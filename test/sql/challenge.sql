@@ -263,7 +263,8 @@ SELECT outcome('UPDATE mnist_challenger SET share = 0.1'), outcome('DELETE FROM 
 \gx
 SELECT left(outcome('INSERT INTO mnist_challenger (action, version, deployment_id) VALUES (''challenge'', 2, 1)'),
     5) AS no_share,
-    left(outcome('INSERT INTO mnist_challenger (action, version, deployment_id, ends) VALUES (''drop'', 2, 1, 1),  (''drop'', 2, 1, 1)'), 5) AS ended_twice;
+    left(outcome('INSERT INTO mnist_challenger (action, version, deployment_id, ends)
+        VALUES (''drop'', 2, 1, 1), (''drop'', 2, 1, 1)'), 5) AS ended_twice;
 
 -- What people's search_path holds is not what runs as the owner.
 CREATE SCHEMA trap;

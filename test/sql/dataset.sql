@@ -19,7 +19,11 @@ SELECT 'labels', '\x000008010000003c'::bytea || string_agg(decode(lpad(to_hex(i 
 FROM generate_series(0, 59) AS i;
 INSERT INTO file
     VALUES ('images.gz',
-        '\x1f8b0800000000000203edc39152a0010080c17fa6200882e02008822008822008822008828320088220088220080e8220088220088220080e8220088220088220e821eea0f99e62776687616c641886a5ffa77e023f46818c01190732016412c82f205340a681cc0099053207641ec8029045204b409681ac005905b206641dc80690df4036816c01d906b2036417c81e907d2007400e811c013906f207c8099053206740ce815c00b9047205e41ac80d905b207740ee81fc05f200e411c8139067202f405e81bc017907f201e413c817906f20ff0060071ef6d0b70000');
+        '\x1f8b0800000000000203edc39152a0010080c17fa6200882e02008822008822008822008828320088220088220080e8220088220'
+        '088220080e8220088220088220e821eea0f99e62776687616c641886a5ffa77e023f46818c01190732016412c82f205340a681cc'
+        '0099053207641ec8029045204b409681ac005905b206641dc80690df4036816c01d906b2036417c81e907d2007400e811c013906'
+        'f207c8099053206740ce815c00b9047205e41ac80d905b207740ee81fc05f200e411c8139067202f405e81bc017907f201e413c8'
+        '17906f20ff0060071ef6d0b70000');
 INSERT INTO file
     VALUES ('labels.gz', '\x1f8b08000000000002036360e060646060b06160646266616563e7e0249d05008c9a989144000000');
 CREATE FUNCTION pg_temp.file(name text) RETURNS bytea
@@ -105,10 +109,14 @@ SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_d
 SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', '{}', '{}')$$);
 SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[1])$$);
 SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), NULL], ARRAY[1, 2])$$);
-SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[1, NULL])$$);
-SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[1, 10])$$);
-SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)], ARRAY[-1, 2])$$);
-SELECT split_part(split_part(public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2), 'no image'], ARRAY[1, 2, 3])$$), E'\n', 1), ': ', n)
+SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)],
+    ARRAY[1, NULL])$$);
+SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)],
+    ARRAY[1, 10])$$);
+SELECT public.outcome($$SELECT mnist_import_images('bad', 'train', ARRAY[mnist_draw(1), mnist_draw(2)],
+    ARRAY[-1, 2])$$);
+SELECT split_part(split_part(public.outcome($$SELECT mnist_import_images('bad', 'train',
+    ARRAY[mnist_draw(1), mnist_draw(2), 'no image'], ARRAY[1, 2, 3])$$), E'\n', 1), ': ', n)
 FROM generate_series(1, 2) AS n;
 -- Where an array's subscripts begin does not matter.
 SELECT mnist_import_images('slice', 'test', (ARRAY[mnist_draw(1), mnist_draw(2), mnist_draw(3)])[2:3],

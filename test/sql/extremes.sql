@@ -51,8 +51,8 @@ $list$, '\n') AS line
 WHERE line <> '';
 
 CREATE TEMP VIEW c_function AS
-SELECT p.oid, CASE WHEN n.nspname = 'mnist_internal' THEN 'mnist_internal.' ELSE '' END || p.proname AS name, p.proargtypes, p.proargnames,
-    p.pronargs
+SELECT p.oid, CASE WHEN n.nspname = 'mnist_internal' THEN 'mnist_internal.' ELSE '' END || p.proname AS name,
+    p.proargtypes, p.proargnames, p.pronargs
 FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_language l ON l.oid = p.prolang
@@ -77,10 +77,14 @@ timestamptz: NULL; 'infinity'; '-infinity'; '4714-11-24 00:00:00+00 BC'
 internal: internal_in(NULL)
 text: NULL; ''; '%s%n'; (SELECT text FROM big)
 bytea: NULL; ''; '\x00'; '\x89504e470d0a1a0a'; (SELECT bytes FROM big)
-bytea[]: NULL; '{}'; '{NULL}'; '{{NULL,NULL},{NULL,NULL}}'; '[5:6]={NULL,NULL}'; array_fill(NULL::bytea, ARRAY[100000]); ARRAY[(SELECT bytes FROM big)]
-text[]: NULL; '{}'; '{NULL}'; '{{a,b},{c,d}}'; '[-3:-2]={a,b}'; array_fill('a'::text, ARRAY[100000]); ARRAY[(SELECT text FROM big)]
-real[]: NULL; '{}'; '{NULL}'; '{NaN,Infinity,-Infinity,0,-1,3.4e38}'; '{{1,2},{3,4}}'; '[5:6]={1,2}'; array_fill(0::real, ARRAY[2000000])
-bigint[]: NULL; '{}'; '{NULL}'; '{-1}'; '{9223372036854775807,9223372036854775807}'; '{{1,2},{3,4}}'; '[5:6]={1,2}'; array_fill(1::bigint, ARRAY[100000])
+bytea[]: NULL; '{}'; '{NULL}'; '{{NULL,NULL},{NULL,NULL}}'; '[5:6]={NULL,NULL}'
+bytea[]: array_fill(NULL::bytea, ARRAY[100000]); ARRAY[(SELECT bytes FROM big)]
+text[]: NULL; '{}'; '{NULL}'; '{{a,b},{c,d}}'; '[-3:-2]={a,b}'
+text[]: array_fill('a'::text, ARRAY[100000]); ARRAY[(SELECT text FROM big)]
+real[]: NULL; '{}'; '{NULL}'; '{NaN,Infinity,-Infinity,0,-1,3.4e38}'; '{{1,2},{3,4}}'; '[5:6]={1,2}'
+real[]: array_fill(0::real, ARRAY[2000000])
+bigint[]: NULL; '{}'; '{NULL}'; '{-1}'; '{9223372036854775807,9223372036854775807}'; '{{1,2},{3,4}}'; '[5:6]={1,2}'
+bigint[]: array_fill(1::bigint, ARRAY[100000])
 $list$, '\n') AS line
 WHERE line <> '';
 SELECT DISTINCT format_type(t, NULL) AS type_without_values FROM c_function c, unnest(c.proargtypes) AS t
@@ -88,7 +92,8 @@ WHERE t NOT IN (SELECT type FROM extreme);
 
 ---------------------------------------------------------------- each of them in the place of each argument
 
-CREATE FUNCTION pg_temp.outcome(statement text, OUT state text, OUT message text, OUT helped boolean) LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.outcome(statement text, OUT state text, OUT message text, OUT helped boolean)
+    LANGUAGE plpgsql AS $$
 DECLARE
     detail text;
     hint text;
@@ -110,7 +115,8 @@ JOIN usual u ON u.function = c.name,
     generate_series(1, c.pronargs) AS place
 JOIN extreme e ON true,
     pg_temp.outcome(format('SELECT count(*) FROM %s(%s)', c.name, (
-        SELECT string_agg(pg_temp.argument(CASE WHEN n = place THEN e.value ELSE u.arguments[n] END, c.proargtypes[n - 1]), ', ' ORDER BY n)
+        SELECT string_agg(pg_temp.argument(CASE WHEN n = place THEN e.value ELSE u.arguments[n] END,
+            c.proargtypes[n - 1]), ', ' ORDER BY n)
         FROM generate_series(1, c.pronargs::int) AS n))) AS o
 WHERE e.type = c.proargtypes[place - 1]
     -- What pg_cron makes of a schedule depends on whether it is there.
@@ -121,7 +127,8 @@ FROM made;
 SELECT name, argument, left(value, 40) AS value, state, message FROM made WHERE state ~ '^(XX|58|57)';
 -- All errors there are, and where; but for the server's own about values of type internal, whose wording varies.
 \pset format unaligned
-SELECT state, message, string_agg(DISTINCT name || '(' || argument || ')', ', ' ORDER BY name || '(' || argument || ')') AS of
+SELECT state, message,
+    string_agg(DISTINCT name || '(' || argument || ')', ', ' ORDER BY name || '(' || argument || ')') AS of
 FROM made WHERE state <> 'answer' AND message !~ 'type "?internal' GROUP BY state, message ORDER BY state, message;
 \pset format aligned
 -- What exceeds a limit says which.
@@ -144,25 +151,29 @@ JOIN usual u ON u.function = c.name,
     generate_series(1, c.pronargs) AS place
 JOIN extreme e ON e.value LIKE '(SELECT % FROM big)',
     pg_temp.blocks_read(format('SELECT count(*) FROM %s(%s)', c.name, (
-        SELECT string_agg(pg_temp.argument(CASE WHEN n = place THEN e.value ELSE u.arguments[n] END, c.proargtypes[n - 1]), ', ' ORDER BY n)
+        SELECT string_agg(pg_temp.argument(CASE WHEN n = place THEN e.value ELSE u.arguments[n] END,
+            c.proargtypes[n - 1]), ', ' ORDER BY n)
         FROM generate_series(1, c.pronargs::int) AS n))) AS r
-WHERE e.type = c.proargtypes[place - 1] AND c.name NOT IN ('mnist_internal.read_idx', 'mnist_internal.features', 'mnist_internal.pixels',
-        'mnist_internal.readable_pixels')
+WHERE e.type = c.proargtypes[place - 1] AND c.name NOT IN ('mnist_internal.read_idx', 'mnist_internal.features',
+        'mnist_internal.pixels', 'mnist_internal.readable_pixels')
 GROUP BY r.state, r.blocks ORDER BY r.state, r.blocks;
 
 ---------------------------------------------------------------- several at once
 
 -- Counts of any size.
-SELECT kind, a, b, test, round(statistic::numeric, 6) AS statistic, round(p_value::numeric, 6) AS p_value, round(effect::numeric, 6) AS effect,
-    round(shift::numeric, 6) AS shift
+SELECT kind, a, b, test, round(statistic::numeric, 6) AS statistic, round(p_value::numeric, 6) AS p_value,
+    round(effect::numeric, 6) AS effect, round(shift::numeric, 6) AS shift
 FROM (VALUES ('flag'), ('category'), ('continuous')) AS k (kind),
-    (VALUES ('{9223372036854775807,9223372036854775807}'::bigint[], '{9223372036854775807,9223372036854775807}'::bigint[]),
-            ('{9223372036854775807,1}', '{9223372036854775807,2}'),
-            ('{9007199254740993,9007199254740993}', '{9007199254740993,9223372036854775807}'),
-            ('{0,0}', '{9223372036854775807,1}')) AS c (a, b),
+    (VALUES
+        ('{9223372036854775807,9223372036854775807}'::bigint[], '{9223372036854775807,9223372036854775807}'::bigint[]),
+        ('{9223372036854775807,1}', '{9223372036854775807,2}'),
+        ('{9007199254740993,9007199254740993}', '{9007199254740993,9223372036854775807}'),
+        ('{0,0}', '{9223372036854775807,1}')) AS c (a, b),
     mnist_internal.two_sample(kind, a, b)
 ORDER BY kind, a, b;
-SELECT count(*) AS bins FROM mnist_internal.two_sample('continuous', array_fill(1::bigint, ARRAY[2003]), array_fill(9223372036854775807, ARRAY[2003]));
+SELECT count(*) AS bins
+FROM mnist_internal.two_sample('continuous', array_fill(1::bigint, ARRAY[2003]),
+    array_fill(9223372036854775807, ARRAY[2003]));
 SELECT a, b, mnist_mcnemar(a, b) FROM (VALUES (9223372036854775807, 9223372036854775807), (9223372036854775807, 0),
     (9223372036854775807, 9223372036854775806), (4611686018427387904, 4611686020427387904)) AS c (a, b);
 
@@ -182,7 +193,8 @@ SELECT mnist_internal.histogram('{1}', NULL) IS NULL AS without_edges, mnist_int
 SELECT * FROM pg_temp.outcome($$SELECT mnist_internal.histogram('{1}', '{1,2}')$$);
 SELECT * FROM pg_temp.outcome($$SELECT mnist_internal.histogram('{1}', array_fill(1::real, ARRAY[1001, 1]))$$);
 SELECT * FROM pg_temp.outcome($$SELECT mnist_internal.histogram('{1}', array_fill(1::real, ARRAY[1, 2003]))$$);
-CREATE AGGREGATE pg_temp.mixed (text, text) (SFUNC = string_agg_transfn, STYPE = internal, FINALFUNC = mnist_internal.histogram_counts);
+CREATE AGGREGATE pg_temp.mixed (text, text) (SFUNC = string_agg_transfn, STYPE = internal,
+    FINALFUNC = mnist_internal.histogram_counts);
 SELECT * FROM pg_temp.outcome($$SELECT pg_temp.mixed(repeat('x', 100), ',')$$);
 
 SET client_min_messages = warning;

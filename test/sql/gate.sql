@@ -171,8 +171,8 @@ SELECT verdict LIKE 'reproduced run %' AS reproduced FROM mnist_reproduce(:c_run
 -- What is missing is told, all at once.
 DELETE FROM mnist_feedback WHERE annotator = current_user;
 SELECT mnist_drop_dataset('again');
-SELECT public.outcome(format('SELECT mnist_reproduce(%s)', :e_run_id)) LIKE
-    '55000: run % cannot be reproduced%Data set "drawn" was dropped. Feedback was erased: of % images to train on %' AS missing;
+SELECT public.outcome(format('SELECT mnist_reproduce(%s)', :e_run_id)) LIKE '55000: run % cannot be reproduced%'
+    'Data set "drawn" was dropped. Feedback was erased: of % images to train on %' AS missing;
 SELECT mnist_import_synthetic('drawn', 1400, 7);
 SELECT public.outcome(format('SELECT mnist_reproduce(%s)',
     :e_run_id)) LIKE '%Data set "drawn" has other images or labels now.%' AS changed;

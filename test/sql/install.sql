@@ -87,8 +87,10 @@ RESET ROLE;
 \i :srcdir/sql/include/outcome.sql
 SELECT public.state($$SELECT mnist_internal.describe('')$$) AS empty,
     public.state($$SELECT mnist_internal.describe('\x0123456789')$$) AS short,
-    public.state($$SELECT mnist_internal.describe(set_bit(mnist_internal.default_weights(), 100000, 1 - get_bit(mnist_internal.default_weights(), 100000)))$$) AS flipped_bit,
-    public.state($$SELECT mnist_internal.describe(substr(mnist_internal.default_weights(), 1, length(mnist_internal.default_weights()) - 1))$$) AS truncated,
+    public.state($$SELECT mnist_internal.describe(set_bit(w, 100000, 1 - get_bit(w, 100000)))
+        FROM mnist_internal.default_weights() AS w$$) AS flipped_bit,
+    public.state($$SELECT mnist_internal.describe(substr(w, 1, length(w) - 1))
+        FROM mnist_internal.default_weights() AS w$$) AS truncated,
     public.state($$SELECT mnist_internal.describe(mnist_internal.default_weights() || '\x00')$$) AS too_long,
     public.state($$SELECT mnist_internal.describe(NULL)$$) AS nothing;
 

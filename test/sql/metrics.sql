@@ -85,7 +85,8 @@ SELECT name, labels FROM mnist_metrics GROUP BY name, labels HAVING count(*) > 1
 SELECT line FROM regexp_split_to_table(mnist_metrics_text(), E'\n') AS line
 WHERE line ~ 'mnist_hil_(info|runs_total|predictions_total)';
 SELECT count(*) FILTER (WHERE line ~ '^# HELP ') = count(*) FILTER (WHERE line ~ '^# TYPE ') AS described,
-    count(*) FILTER (WHERE line ~ '^mnist_hil_[a-z_]+({[a-z_]+="([^"\\]|\\.)*"(,[a-z_]+="([^"\\]|\\.)*")*})? [-+0-9.e]+$')
+    count(*) FILTER (WHERE line ~ '^mnist_hil_[a-z_]+'
+        '({[a-z_]+="([^"\\]|\\.)*"(,[a-z_]+="([^"\\]|\\.)*")*})? [-+0-9.e]+$')
         = (SELECT count(*) FROM mnist_metrics) AS figures,
     count(*) FILTER (WHERE line !~ '^(# (HELP|TYPE) |mnist_hil_)' AND line <> '') AS others
 FROM regexp_split_to_table(mnist_metrics_text(), E'\n') AS line;

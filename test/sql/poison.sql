@@ -131,8 +131,7 @@ SELECT count(*) > 20 AS wait, count(*) FILTER (WHERE run_id <> :run_id) AS by_an
         WHERE u.reason = 'doubted') AS since
 FROM mnist_doubted;
 -- The annotator's share of a run holds for what was affirmed, too: with three labels by the other annotator beside the
--- one
--- that both agree on, an equal share is four images at most.
+-- one that both agree on, an equal share is four images at most.
 CREATE TEMP TABLE own AS SELECT p.id, d.label FROM digit d, LATERAL mnist_predict(d.pixels) p WHERE judges
 ORDER BY n LIMIT 3;
 GRANT SELECT ON own TO regress_mnist_careful;
@@ -140,7 +139,9 @@ SET ROLE regress_mnist_careful;
 SELECT count(mnist_correct(id, label)) AS said FROM own;
 RESET ROLE;
 SELECT count(*) AS affirmed, count(*) FILTER (WHERE w.reason = 'share') > 0 AS left_out
-FROM mnist_internal.label_weights(0.01, 0) w JOIN mnist_feedback f ON f.id = w.feedback_id JOIN affirmed a USING (prediction_id)
+FROM mnist_internal.label_weights(0.01, 0) w
+JOIN mnist_feedback f ON f.id = w.feedback_id
+JOIN affirmed a USING (prediction_id)
 WHERE w.split = 'train';
 DROP TABLE own, affirmed;
 

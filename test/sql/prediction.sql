@@ -86,7 +86,8 @@ INSERT INTO bad VALUES
     ('truncated PNG', substr(mnist_draw(5), 1, 500)),
     ('damaged PNG', set_byte(mnist_draw(5), 300, get_byte(mnist_draw(5), 300) # 85)),
     ('60000 x 60000',
-        '\x89504e470d0a1a0a0000000d494844520000ea600000ea60080000000060a9d5a20000000a49444154789c636000000002000148afa4710000000049454e44ae426082');
+        '\x89504e470d0a1a0a0000000d494844520000ea600000ea60080000000060a9d5a2'
+        '0000000a49444154789c636000000002000148afa4710000000049454e44ae426082');
 CREATE TEMP TABLE before AS SELECT count(*) AS n FROM mnist_prediction;
 SELECT kind, state(format('SELECT mnist_classify(%L)', image)) AS classify,
     state(format('SELECT mnist_probabilities(%L)', image)) AS probabilities,

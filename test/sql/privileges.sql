@@ -93,7 +93,8 @@ INSERT INTO public.act (what, statement) VALUES
     ('mnist_drift', 'SELECT * FROM mnist_drift, mnist_drift_share, mnist_feature'),
     ('mnist_data_quality', 'SELECT * FROM mnist_data_quality, mnist_annotator_agreement'),
     ('mnist_model_performance',
-        'SELECT * FROM mnist_model_performance, mnist_class_performance, mnist_accuracy_daily, mnist_calibration, mnist_model_confusion'),
+        'SELECT * FROM mnist_model_performance, mnist_class_performance, mnist_accuracy_daily, mnist_calibration, '
+            'mnist_model_confusion'),
     ('look at references', 'SELECT * FROM mnist_drift_reference, mnist_drift_histogram, mnist_drift_check'),
     ('internal: bind', 'SELECT mnist_internal.drift_bind(1)'),
     ('mnist_metrics', 'SELECT * FROM mnist_metrics'),
@@ -101,13 +102,16 @@ INSERT INTO public.act (what, statement) VALUES
     ('mnist_report', 'SELECT mnist_report()'),
     ('look at reports', 'SELECT page FROM mnist_report_log'),
     ('write readings',
-        'INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version) VALUES ('''', 1, 1, ''{}'', 1)'),
+        'INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version) '
+            'VALUES ('''', 1, 1, ''{}'', 1)'),
     ('write feedback',
-        'INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256) VALUES (1, 1, 1, 1, ''x'', sha256(''''))'),
+        'INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256) '
+            'VALUES (1, 1, 1, 1, ''x'', sha256(''''))'),
     ('erase feedback', 'DELETE FROM mnist_feedback'),
     ('switch by hand', 'INSERT INTO mnist_deployment (version, action) VALUES (2, ''activate'')'),
     ('write models',
-        'INSERT INTO mnist_model (version, architecture, network, parameters, weights_sha256) VALUES (9, ''x'', ''x'', 1, sha256(''''))'),
+        'INSERT INTO mnist_model (version, architecture, network, parameters, weights_sha256) '
+            'VALUES (9, ''x'', ''x'', 1, sha256(''''))'),
     ('internal: resolve', 'SELECT mnist_internal.resolve(''{}'')'),
     ('internal: deploy', 'SELECT mnist_internal.deploy(2, ''activate'', 1, NULL)'),
     ('internal: end challenge', 'SELECT mnist_internal.end_challenge(''drop'', NULL)'),

@@ -18,7 +18,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER note_deletion AFTER DELETE ON mnist_prediction REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION note_deletion();
+CREATE TRIGGER note_deletion AFTER DELETE ON mnist_prediction REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION note_deletion();
 CREATE FUNCTION deletions() RETURNS SETOF text LANGUAGE sql AS $$
     WITH d AS (DELETE FROM deletion RETURNING *)
     SELECT format('%s in %s transactions', sum(n), count(DISTINCT transaction)) FROM d

@@ -170,7 +170,8 @@ UPDATE mnist_prediction SET image = '\x00'
 WHERE octet_length(image) <> 784 AND id IN (SELECT prediction_id FROM mnist_feedback);
 SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, promote => false) \gset i_
 SELECT i.feedback_train_images = h.feedback_train_images AS train,
-    i.feedback_held_out_images = h.feedback_held_out_images AS held_out, i.data->'feedback' = h.data->'feedback' AS digest
+    i.feedback_held_out_images = h.feedback_held_out_images AS held_out,
+    i.data->'feedback' = h.data->'feedback' AS digest
 FROM mnist_run i, mnist_run h WHERE i.id = :i_run_id AND h.id = :h_run_id;
 -- They go with the last feedback on the image, whoever may erase it.
 SELECT count(*) > 0 AS erased FROM mnist_erase(predictions => ARRAY(SELECT id FROM mnist_prediction WHERE id % 2 = 0));

@@ -80,15 +80,22 @@ SELECT public.outcome('SELECT mnist_import('''', NULL)');
 SELECT public.outcome('SELECT mnist_import('''', ''softmax'')');
 SELECT public.outcome('SELECT mnist_import(''\x00'', ''dense'')');
 SELECT public.outcome('SELECT mnist_import(''\x00'', ''dense 4096, dense 4096, dense 10'')');
-SELECT public.outcome($$SELECT mnist_import(onnx, network) FROM file$$) LIKE '22P03: safetensors file is damaged or none: %' AS onnx;
-SELECT public.outcome($$SELECT mnist_import(weights, network) FROM mnist_model WHERE version = 1$$) LIKE '22P03: %' AS blob;
-SELECT public.outcome($$SELECT mnist_import(safetensors, 'keras_cnn') FROM file$$) LIKE '22023: safetensors file is of network "%", not "conv 32 3x3, relu, %' AS other_network;
-SELECT public.outcome($$SELECT mnist_import(substr(safetensors, 1, length(safetensors) - 1), network) FROM file$$) LIKE '22P03: %' AS truncated;
+SELECT public.outcome($$SELECT mnist_import(onnx, network) FROM file$$)
+    LIKE '22P03: safetensors file is damaged or none: %' AS onnx;
+SELECT public.outcome($$SELECT mnist_import(weights, network) FROM mnist_model WHERE version = 1$$)
+    LIKE '22P03: %' AS blob;
+SELECT public.outcome($$SELECT mnist_import(safetensors, 'keras_cnn') FROM file$$)
+    LIKE '22023: safetensors file is of network "%", not "conv 32 3x3, relu, %' AS other_network;
+SELECT public.outcome($$SELECT mnist_import(substr(safetensors, 1, length(safetensors) - 1), network) FROM file$$)
+    LIKE '22P03: %' AS truncated;
 SELECT public.outcome($$SELECT mnist_import(safetensors || '\x00', network) FROM file$$);
 SELECT public.outcome($$SELECT mnist_import(pg_temp.softmax(decode(repeat('ff', 31400), 'hex')), 'softmax')$$);
-SELECT public.outcome($$SELECT mnist_import(pg_temp.safetensors('{"__metadata__":{"format_version":"9","network":"dense 10"}}', ''), 'softmax')$$);
-SELECT public.outcome($$SELECT mnist_import(pg_temp.safetensors('{"a":{"dtype":"F32","shape":[],"data_offsets":[0,0]}}', ''), 'softmax')$$);
-SELECT public.outcome($$SELECT mnist_import(pg_temp.safetensors('{"__metadata__":{"format_version":"1"', ''), 'softmax')$$);
+SELECT public.outcome($$SELECT mnist_import(pg_temp.safetensors(
+    '{"__metadata__":{"format_version":"9","network":"dense 10"}}', ''), 'softmax')$$);
+SELECT public.outcome($$SELECT mnist_import(pg_temp.safetensors(
+    '{"a":{"dtype":"F32","shape":[],"data_offsets":[0,0]}}', ''), 'softmax')$$);
+SELECT public.outcome($$SELECT mnist_import(pg_temp.safetensors(
+    '{"__metadata__":{"format_version":"1"', ''), 'softmax')$$);
 SELECT count(*), max(version) FROM mnist_model;
 
 -- Who imported it is who called; neither function is open to PUBLIC.
