@@ -82,7 +82,7 @@ ANALYZE traffic;
 
 ---------------------------------------------------------------- windows
 
--- Of each of several splits, reference and windows of so many readings; what is drawn is not in the reference.
+-- Of each of several splits, reference and windows of so many predictions; what is drawn is not in the reference.
 CREATE TEMP TABLE verdict (kind text, size int, split int, win int, drifted int, features int);
 CREATE FUNCTION pg_temp.judge(splits int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

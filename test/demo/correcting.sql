@@ -16,7 +16,7 @@ SELECT count(*) AS readings, sum((label <> truth)::int) AS wrong FROM demo_readi
 \echo
 SELECT * FROM demo_accuracy;
 
-\echo 'Each reading gets the digit that it really is:'
+\echo 'Each prediction gets the digit that it really is:'
 \echo
 SELECT count(mnist_correct(id, truth)) AS corrections FROM demo_reading;
 SELECT label, failures, new_failures FROM mnist_failure_counts ORDER BY label;

@@ -1,5 +1,5 @@
 -- also: not preloaded
--- A second model on a share of the readings, or in the shadow; what people say of the readings compares the two.
+-- A second model on a fraction of the predictions, or in the shadow; labels of the predictions compare the two.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
 
@@ -40,15 +40,15 @@ SELECT live_version, challenger_version, challenge_share, challenge_shadow FROM 
 
 -- Half of 2,000, within a bound that a fair coin breaks once in 20,000 times (four standard deviations, 89); here the
 -- ids are 1, 2, ..., so that it always comes out the same.
-CREATE TABLE reading AS
+CREATE TABLE prediction AS
 SELECT i, mnist_draw(i % 10, i, 28) AS image FROM generate_series(1, 2000) AS i;
 CREATE TABLE answer AS
-SELECT r.i, a.* FROM reading r, mnist_predict(r.image) AS a WHERE i <= 1000
+SELECT r.i, a.* FROM prediction r, mnist_predict(r.image) AS a WHERE i <= 1000
 UNION ALL
 SELECT b.ordinality::int + 1000, b.id, b.label, b.confidence, b.probabilities, b.model_version
-FROM (SELECT array_agg(image ORDER BY i) AS images FROM reading WHERE i > 1000) s,
+FROM (SELECT array_agg(image ORDER BY i) AS images FROM prediction WHERE i > 1000) s,
     mnist_predict_batch(images) WITH ORDINALITY AS b;
-SELECT count(*) AS readings, count(*) FILTER (WHERE model_version = 2) BETWEEN 911 AND 1089 AS half,
+SELECT count(*) AS predictions, count(*) FILTER (WHERE model_version = 2) BETWEEN 911 AND 1089 AS half,
     count(*) FILTER (WHERE model_version = 2 AND i > 1000) BETWEEN 437 AND 563 AS half_of_the_batch,
     count(*) FILTER (WHERE model_version NOT IN (1, 2)) AS others
 FROM answer;
@@ -58,16 +58,16 @@ FROM answer;
 SELECT count(*) FILTER (WHERE NOT (p.image, p.label, p.confidence, p.probabilities, p.model_version)
         = (r.image, a.label, a.confidence, a.probabilities, a.model_version)) AS not_as_answered,
     count(*) FILTER (WHERE p.challenge_id IS DISTINCT FROM 1) AS not_in_the_challenge
-FROM answer a JOIN reading r USING (i) JOIN mnist_prediction p USING (id);
+FROM answer a JOIN prediction r USING (i) JOIN mnist_prediction p USING (id);
 -- What each model reads when it is live.
 SELECT count(*) FILTER (WHERE a.model_version = 1 AND a.probabilities <> mnist_probabilities(r.image)) AS not_as_live
-FROM answer a JOIN reading r USING (i);
+FROM answer a JOIN prediction r USING (i);
 BEGIN;
 SELECT mnist_activate(2);
 SELECT count(*) FILTER (WHERE a.model_version = 2 AND a.probabilities
     <> mnist_probabilities(r.image)) AS not_as_challenger,
     count(*) FILTER (WHERE a.probabilities <> mnist_probabilities(r.image)) > 0 AS models_differ
-FROM answer a JOIN reading r USING (i);
+FROM answer a JOIN prediction r USING (i);
 ROLLBACK;
 -- Points are spread evenly: in each tenth of 100,000 ids about 10,000.  A larger share keeps what a smaller one had.
 SELECT width_bucket(mnist_internal.challenge_point(id), 0, 1, 10) AS tenth, count(*) BETWEEN 9600 AND 10400 AS even
@@ -76,8 +76,8 @@ FROM generate_series(1, 100000) AS id GROUP BY 1 ORDER BY 1;
 -- What is not stored has no id, and is read by the live model.
 BEGIN;
 SET LOCAL mnist_hil.log_predictions = off;
-SELECT DISTINCT model_version, id FROM reading r, mnist_predict(r.image) WHERE i <= 50;
-SELECT DISTINCT model_version, id FROM mnist_predict_batch(ARRAY(SELECT image FROM reading WHERE i <= 50));
+SELECT DISTINCT model_version, id FROM prediction r, mnist_predict(r.image) WHERE i <= 50;
+SELECT DISTINCT model_version, id FROM mnist_predict_batch(ARRAY(SELECT image FROM prediction WHERE i <= 50));
 ROLLBACK;
 
 ---------------------------------------------------------------- figures
@@ -122,7 +122,7 @@ FROM (VALUES (81, 263), (15, 148), (0, 20), (1, 29), (20, 20)) AS v (k, n), mnis
 SELECT b, c, round(exact::numeric, 12) AS exact, round(mid_p::numeric, 12) AS mid_p
 FROM (VALUES (1, 7), (7, 1), (0, 0), (3, 3), (0, 5)) AS v (b, c), mnist_internal.mcnemar(b, c);
 SELECT round(exact::numeric, 6) AS large FROM mnist_internal.mcnemar(4900, 5100);
--- Nothing to go by, nothing said.
+-- No labels, no finding.
 SELECT w.low, n.low, p.low FROM mnist_internal.wilson(0, 0) AS w, mnist_internal.newcombe(0, 0, 1, 2) AS n,
     mnist_internal.newcombe_paired(0, 0, 0, 0) AS p;
 
@@ -133,20 +133,20 @@ SELECT mnist_challenge(2, NULL, shadow => true);
 SELECT mnist_challenge(2, 1, shadow => true);
 SELECT challenge_id, version, share, shadow, live_version FROM mnist_challenge_now;
 CREATE TABLE shadowed AS
-SELECT r.i, a.* FROM reading r, mnist_predict(r.image) AS a WHERE i <= 100
+SELECT r.i, a.* FROM prediction r, mnist_predict(r.image) AS a WHERE i <= 100
 UNION ALL
 SELECT b.ordinality::int + 100, b.id, b.label, b.confidence, b.probabilities, b.model_version
-FROM (SELECT array_agg(image ORDER BY i) AS images FROM reading WHERE i BETWEEN 101 AND 400) s,
+FROM (SELECT array_agg(image ORDER BY i) AS images FROM prediction WHERE i BETWEEN 101 AND 400) s,
     mnist_predict_batch(images) WITH ORDINALITY AS b;
 -- The live model answers all; of each there is what the challenger reads as a live model.
-SELECT count(*) AS readings,
+SELECT count(*) AS predictions,
     count(*) FILTER (WHERE model_version <> 1 OR probabilities <> mnist_probabilities(image)) AS not_the_live_model
-FROM shadowed JOIN reading USING (i);
+FROM shadowed JOIN prediction USING (i);
 BEGIN;
 SELECT mnist_activate(2);
 SELECT count(*) AS shadows, count(*) FILTER (WHERE (s.label, s.confidence, s.model_version, s.challenge_id)
         IS DISTINCT FROM (p.label, p.confidence, 2, 2::bigint)) AS not_as_live
-FROM shadowed a JOIN reading r USING (i) LEFT JOIN mnist_shadow s ON s.prediction_id = a.id
+FROM shadowed a JOIN prediction r USING (i) LEFT JOIN mnist_shadow s ON s.prediction_id = a.id
     LEFT JOIN LATERAL (SELECT o.label, o.confidence FROM mnist_predict(r.image) AS o) p ON true;
 ROLLBACK;
 SELECT count(mnist_correct(id, i % 10)) AS labelled FROM shadowed WHERE i % 4 <> 0;
@@ -167,8 +167,8 @@ WHERE r.challenge_id = 2
 \gx
 -- A fraction of them, too.
 SELECT mnist_challenge(2, 0.25, shadow => true);
-CREATE TABLE partly AS SELECT * FROM mnist_predict_batch(ARRAY(SELECT image FROM reading WHERE i <= 200));
-SELECT count(*) AS readings, count(*) FILTER (WHERE p.model_version <> 1) AS answered_by_challenger,
+CREATE TABLE partly AS SELECT * FROM mnist_predict_batch(ARRAY(SELECT image FROM prediction WHERE i <= 200));
+SELECT count(*) AS predictions, count(*) FILTER (WHERE p.model_version <> 1) AS answered_by_challenger,
     count(s.prediction_id) BETWEEN 30 AND 70 AS a_quarter,
     count(*) FILTER (WHERE (s.prediction_id IS NOT NULL) <> (mnist_internal.challenge_point(id) < 0.25)) AS wrong_side
 FROM partly p LEFT JOIN mnist_shadow s ON s.prediction_id = id;
@@ -184,8 +184,8 @@ CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN 
 CREATE TRIGGER leave_out BEFORE INSERT ON mnist_prediction FOR EACH ROW EXECUTE FUNCTION leave_out();
 SELECT mnist_challenge(2, 1, true);
 SELECT count(*) AS shadows FROM mnist_shadow \gset
-SELECT count(id) AS stored FROM reading r, mnist_predict(r.image) WHERE i <= 5;
-SELECT count(id) AS stored FROM mnist_predict_batch(ARRAY(SELECT image FROM reading WHERE i <= 5));
+SELECT count(id) AS stored FROM prediction r, mnist_predict(r.image) WHERE i <= 5;
+SELECT count(id) AS stored FROM mnist_predict_batch(ARRAY(SELECT image FROM prediction WHERE i <= 5));
 SELECT count(*) - :shadows AS shadows FROM mnist_shadow;
 DROP TRIGGER leave_out ON mnist_prediction;
 
@@ -214,7 +214,7 @@ SELECT mnist_challenge(3, 0.1);
 SELECT mnist_challenge_promote('it is good');
 SELECT version, action, reason FROM mnist_live;
 SELECT count(*) AS under_way FROM mnist_challenge_now;
-SELECT DISTINCT model_version FROM reading r, mnist_predict(r.image) WHERE i <= 50;
+SELECT DISTINCT model_version FROM prediction r, mnist_predict(r.image) WHERE i <= 50;
 SELECT mnist_rollback();
 
 -- A switch of the live model ends a challenge, whoever wins; going back does not begin it again.
@@ -237,7 +237,7 @@ FROM mnist_challenge_result ORDER BY 1;
 SELECT id, action, version, ends, reason FROM mnist_challenger ORDER BY id;
 SELECT kind, message FROM mnist_event WHERE kind LIKE 'challenge%' ORDER BY id;
 
--- mnist_prune leaves a challenger alone.  One whose weights are gone all the same does not keep anybody from reading.
+-- mnist_prune leaves a challenger alone.  One whose weights are gone all the same does not keep anybody from predicting.
 SELECT mnist_challenge(5, 1);
 SELECT version AS pruned FROM mnist_prune(0, dry_run => true) AS version ORDER BY 1;
 UPDATE mnist_model SET weights = NULL WHERE version = 5;
@@ -309,7 +309,7 @@ SELECT ended_by FROM mnist_challenge_result ORDER BY challenge_id DESC LIMIT 1;
 RESET ROLE;
 SELECT deployed_by FROM mnist_live;
 
-DROP TABLE reading, answer, shadowed, partly;
+DROP TABLE prediction, answer, shadowed, partly;
 DROP FUNCTION outcome, leave_out;
 DROP EXTENSION mnist_hil;
 DROP ROLE regress_mnist_annotator, regress_mnist_trainer;

@@ -14,7 +14,7 @@ FROM mnist_predict_batch(ARRAY[mnist_draw(7, 3, 200), NULL, mnist_draw(2, 5, 100
 SELECT p.id, bool_and(p.features[f.place] = v.value) AS same, cardinality(p.features) AS features
 FROM mnist_prediction p, mnist_feature f, LATERAL mnist_features(p.image) AS v
 WHERE v.feature = f.name GROUP BY p.id ORDER BY p.id;
-SELECT count(DISTINCT pixels_sha256) AS pictures, count(*) AS readings FROM mnist_prediction;
+SELECT count(DISTINCT pixels_sha256) AS pictures, count(*) AS predictions FROM mnist_prediction;
 -- Some of them computed otherwise.
 WITH pixel AS (
     SELECT p.id, x, y, get_byte(mnist_preprocess(p.image), y * 28 + x) AS level

@@ -61,7 +61,7 @@ SELECT * FROM mnist_erase('regress', '{99,NULL}');
 SELECT sum(removed) AS removed, sum(kept) AS kept FROM mnist_erase(predictions => '{}');
 SELECT count(*) AS feedback, (SELECT count(*) FROM mnist_prediction) AS predictions FROM mnist_feedback;
 
--- A person: what ann said goes, and the reports and events that name ann; annabel, whose name begins the same, stays.
+-- A person: the labels of ann go, and the reports and events that name ann; annabel, whose name begins the same, stays.
 SELECT * FROM mnist_erase('regress_ann');
 SELECT id, prediction_id, label, annotator FROM mnist_feedback ORDER BY id;
 SELECT prediction_id, label, votes, annotators, new, feedback_ids FROM mnist_label ORDER BY prediction_id;
@@ -73,7 +73,7 @@ SELECT kind, message, detail - 'erased_by' AS detail, detail ->> 'erased_by' = c
 ORDER BY id;
 SELECT sum(removed) AS once_more FROM mnist_erase('regress_ann');
 
--- Images: the prediction, all that was said of it, and the reports that show it or an equal one.
+-- Images: the prediction, all its labels, and the reports that show it or an equal one.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
 SELECT image, 1, 0.1, '{0.1}', 1 FROM mnist_prediction WHERE id = 3;
 DELETE FROM mnist_report_log;
@@ -83,7 +83,7 @@ UPDATE mnist_report_log SET page = regexp_replace(page, 'src="[^"]*"', '', 'g');
 SELECT what, removed FROM mnist_erase(predictions => '{6}') WHERE removed > 0;
 SELECT kind FROM mnist_report_log;
 SELECT mnist_report('performance') <> '' AS reported;
-UPDATE mnist_report_log SET page = replace(replace(page, 'no. 3<', 'no. 33<'), 'reading 3:', 'reading 33:');
+UPDATE mnist_report_log SET page = replace(replace(page, 'no. 3<', 'no. 33<'), 'prediction 3:', 'prediction 33:');
 SELECT * FROM mnist_erase(predictions => '{3,3}');
 SELECT id, prediction_id, label, annotator FROM mnist_feedback ORDER BY id;
 SELECT prediction_id, label, votes FROM mnist_label ORDER BY prediction_id;

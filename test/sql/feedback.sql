@@ -7,7 +7,7 @@
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
 SELECT mnist_draw(i % 10, i), i % 10, 0.9, array_fill(0.1::real, ARRAY[10]), 1 FROM generate_series(1, 9) AS i;
 
--- One word: the row says which prediction of which model it is about, and what its pixels are.
+-- One label: the row says which prediction of which model it is about, and what its pixels are.
 SELECT mnist_correct(1, 7);
 SELECT f.id, f.prediction_id, f.label, f.predicted_label, f.model_version, f.annotator = session_user AS by_me,
     f.pixels_sha256 = sha256(mnist_preprocess(p.image)) AS pixels,
@@ -22,7 +22,7 @@ SELECT count(*) FROM mnist_label;
 ROLLBACK;
 SELECT count(*) AS labels, (SELECT count(*) FROM mnist_feedback) AS feedback FROM mnist_label;
 
--- The newest word of an annotator counts, the others stay on record.
+-- The newest label of an annotator counts, the others stay on record.
 SELECT mnist_correct(1, 2);
 SELECT prediction_id, label, votes, annotators, feedback_ids FROM mnist_label;
 SELECT id, label FROM mnist_feedback ORDER BY id;

@@ -3,10 +3,10 @@
 \i :srcdir/sql/include/extension.sql
 
 -- Say something of a prediction as somebody.
-CREATE FUNCTION pg_temp.say(who text, reading bigint, label int) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.say(who text, prediction bigint, label int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('SET ROLE %I', who);
-    PERFORM mnist_correct(reading, label);
+    PERFORM mnist_correct(prediction, label);
     RESET ROLE;
 END
 $$;
@@ -39,7 +39,7 @@ FROM mnist_dataset d JOIN mnist_sample s ON s.dataset_id = d.id AND s.split = 't
 WHERE d.name = 'drawn' GROUP BY d.id;
 SELECT mnist_drop_dataset('other');
 
----------------------------------------------------------------- how words count
+--------------------------------------------------------------- how labels count
 
 -- Predictions 1 to 3 show one image, 4 another, and so on; none is held out.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
@@ -48,12 +48,12 @@ FROM (
     SELECT pixels, row_number() OVER (ORDER BY i) AS n
     FROM generate_series(1, 60) AS i, mnist_preprocess(mnist_draw(i % 10, i)) AS pixels
     WHERE get_byte(sha256(pixels), 0) % 5 <> 0) AS drawing
-JOIN (VALUES (1), (1), (1), (2), (3), (4), (5)) AS reading (n) USING (n) ORDER BY n;
+JOIN (VALUES (1), (1), (1), (2), (3), (4), (5)) AS prediction (n) USING (n) ORDER BY n;
 -- One image, three predictions: ann says 3 twice, once 5 before; bob 5, cat 3.
 -- Of another one ann says 7, bob 1: a tie.  Of the others nobody contradicts.
-SELECT count(pg_temp.say('regress_mnist_' || who, reading, label))
+SELECT count(pg_temp.say('regress_mnist_' || who, prediction, label))
 FROM (VALUES ('ann', 1, 5), ('ann', 2, 3), ('bob', 1, 5), ('cat', 3, 3), ('ann', 4, 7), ('bob', 4, 1), ('ann', 5, 2),
-    ('bob', 6, 2), ('cat', 6, 2), ('cat', 7, 4)) AS word (who, reading, label);
+    ('bob', 6, 2), ('cat', 6, 2), ('cat', 7, 4)) AS given (who, prediction, label);
 SELECT f.prediction_id, f.annotator, f.label AS said, w.split, w.label, w.weight, w.reason
 FROM mnist_internal.label_weights(1, 0) w JOIN mnist_feedback f ON f.id = w.feedback_id ORDER BY f.id;
 SELECT prediction_ids, label, votes FROM mnist_label_conflict ORDER BY 1;

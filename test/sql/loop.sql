@@ -23,14 +23,14 @@ $$;
 -- That many predictions by the live model, every n-th of them corrected to a digit, the others confirmed.
 CREATE FUNCTION correct(n int, every int, digit int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-    reading bigint;
+    prediction bigint;
     failures int := 0;
 BEGIN
     FOR i IN 1 .. n LOOP
         INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
         SELECT mnist_draw(digit, i, 40), (digit + 1) % 10, 0.5, '{0.5}', version FROM mnist_live
-        RETURNING id INTO reading;
-        PERFORM mnist_correct(reading, CASE WHEN i % every = 0 THEN digit ELSE (digit + 1) % 10 END);
+        RETURNING id INTO prediction;
+        PERFORM mnist_correct(prediction, CASE WHEN i % every = 0 THEN digit ELSE (digit + 1) % 10 END);
         failures := failures + (i % every = 0)::int;
     END LOOP;
     RETURN failures;
@@ -177,7 +177,7 @@ RESET mnist_hil.keep_models;
 SELECT kind, detail ->> 'versions' AS versions FROM mnist_event
 WHERE kind = 'models_pruned' AND id = (SELECT max(id) FROM mnist_event);
 
--- Retention: off by default.  Predictions that people said something of stay, and so do the newest event of each kind.
+-- Retention: off by default.  Predictions with labels stay, and so do the newest event of each kind.
 UPDATE mnist_prediction SET created_at = now() - interval '3 days';
 INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version)
 SELECT now() - interval '2 days' * (i <= 5)::int, '\x00', 1, 1, '{0,1}', 1 FROM generate_series(1, 7) AS i;

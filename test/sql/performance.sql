@@ -24,10 +24,10 @@ INSERT INTO mnist_prediction (image, created_at, label, confidence, probabilitie
 SELECT mnist_internal.synthetic(i % 10, i), timestamptz '2026-01-01 12:00 UTC' + i % 5 * interval '1 day', i % 10,
     (0.3 + 0.7 * ((i * 7919) % 1000) / 1000)::real, array_fill(0.1::real, ARRAY[10]), 1 + i % 2
 FROM generate_series(0, 1199) AS i;
-CREATE FUNCTION pg_temp.say(reading bigint, annotator name, said bigint) RETURNS boolean LANGUAGE sql AS $$
+CREATE FUNCTION pg_temp.say(prediction bigint, annotator name, said bigint) RETURNS boolean LANGUAGE sql AS $$
     INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
     SELECT p.id, said, p.label, p.model_version, say.annotator, sha256(p.image) FROM mnist_prediction p
-    WHERE p.id = reading
+    WHERE p.id = prediction
     RETURNING true
 $$;
 SELECT count(pg_temp.say(id, 'ann', CASE WHEN id / 2 % 4 = 0 THEN (label + 1 + id % 5) % 10 ELSE label END))

@@ -30,14 +30,14 @@ SELECT :upright_before > 0.85 AS reads_upright, :lying_before < 0.6 AS misreads_
 
 ---------------------------------------------------------------- wrong labels of upright digits
 
-CREATE TABLE reading AS
+CREATE TABLE prediction AS
 SELECT d.n, d.label, get_byte(sha256(d.n::text::bytea), 3) < 77 AS wrong, p.id
 FROM digit d, LATERAL mnist_predict(d.pixels) p WHERE NOT judges ORDER BY d.n;
-GRANT SELECT ON reading TO regress_mnist_careless, regress_mnist_careful;
+GRANT SELECT ON prediction TO regress_mnist_careless, regress_mnist_careful;
 SET ROLE regress_mnist_careless;
-SELECT count(mnist_correct(id, CASE WHEN wrong THEN (label + 1 + n / 10 % 9) % 10 ELSE label END)) AS said FROM reading;
--- Said twice before a run has excluded it: that affirms nothing.
-SELECT count(mnist_correct(id, (label + 1 + n / 10 % 9) % 10)) > 50 AS said_twice FROM reading WHERE wrong;
+SELECT count(mnist_correct(id, CASE WHEN wrong THEN (label + 1 + n / 10 % 9) % 10 ELSE label END)) AS said FROM prediction;
+-- Given twice before a run has excluded it: that affirms nothing.
+SELECT count(mnist_correct(id, (label + 1 + n / 10 % 9) % 10)) > 50 AS said_twice FROM prediction WHERE wrong;
 RESET ROLE;
 SELECT run_id, model_version FROM mnist_retrain(epochs => 2, seed => 1) \gset
 SELECT upright >= :upright_before - 0.01 AS no_worse FROM accuracy;
@@ -48,7 +48,7 @@ SELECT u.split, avg((r.wrong AND u.reason = 'doubted')::int) / avg(r.wrong::int)
     count(*) FILTER (WHERE u.reason = 'doubted'
         AND (u.weight > 0 OR u.doubted_as = f.label OR NOT u.doubt + u.label_probability BETWEEN 0 AND 1.001
         OR u.reference_share IS NULL OR u.annotator_share < 0.125)) AS odd
-FROM mnist_run_feedback u JOIN mnist_feedback f ON f.id = u.feedback_id JOIN reading r ON r.id = f.prediction_id
+FROM mnist_run_feedback u JOIN mnist_feedback f ON f.id = u.feedback_id JOIN prediction r ON r.id = f.prediction_id
 WHERE u.run_id = :run_id GROUP BY u.split ORDER BY u.split;
 SELECT r.feedback_held_out_images = count(*) AS judged_by_the_others
 FROM mnist_run r JOIN mnist_run_feedback u ON u.run_id = r.id AND u.split = 'held_out' AND u.weight > 0
@@ -63,7 +63,7 @@ SELECT count(*) = (SELECT count(*) FROM mnist_set_aside WHERE reason = 'doubted'
 FROM mnist_doubted d, mnist_run r WHERE r.id = :run_id;
 SELECT regexp_replace(why, '[0-9][0-9.]*', 'N', 'g') AS why FROM mnist_doubted LIMIT 1;
 
--- The rule by itself, on labels that count in this run and nobody has said twice.
+-- The rule by itself, on labels that count in this run and nobody has given twice.
 CREATE FUNCTION pg_temp.excluded(run_id bigint, corrections int, unsupported int, live real, own real, other real,
     share real)
     RETURNS bigint LANGUAGE plpgsql AS $$
@@ -176,9 +176,9 @@ DROP TABLE easy, seven;
 DELETE FROM mnist_feedback;
 SELECT mnist_activate(:model_version) IS NOT NULL AS activated \g /dev/null
 SELECT upright AS upright_before, lying AS lying_before FROM accuracy \gset
-UPDATE reading r SET id = p.id FROM digit d, LATERAL mnist_predict(d.lying) p WHERE d.n = r.n;
+UPDATE prediction r SET id = p.id FROM digit d, LATERAL mnist_predict(d.lying) p WHERE d.n = r.n;
 SET ROLE regress_mnist_careless;
-SELECT count(mnist_correct(id, label)) AS said FROM reading;
+SELECT count(mnist_correct(id, label)) AS said FROM prediction;
 RESET ROLE;
 SELECT run_id, promoted FROM mnist_retrain(epochs => 4, seed => 1) \gset
 SELECT :'promoted' AS promoted, lying >= (1 + :lying_before) / 2 AS learned_half_of_what_was_missing,
@@ -190,6 +190,6 @@ SELECT r.source, r.readings > 0 AS readings, count(*) AS features
 FROM mnist_drift_reference r JOIN mnist_drift_histogram h ON h.reference_id = r.id
 WHERE r.model_version = (SELECT version FROM mnist_live) GROUP BY r.id;
 
-DROP TABLE reading, digit CASCADE;
+DROP TABLE prediction, digit CASCADE;
 DROP EXTENSION mnist_hil;
 DROP ROLE regress_mnist_careless, regress_mnist_careful;

@@ -1,5 +1,5 @@
 -- also: not preloaded
--- Reading digits.  What the bundled model makes of them is not asserted here, but that all ways of asking agree.
+-- Predictions of digits.  What the bundled model makes of them is not asserted here, but that all ways of asking agree.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
 

@@ -101,7 +101,7 @@ INSERT INTO public.act (what, statement) VALUES
     ('mnist_metrics_text', 'SELECT mnist_metrics_text()'),
     ('mnist_report', 'SELECT mnist_report()'),
     ('look at reports', 'SELECT page FROM mnist_report_log'),
-    ('write readings',
+    ('write predictions',
         'INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version) '
             'VALUES ('''', 1, 1, ''{}'', 1)'),
     ('write feedback',

@@ -53,17 +53,17 @@ SELECT explanation FROM mnist_data_quality WHERE name IN ('blanks', 'duplicates'
 ---------------------------------------------------------------- agreement
 
 -- The example of Cohen's kappa that encyclopedias give: 50 cases, 20 yes by both, 15 no by both, 5 and 10 apart: 0.4.
-CREATE FUNCTION pg_temp.say(reading bigint, annotator name, said bigint) RETURNS boolean LANGUAGE sql AS $$
+CREATE FUNCTION pg_temp.say(prediction bigint, annotator name, said bigint) RETURNS boolean LANGUAGE sql AS $$
     INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
     SELECT p.id, said, p.label, p.model_version, say.annotator, sha256(p.image) FROM mnist_prediction p
-    WHERE p.id = reading
+    WHERE p.id = prediction
     RETURNING true
 $$;
 SELECT count(pg_temp.say(i, 'ann', (i <= 25)::int)), count(pg_temp.say(i, 'bob', (i <= 20 OR i > 40)::int))
 FROM generate_series(1, 50) AS i;
 SELECT * FROM mnist_annotator_agreement;
 SELECT name, value, share, ok, explanation FROM mnist_data_quality WHERE name = 'agreement';
--- What an annotator said before does not count.
+-- An earlier label of an annotator does not count.
 SELECT pg_temp.say(1, 'ann', 7) AND pg_temp.say(1, 'ann', 1) AS said;
 SELECT readings, agreement, kappa FROM mnist_annotator_agreement;
 -- Both say one and the same always: there is no agreement beyond chance to speak of.

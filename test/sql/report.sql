@@ -93,14 +93,14 @@ FROM page WHERE kind = 'performance';
 
 -- Figures are those of the views.
 SELECT position(format('<b>Predictions</b><strong>%s</strong>', (SELECT count(*) FROM mnist_prediction)) IN page)
-    > 0 AS readings,
+    > 0 AS predictions,
     position(format('<strong>version %s</strong>', (SELECT version FROM mnist_live)) IN page) > 0 AS live,
     position(format('>%s</td>', (SELECT max(count) FROM mnist_confusion)) IN page) > 0 AS confusion,
     position(mnist_internal.html((SELECT verdict FROM mnist_run)) IN page) > 0 AS verdict
 FROM page WHERE kind = 'full';
-SELECT bool_and(position(format('<title>%s: %s</title>', to_char(d.day, 'MM-DD'), d.readings) IN page)
+SELECT bool_and(position(format('<title>%s: %s</title>', to_char(d.day, 'MM-DD'), d.predictions) IN page)
     > 0) AS readings_a_day
-FROM page, (SELECT date_trunc('day', created_at) AS day, count(*) AS readings FROM mnist_prediction GROUP BY 1) AS d
+FROM page, (SELECT date_trunc('day', created_at) AS day, count(*) AS predictions FROM mnist_prediction GROUP BY 1) AS d
 WHERE kind = 'full';
 SELECT bool_and(position(mnist_internal.html(q.explanation) IN page) > 0 AND position(q.name IN page) > 0) AS checks
 FROM page, mnist_data_quality q WHERE kind = 'quality';

@@ -8,10 +8,10 @@ CREATE ROLE regress_mnist_ann;
 CREATE ROLE regress_mnist_bob;
 CREATE ROLE regress_mnist_cat;
 GRANT EXECUTE ON FUNCTION mnist_correct TO regress_mnist_ann, regress_mnist_bob, regress_mnist_cat;
-CREATE FUNCTION pg_temp.say(who text, reading bigint, label int) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.say(who text, prediction bigint, label int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('SET ROLE regress_mnist_%s', who);
-    PERFORM mnist_correct(reading, label);
+    PERFORM mnist_correct(prediction, label);
     RESET ROLE;
 END
 $$;
@@ -36,7 +36,7 @@ WHERE (s.feedback, s.labels, s.new_labels) <> (
     OR (SELECT value FROM mnist_retrain_decision WHERE condition = 'new_labels')
         <> (SELECT count(*) FROM mnist_label WHERE label IS NOT NULL AND new);
 
--- What a run should have on record: how each word counts at that moment, written down in full.
+-- What a run should have on record: how each label counts at that moment, written down in full.
 CREATE TEMP TABLE truth (run_id bigint, feedback_id bigint, split text, label smallint, weight real, reason text);
 CREATE FUNCTION pg_temp.run(outcome text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
@@ -85,7 +85,7 @@ TABLE pg_temp.miscounted;
 SELECT count(pg_temp.say('bob', i, i % 10)) FROM generate_series(81, 85) AS i;
 SELECT pg_temp.run('succeeded');
 SELECT pg_temp.run('cancelled');
-SELECT run_id, count(*) AS words, string_agg(DISTINCT reason, ', ') AS reasons FROM truth GROUP BY 1 ORDER BY 1;
+SELECT run_id, count(*) AS labels, string_agg(DISTINCT reason, ', ') AS reasons FROM truth GROUP BY 1 ORDER BY 1;
 SELECT DISTINCT reason FROM mnist_internal.snapshot_exception ORDER BY 1;
 TABLE pg_temp.wrong;
 
@@ -132,7 +132,7 @@ DELETE FROM truth t WHERE NOT EXISTS (SELECT FROM mnist_feedback f WHERE f.id = 
 TABLE pg_temp.wrong;
 SELECT count(*) AS traces FROM mnist_internal.snapshot_exception e
 WHERE NOT EXISTS (SELECT FROM mnist_feedback f WHERE f.id = e.feedback_id);
--- What bob's words stood against counts otherwise from the next run on, and as before in the others.
+-- What bob's labels contradicted counts otherwise from the next run on, and as before in the others.
 SELECT pg_temp.run('succeeded') IS NOT NULL AS ran;
 TABLE pg_temp.wrong;
 TABLE pg_temp.miscounted;

@@ -3,12 +3,12 @@
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
 
-CREATE TEMP VIEW reading AS
+CREATE TEMP VIEW prediction AS
 SELECT array_agg(mnist_probabilities(mnist_draw(n % 10, n)) ORDER BY n) AS probabilities
 FROM generate_series(1, 20) AS n;
 
 -- Out and in again: a new version of the same weights, which is not live; once it is, it reads the same, bit for bit.
-CREATE TEMP TABLE before AS SELECT probabilities FROM reading;
+CREATE TEMP TABLE before AS SELECT probabilities FROM prediction;
 CREATE TEMP TABLE file AS SELECT mnist_export(1, 'safetensors') AS safetensors, mnist_export(1) AS onnx, network
     FROM mnist_model WHERE version = 1;
 SELECT mnist_import(safetensors, network) FROM file;
@@ -19,7 +19,7 @@ SELECT m.version, m.parent_version, m.run_id, m.validation_accuracy, m.test_accu
         b.weights_sha256) AS same
 FROM mnist_model m, mnist_model b WHERE m.version = 2 AND b.version = 1;
 SELECT mnist_activate(2);
-SELECT r.probabilities = b.probabilities AS same_readings FROM reading r, before b;
+SELECT r.probabilities = b.probabilities AS same_predictions FROM prediction r, before b;
 SELECT mnist_export(2, 'safetensors') = safetensors AS same_file FROM file;
 
 -- Other weights are other predictions: a file of a linear model, put together by hand as any program may do it.
@@ -120,6 +120,6 @@ ROLLBACK;
 SELECT public.outcome('SELECT mnist_export(7)');
 SELECT mnist_import(pg_temp.softmax(pg_temp.always(1)), 'softmax');
 
-DROP VIEW reading;
+DROP VIEW prediction;
 DROP EXTENSION mnist_hil;
 DROP ROLE regress_mnist_importer;

@@ -12,7 +12,7 @@ SELECT live_version, live_architecture, live_since <= now() AS since, prediction
     samples, running_run, last_run, last_run_status, last_run_verdict, last_run_finished_at FROM mnist_status \gx
 SELECT * FROM mnist_training_progress;
 
--- 30 readings of labels 0 .. 9, three each; the third of each digit shows the next digit, of the others the digits are
+-- 30 predictions of labels 0 .. 9, three each; the third of each digit shows the next digit, of the others the digits are
 -- right.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
 SELECT mnist_draw(i % 10, i), i % 10, 0.9, array_fill(0.1::real, ARRAY[10]), 1 FROM generate_series(0, 29) AS i;
