@@ -10,6 +10,21 @@ END;
 COMMENT ON FUNCTION mnist_internal.invoker() IS
     'the role for which a SECURITY DEFINER function acts: that of SET ROLE, else the session''s; internal';
 
+CREATE OR REPLACE FUNCTION mnist_internal.refuse_null(arguments text[], VARIADIC nulls boolean[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF true = ANY (nulls) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('%s must not be null', arguments[array_position(nulls, true)]);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.refuse_null(text[], boolean[]) IS
+    'fail if one of a function''s arguments is null; arguments: their names; nulls: which of them are; internal';
+
 CREATE OR REPLACE FUNCTION mnist_internal.refuse() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp

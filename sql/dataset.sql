@@ -69,11 +69,7 @@ AS $$
 DECLARE
     dataset @extschema@.mnist_dataset;
 BEGIN
-    IF dataset_name IS NULL OR split_name IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'null_value_not_allowed',
-            MESSAGE = format('%s must not be null', CASE WHEN dataset_name IS NULL THEN 'dataset' ELSE 'split' END);
-    END IF;
+    PERFORM mnist_internal.refuse_null('{dataset,split}', dataset_name IS NULL, split_name IS NULL);
     IF dataset_name = '' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
@@ -177,11 +173,7 @@ DECLARE
     opened_dataset int := mnist_internal.open_split(dataset, split, 'idx');
     imported bigint;
 BEGIN
-    IF images IS NULL OR labels IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'null_value_not_allowed',
-            MESSAGE = format('%s must not be null', CASE WHEN images IS NULL THEN 'images' ELSE 'labels' END);
-    END IF;
+    PERFORM mnist_internal.refuse_null('{images,labels}', images IS NULL, labels IS NULL);
 
     -- In the select list the rows of the function are taken one by one; in FROM they would all be stored first.
     INSERT INTO @extschema@.mnist_sample (dataset_id, split, ordinal, label, pixels)
@@ -212,11 +204,7 @@ DECLARE
     detail text;
     hint text;
 BEGIN
-    IF images IS NULL OR labels IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'null_value_not_allowed',
-            MESSAGE = format('%s must not be null', CASE WHEN images IS NULL THEN 'images' ELSE 'labels' END);
-    END IF;
+    PERFORM mnist_internal.refuse_null('{images,labels}', images IS NULL, labels IS NULL);
     IF cardinality(images) <> cardinality(labels) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
@@ -275,11 +263,7 @@ DECLARE
     opened_dataset int := mnist_internal.open_split(dataset, 'train', 'synthetic');
     imported bigint;
 BEGIN
-    IF n IS NULL OR seed IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'null_value_not_allowed',
-            MESSAGE = format('%s must not be null', CASE WHEN n IS NULL THEN 'n' ELSE 'seed' END);
-    END IF;
+    PERFORM mnist_internal.refuse_null('{n,seed}', n IS NULL, seed IS NULL);
     IF n NOT BETWEEN 60 AND 1000000 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
@@ -313,11 +297,7 @@ DECLARE
     dropped_dataset int;
     dropped bigint;
 BEGIN
-    IF dataset IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'null_value_not_allowed',
-            MESSAGE = 'dataset must not be null';
-    END IF;
+    PERFORM mnist_internal.refuse_null('{dataset}', dataset IS NULL);
     SELECT d.id INTO dropped_dataset FROM @extschema@.mnist_dataset d WHERE d.name = dataset FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING

@@ -304,11 +304,8 @@ DECLARE
     samples real[];
     bound bigint;
 BEGIN
-    IF source IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'null_value_not_allowed',
-            MESSAGE = 'source must not be null';
-    ELSIF source = 'readings' THEN
+    PERFORM mnist_internal.refuse_null('{source}', source IS NULL);
+    IF source = 'readings' THEN
         samples := mnist_internal.drift_predictions(live, false,
             (SELECT s.min_window FROM mnist_internal.drift_settings() s));
     ELSIF source = 'base data' THEN

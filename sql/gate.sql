@@ -51,11 +51,7 @@ DECLARE
     live @extschema@.mnist_live;
     approved int;
 BEGIN
-    IF mnist_approve.run_id IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'null_value_not_allowed',
-            MESSAGE = 'run_id must not be null';
-    END IF;
+    PERFORM mnist_internal.refuse_null('{run_id}', mnist_approve.run_id IS NULL);
     PERFORM mnist_internal.lock_readers();
     SELECT r.* INTO run FROM @extschema@.mnist_run r WHERE r.id = mnist_approve.run_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN

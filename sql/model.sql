@@ -265,11 +265,7 @@ AS $$
 DECLARE
     live @extschema@.mnist_live;
 BEGIN
-    IF mnist_activate.version IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'null_value_not_allowed',
-            MESSAGE = 'version must not be null';
-    END IF;
+    PERFORM mnist_internal.refuse_null('{version}', mnist_activate.version IS NULL);
     PERFORM mnist_internal.lock_readers();
     SELECT l.* INTO live FROM @extschema@.mnist_live l;
     IF live.version = mnist_activate.version THEN

@@ -97,11 +97,7 @@ AS $$
 DECLARE
     pruned int[];
 BEGIN
-    IF keep IS NULL OR dry_run IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'null_value_not_allowed',
-            MESSAGE = format('%s must not be null', CASE WHEN keep IS NULL THEN 'keep' ELSE 'dry_run' END);
-    END IF;
+    PERFORM mnist_internal.refuse_null('{keep,dry_run}', keep IS NULL, dry_run IS NULL);
     IF keep < 0 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',

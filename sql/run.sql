@@ -469,9 +469,8 @@ DECLARE
     point record;
     line text;
 BEGIN
-    IF run_id IS NULL OR metric IS NULL OR trial IS NULL OR width IS NULL OR height IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'arguments of mnist_curve must not be null';
-    END IF;
+    PERFORM mnist_internal.refuse_null('{run_id,metric,trial,width,height}', run_id IS NULL, metric IS NULL,
+        trial IS NULL, width IS NULL, height IS NULL);
     IF metric <> ALL (metrics) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('there is no metric "%s"', metric),
             HINT = format('There are %s.', array_to_string(metrics, ', '));

@@ -23,12 +23,8 @@ DECLARE
     model record;
     new_version int;
 BEGIN
-    IF mnist_import.weights IS NULL OR mnist_import.architecture IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'null_value_not_allowed',
-            MESSAGE = format('%s must not be null',
-                CASE WHEN mnist_import.weights IS NULL THEN 'weights' ELSE 'architecture' END);
-    END IF;
+    PERFORM mnist_internal.refuse_null('{weights,architecture}', mnist_import.weights IS NULL,
+        mnist_import.architecture IS NULL);
     SELECT f.architecture, f.weights, d.network, d.parameters
     INTO STRICT model
     FROM mnist_internal.read_safetensors(mnist_import.weights, mnist_import.architecture) AS f,

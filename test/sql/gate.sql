@@ -1,19 +1,7 @@
 -- The gate of a run: which data it used, how feedback counted, what the gate saw, approval, and doing it again.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
-
--- Say something of a prediction as somebody.
-CREATE FUNCTION pg_temp.say(who text, prediction bigint, label int) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('SET ROLE %I', who);
-    PERFORM mnist_correct(prediction, label);
-    RESET ROLE;
-END
-$$;
-CREATE ROLE regress_mnist_ann;
-CREATE ROLE regress_mnist_bob;
-CREATE ROLE regress_mnist_cat;
-GRANT EXECUTE ON FUNCTION mnist_correct TO regress_mnist_ann, regress_mnist_bob, regress_mnist_cat;
+\i :srcdir/sql/include/annotators.sql
 
 ---------------------------------------------------------------- McNemar's exact test
 
@@ -51,7 +39,7 @@ FROM (
 JOIN (VALUES (1), (1), (1), (2), (3), (4), (5)) AS prediction (n) USING (n) ORDER BY n;
 -- One image, three predictions: ann says 3 twice, once 5 before; bob 5, cat 3.
 -- Of another one ann says 7, bob 1: a tie.  Of the others nobody contradicts.
-SELECT count(pg_temp.say('regress_mnist_' || who, prediction, label))
+SELECT count(pg_temp.correct_as(who, prediction, label))
 FROM (VALUES ('ann', 1, 5), ('ann', 2, 3), ('bob', 1, 5), ('cat', 3, 3), ('ann', 4, 7), ('bob', 4, 1), ('ann', 5, 2),
     ('bob', 6, 2), ('cat', 6, 2), ('cat', 7, 4)) AS given (who, prediction, label);
 SELECT f.prediction_id, f.annotator, f.label AS said, w.split, w.label, w.weight, w.reason
@@ -89,7 +77,7 @@ FROM mnist_run WHERE id = :a_run_id;
 -- What is set aside is shown until somebody says more of it.
 SELECT reason, count(*) > 0 AS shown FROM mnist_set_aside GROUP BY reason ORDER BY reason;
 SELECT feedback_id IS NOT NULL AS shown, weight, reason FROM mnist_set_aside WHERE prediction_id = 4;
-SELECT pg_temp.say('regress_mnist_cat', 4, 1);
+SELECT pg_temp.correct_as('cat', 4, 1);
 SELECT count(*) AS shown FROM mnist_set_aside WHERE prediction_id = 4;
 -- Ties are no longer new, for a run has seen them.
 SELECT count(*) AS new FROM mnist_label WHERE new;

@@ -2,6 +2,7 @@
 -- Performance over labelled predictions: every figure against one worked out otherwise, or known.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
+\i :srcdir/sql/include/label_as.sql
 LOAD 'mnist_hil';
 SET timezone = 'UTC';
 
@@ -24,15 +25,9 @@ INSERT INTO mnist_prediction (image, created_at, label, confidence, probabilitie
 SELECT mnist_internal.synthetic(i % 10, i), timestamptz '2026-01-01 12:00 UTC' + i % 5 * interval '1 day', i % 10,
     (0.3 + 0.7 * ((i * 7919) % 1000) / 1000)::real, array_fill(0.1::real, ARRAY[10]), 1 + i % 2
 FROM generate_series(0, 1199) AS i;
-CREATE FUNCTION pg_temp.say(prediction bigint, annotator name, said bigint) RETURNS boolean LANGUAGE sql AS $$
-    INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
-    SELECT p.id, said, p.label, p.model_version, say.annotator, sha256(p.image) FROM mnist_prediction p
-    WHERE p.id = prediction
-    RETURNING true
-$$;
-SELECT count(pg_temp.say(id, 'ann', CASE WHEN id / 2 % 4 = 0 THEN (label + 1 + id % 5) % 10 ELSE label END))
+SELECT count(pg_temp.label_as('ann', id, CASE WHEN id / 2 % 4 = 0 THEN (label + 1 + id % 5) % 10 ELSE label END))
 FROM mnist_prediction WHERE id % 3 > 0;
-SELECT count(pg_temp.say(id, 'bob', (label + 7) % 10)) FROM mnist_prediction WHERE id % 3 > 0 AND id % 73 = 0;
+SELECT count(pg_temp.label_as('bob', id, (label + 7) % 10)) FROM mnist_prediction WHERE id % 3 > 0 AND id % 73 = 0;
 
 -- What the labels are of, by way of the feedback and the predictions.
 CREATE TEMP VIEW truth AS
@@ -118,17 +113,17 @@ CREATE FUNCTION pg_temp.anew(confident boolean) RETURNS bigint LANGUAGE sql AS $
 $$;
 -- Nobody confirms anything.
 SELECT pg_temp.anew(true) > 0 AS anew;
-SELECT count(pg_temp.say(id, 'ann', (label + 1) % 10)) FROM mnist_prediction WHERE id % 20 = 0;
+SELECT count(pg_temp.label_as('ann', id, (label + 1) % 10)) FROM mnist_prediction WHERE id % 20 = 0;
 SELECT labels, accuracy, accuracy_low, warning FROM mnist_model_performance;
 SELECT warning FROM mnist_accuracy_daily;
 -- One in ten is confirmed, of confident predictions.
 SELECT pg_temp.anew(true) > 0 AS anew;
-SELECT count(pg_temp.say(id, 'ann', CASE WHEN id % 200 = 1 THEN label ELSE (label + 1) % 10 END))
+SELECT count(pg_temp.label_as('ann', id, CASE WHEN id % 200 = 1 THEN label ELSE (label + 1) % 10 END))
 FROM mnist_prediction WHERE id % 20 = 1;
 SELECT labels, accuracy, warning FROM mnist_model_performance;
 -- The doubtful ones are labelled, and four in ten are wrong, as they let expect; the others are nearly all right.
 SELECT pg_temp.anew(true) > 0 AS anew;
-SELECT count(pg_temp.say(id, 'ann', CASE WHEN confidence < 0.9 AND id / 10 % 5 < 2 THEN (label + 1) % 10
+SELECT count(pg_temp.label_as('ann', id, CASE WHEN confidence < 0.9 AND id / 10 % 5 < 2 THEN (label + 1) % 10
     ELSE label END))
 FROM mnist_prediction WHERE confidence < 0.9 OR id % 30 = 1;
 SELECT labels, accuracy, accuracy_adjusted, confidence_labelled, confidence_all, warning FROM mnist_model_performance;

@@ -2,6 +2,7 @@
 -- Data quality: what is wrong with predictions and labels is counted, and agreement is what the literature says it is.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
+\i :srcdir/sql/include/label_as.sql
 LOAD 'mnist_hil';
 SET timezone = 'UTC';
 
@@ -53,32 +54,26 @@ SELECT explanation FROM mnist_data_quality WHERE name IN ('blanks', 'duplicates'
 ---------------------------------------------------------------- agreement
 
 -- The example of Cohen's kappa that encyclopedias give: 50 cases, 20 yes by both, 15 no by both, 5 and 10 apart: 0.4.
-CREATE FUNCTION pg_temp.say(prediction bigint, annotator name, said bigint) RETURNS boolean LANGUAGE sql AS $$
-    INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
-    SELECT p.id, said, p.label, p.model_version, say.annotator, sha256(p.image) FROM mnist_prediction p
-    WHERE p.id = prediction
-    RETURNING true
-$$;
-SELECT count(pg_temp.say(i, 'ann', (i <= 25)::int)), count(pg_temp.say(i, 'bob', (i <= 20 OR i > 40)::int))
+SELECT count(pg_temp.label_as('ann', i, (i <= 25)::int)), count(pg_temp.label_as('bob', i, (i <= 20 OR i > 40)::int))
 FROM generate_series(1, 50) AS i;
 SELECT * FROM mnist_annotator_agreement;
 SELECT name, value, share, ok, explanation FROM mnist_data_quality WHERE name = 'agreement';
 -- An earlier label of an annotator does not count.
-SELECT pg_temp.say(1, 'ann', 7) AND pg_temp.say(1, 'ann', 1) AS said;
+SELECT pg_temp.label_as('ann', 1, 7) AND pg_temp.label_as('ann', 1, 1) AS said;
 SELECT readings, agreement, kappa FROM mnist_annotator_agreement;
 -- Both say one and the same always: there is no agreement beyond chance to speak of.
 DELETE FROM mnist_feedback;
-SELECT count(pg_temp.say(i, 'ann', 4)), count(pg_temp.say(i, 'bob', 4)) FROM generate_series(1, 5) AS i;
+SELECT count(pg_temp.label_as('ann', i, 4)), count(pg_temp.label_as('bob', i, 4)) FROM generate_series(1, 5) AS i;
 SELECT * FROM mnist_annotator_agreement;
 SELECT value, share, ok FROM mnist_data_quality WHERE name = 'agreement';
 -- They never agree.
 DELETE FROM mnist_feedback;
-SELECT count(pg_temp.say(i, 'ann', 4)), count(pg_temp.say(i, 'bob', 5)) FROM generate_series(1, 5) AS i;
+SELECT count(pg_temp.label_as('ann', i, 4)), count(pg_temp.label_as('bob', i, 5)) FROM generate_series(1, 5) AS i;
 SELECT * FROM mnist_annotator_agreement;
 
 -- The example of Fleiss' kappa: 10 subjects, 14 raters, 5 categories: 0.210.
 DELETE FROM mnist_feedback;
-SELECT count(pg_temp.say(s.subject, ('rater' || r.rater)::name, r.category - 1))
+SELECT count(pg_temp.label_as(('rater' || r.rater)::name, s.subject, r.category - 1))
 FROM (VALUES (1, '{0,0,0,0,14}'::int[]), (2, '{0,2,6,4,2}'), (3, '{0,0,3,5,6}'), (4, '{0,3,9,2,0}'), (5, '{2,2,8,1,1}'),
     (6, '{7,7,0,0,0}'), (7, '{3,2,6,3,0}'), (8, '{2,5,3,2,2}'), (9, '{6,5,2,1,0}'), (10, '{0,2,2,3,7}')) AS s (subject,
     counts),

@@ -3,18 +3,7 @@
 -- and grows with what is new; erasure takes rows out of it.  And the counts: always those of the rows.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
-
-CREATE ROLE regress_mnist_ann;
-CREATE ROLE regress_mnist_bob;
-CREATE ROLE regress_mnist_cat;
-GRANT EXECUTE ON FUNCTION mnist_correct TO regress_mnist_ann, regress_mnist_bob, regress_mnist_cat;
-CREATE FUNCTION pg_temp.say(who text, prediction bigint, label int) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('SET ROLE regress_mnist_%s', who);
-    PERFORM mnist_correct(prediction, label);
-    RESET ROLE;
-END
-$$;
+\i :srcdir/sql/include/annotators.sql
 
 -- The counts against the rows; nothing where they agree.
 CREATE VIEW pg_temp.miscounted AS
@@ -66,7 +55,7 @@ INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_ver
 SELECT mnist_draw(i % 10, i % 80), i % 10, 0.9, array_fill(0.1::real, ARRAY[10]), 1 FROM generate_series(1, 100) AS i;
 
 SELECT pg_temp.run('succeeded');
-SELECT count(pg_temp.say('ann', i, (i + i / 7) % 10)), count(pg_temp.say('bob', i, i % 10))
+SELECT count(pg_temp.correct_as('ann', i, (i + i / 7) % 10)), count(pg_temp.correct_as('bob', i, i % 10))
 FROM generate_series(1, 20) AS i;
 TABLE pg_temp.miscounted;
 SELECT pg_temp.run('failed');
@@ -75,14 +64,14 @@ SELECT pg_temp.run('succeeded');
 SELECT count(*) AS new FROM mnist_label WHERE new;
 TABLE pg_temp.miscounted;
 -- Some change their minds, somebody decides ties, ann labels many images that nobody else does.
-SELECT count(pg_temp.say('ann', i, i % 10)) FROM generate_series(7, 9) AS i;
-SELECT count(pg_temp.say('cat', i, (i + i / 7) % 10)) FROM generate_series(10, 16) AS i;
-SELECT count(pg_temp.say('ann', i, i % 10)) FROM generate_series(21, 70) AS i;
-SELECT pg_temp.say('bob', 71, 1), pg_temp.say('cat', 72, 2);
-SELECT count(pg_temp.say('bob', i, (i + 1) % 10)) FROM generate_series(81, 85) AS i;
+SELECT count(pg_temp.correct_as('ann', i, i % 10)) FROM generate_series(7, 9) AS i;
+SELECT count(pg_temp.correct_as('cat', i, (i + i / 7) % 10)) FROM generate_series(10, 16) AS i;
+SELECT count(pg_temp.correct_as('ann', i, i % 10)) FROM generate_series(21, 70) AS i;
+SELECT pg_temp.correct_as('bob', 71, 1), pg_temp.correct_as('cat', 72, 2);
+SELECT count(pg_temp.correct_as('bob', i, (i + 1) % 10)) FROM generate_series(81, 85) AS i;
 SELECT pg_temp.run('succeeded');
 TABLE pg_temp.miscounted;
-SELECT count(pg_temp.say('bob', i, i % 10)) FROM generate_series(81, 85) AS i;
+SELECT count(pg_temp.correct_as('bob', i, i % 10)) FROM generate_series(81, 85) AS i;
 SELECT pg_temp.run('succeeded');
 SELECT pg_temp.run('cancelled');
 SELECT run_id, count(*) AS labels, string_agg(DISTINCT reason, ', ') AS reasons FROM truth GROUP BY 1 ORDER BY 1;
@@ -154,11 +143,11 @@ TABLE pg_temp.miscounted;
 
 -- Counts of what is undone, and of many instalments, which are put together now and then.
 BEGIN;
-SELECT count(pg_temp.say('cat', i, 1)) FROM generate_series(1, 9) AS i;
+SELECT count(pg_temp.correct_as('cat', i, 1)) FROM generate_series(1, 9) AS i;
 TABLE pg_temp.miscounted;
 ROLLBACK;
 TABLE pg_temp.miscounted;
-SELECT count(pg_temp.say('cat', 1 + i % 100, i % 10)) FROM generate_series(1, 2100) AS i;
+SELECT count(pg_temp.correct_as('cat', 1 + i % 100, i % 10)) FROM generate_series(1, 2100) AS i;
 TABLE pg_temp.miscounted;
 SELECT count(*) < 3300 AS few FROM mnist_internal.tally;
 SELECT mnist_internal.compact_tally();
