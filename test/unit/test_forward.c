@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "network_fixture.h"
 #include "nn/naive.h"
 #include "nn/infer/forward.h"
 #include "nn/infer/plan.h"
@@ -28,24 +29,11 @@
 
 static uint8_t images[MAX_IMAGES * NN_PIXELS];
 
-static void *
-allocate(size_t size)
-{
-	void *memory = aligned_alloc(NN_ALIGN, (size + NN_ALIGN - 1) / NN_ALIGN * NN_ALIGN);
-
-	assert_non_null(memory);
-	return memory;
-}
-
-/* Images that are neither dense nor empty, different from each other. */
 static int
 make_images(void **state)
 {
-	Rng rng = rng_start(11);
-
 	(void) state;
-	for (size_t i = 0; i < sizeof(images); i++)
-		images[i] = rng_below(&rng, 3) == 0 ? (uint8_t) rng_below(&rng, 256) : 0;
+	fill_images(images, sizeof(images), 11);
 	return 0;
 }
 
@@ -76,26 +64,6 @@ make_values(const NnNet *net)
 	return values;
 }
 
-static NnNet
-parse(const char *text)
-{
-	NnNet net;
-	NnError error;
-
-	if (nn_net_parse(&net, text, strlen(text), &error) != NN_OK)
-		fail_msg("%s: %s", text, error.message);
-	return net;
-}
-
-static NnPlan *
-make_plan(const NnNet *net, const float *values)
-{
-	NnPlan *plan = allocate(nn_plan_size(net));
-
-	nn_plan_build(plan, net, values);
-	return plan;
-}
-
 /* Read n images in scratch memory of just the size asked for, filled with what must not be read. */
 static void
 forward(const NnPlan *plan, const uint8_t *pixels, int n, float *probabilities)
@@ -107,15 +75,6 @@ forward(const NnPlan *plan, const uint8_t *pixels, int n, float *probabilities)
 	memset(scratch, 0xff, size); /* not a number */
 	nn_forward(plan, pixels, n, probabilities, scratch);
 	free(scratch);
-}
-
-static void
-force(int isa)
-{
-	NnError error;
-
-	assert_int_equal(nn_isa_force((NnIsa) isa, &error), NN_OK);
-	assert_int_equal(nn_isa(), isa);
 }
 
 /* Compare one image's probabilities with what plain loops say, as log probabilities. */
@@ -155,7 +114,7 @@ check(const char *text)
 	{
 		NnPlan *plan;
 
-		force(isa);
+		force_isa(isa);
 		plan = make_plan(&net, values);
 		forward(plan, images, N, fast[0]);
 		for (int i = 0; i < N; i++)
@@ -337,7 +296,7 @@ test_batches(void **state)
 			static float batch[MAX_IMAGES][NN_CLASSES];
 			NnPlan *plan;
 
-			force(isa);
+			force_isa(isa);
 			plan = make_plan(&net, values);
 			for (int i = 0; i < MAX_IMAGES; i++)
 				forward(plan, images + i * NN_PIXELS, 1, single[i]);
@@ -367,7 +326,7 @@ test_relocation(void **state)
 	float after[2][NN_CLASSES];
 
 	(void) state;
-	force((int) nn_isa_best());
+	force_isa((int) nn_isa_best());
 	forward(plan, images, 2, before[0]);
 	memcpy(copy, plan, size);
 	memset(plan, 0xff, size);
@@ -479,7 +438,7 @@ test_known_layout(void **state)
 	{
 		NnPlan *plan;
 
-		force(isa);
+		force_isa(isa);
 		plan = make_plan(&net, values);
 		forward(plan, pixels, 1, fast);
 		for (int i = 0; i < NN_CLASSES; i++)
@@ -502,7 +461,7 @@ test_dispatch(void **state)
 	{
 		if (isa <= (int) nn_isa_best())
 		{
-			force(isa);
+			force_isa(isa);
 			continue;
 		}
 		assert_int_equal(nn_isa_force((NnIsa) isa, &error), NN_ERR_UNAVAILABLE);

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "naive_train.h"
+#include "network_fixture.h"
 #include "nn/kernels/blas.h"
 #include "nn/kernels/cpu.h"
 #include "nn/nn.h"
@@ -64,15 +65,6 @@ typedef struct Case
 	NnBatch batch;
 } Case;
 
-static void *
-allocate(size_t bytes)
-{
-	void *memory = aligned_alloc(NN_ALIGN, (bytes + NN_ALIGN - 1) / NN_ALIGN * NN_ALIGN);
-
-	assert_non_null(memory);
-	return memory;
-}
-
 static void
 case_free(Case *c)
 {
@@ -86,10 +78,9 @@ case_free(Case *c)
 static void
 case_init(Case *c, const char *description, int n, bool frozen)
 {
-	NnError error;
 	Rng rng = rng_start(rng_key(7, strlen(description)));
 
-	assert_int_equal(nn_net_parse(&c->net, description, strlen(description), &error), NN_OK);
+	c->net = parse(description);
 	c->values = allocate(c->net.nvalues * sizeof(float));
 	c->exact_values = allocate(c->net.nvalues * sizeof(double));
 	c->exact = allocate(c->net.nvalues * sizeof(double));
@@ -223,9 +214,7 @@ check_nets_fast(void)
 			loss = naive_train_step(&c.net, c.exact_values, c.exact, &c.batch);
 			for (int isa = NN_ISA_PORTABLE; isa <= (int) nn_isa_best(); isa++)
 			{
-				NnError error;
-
-				assert_int_equal(nn_isa_force((NnIsa) isa, &error), NN_OK);
+				force_isa(isa);
 				check_fast(&c, loss);
 			}
 			case_free(&c);
@@ -241,11 +230,10 @@ test_not_a_number(void **state)
 	for (int isa = NN_ISA_PORTABLE; isa <= (int) nn_isa_best(); isa++)
 	{
 		Case c;
-		NnError error;
 		void *memory;
 		float *grads;
 
-		assert_int_equal(nn_isa_force((NnIsa) isa, &error), NN_OK);
+		force_isa(isa);
 		case_init(&c, "conv 16 3x3, bn, relu, maxpool 2, conv 16 3x3, relu, maxpool 3, dense 10", 4, false);
 		memory = allocate(nn_trainer_size(&c.net, 4));
 		grads = allocate(c.net.nvalues * sizeof(float));
@@ -272,8 +260,7 @@ test_statistics(void **state)
 	for (int keep_all = 0; keep_all < 2; keep_all++)
 	{
 		Case c;
-		NnNet plain;
-		NnError error;
+		NnNet plain = parse(without);
 		const NnNet *reference;
 		void *memory;
 		float *grads;
@@ -281,7 +268,6 @@ test_statistics(void **state)
 		size_t bytes;
 
 		case_init(&c, with, 7, false);
-		assert_int_equal(nn_net_parse(&plain, without, strlen(without), &error), NN_OK);
 		assert_true(plain.nvalues == c.net.nvalues && plain.nparams == c.net.nparams);
 		reference = keep_all ? &plain : &c.net;
 		bytes = c.net.nvalues * sizeof(float);

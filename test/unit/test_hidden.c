@@ -11,37 +11,24 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "network_fixture.h"
 #include "nn/naive.h"
 #include "nn/infer/forward.h"
 #include "nn/infer/plan.h"
 #include "nn/kernels/cpu.h"
 #include "nn/nn.h"
-#include "util/rng.h"
 
 #define N 17 /* more than a group */
 #define TOLERANCE 1e-4
 
 static uint8_t images[N * NN_PIXELS];
 
-static void *
-allocate(size_t size)
-{
-	void *memory = aligned_alloc(NN_ALIGN, (size + NN_ALIGN - 1) / NN_ALIGN * NN_ALIGN);
-
-	assert_non_null(memory);
-	return memory;
-}
-
 static int
 make_images(void **state)
 {
-	Rng rng = rng_start(17);
-
 	(void) state;
-	for (size_t i = 0; i < sizeof(images); i++)
-		images[i] = rng_below(&rng, 3) == 0 ? (uint8_t) rng_below(&rng, 256) : 0;
+	fill_images(images, sizeof(images), 17);
 	return 0;
 }
 
@@ -79,24 +66,20 @@ project(const NnNet *net, const float *values, const uint8_t *pixels, double hid
 static void
 check(const char *text)
 {
-	NnNet net;
-	NnError error;
-	float *values;
+	NnNet net = parse(text);
+	float *values = allocate(net.nvalues * sizeof(float));
 	float probabilities[N * NN_CLASSES];
 	float alone[N * NN_CLASSES];
 	float hidden[N * NN_HIDDEN];
 
-	assert_int_equal(nn_net_parse(&net, text, strlen(text), &error), NN_OK);
-	values = allocate(net.nvalues * sizeof(float));
 	nn_net_init(&net, values, 3);
 	for (int isa = NN_ISA_PORTABLE; isa <= (int) nn_isa_best(); isa++)
 	{
 		NnPlan *plan;
 		void *scratch;
 
-		assert_int_equal(nn_isa_force((NnIsa) isa, &error), NN_OK);
-		plan = allocate(nn_plan_size(&net));
-		nn_plan_build(plan, &net, values);
+		force_isa(isa);
+		plan = make_plan(&net, values);
 		scratch = allocate(nn_scratch_size(plan, N));
 		nn_forward_hidden(plan, images, N, probabilities, hidden, scratch);
 		for (int i = 0; i < N; i++)

@@ -13,19 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "network_fixture.h"
 #include "nn/nn.h"
-
-static NnNet
-parse(const char *text)
-{
-	NnNet net;
-	NnError error;
-
-	if (nn_net_parse(&net, text, strlen(text), &error) != NN_OK)
-		fail_msg("%s: %s", text, error.message);
-	assert_int_equal(error.status, NN_OK);
-	return net;
-}
 
 /* Expect a failure with this status, and a message that contains this. */
 static void

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "network_fixture.h"
 #include "nn/infer/forward.h"
 #include "nn/infer/occlusion.h"
 #include "nn/infer/plan.h"
@@ -26,28 +27,15 @@ typedef struct Reader
 	void *scratch;
 } Reader;
 
-static void *
-allocate(size_t size)
-{
-	void *memory = aligned_alloc(NN_ALIGN, (size + NN_ALIGN - 1) / NN_ALIGN * NN_ALIGN);
-
-	assert_non_null(memory);
-	return memory;
-}
-
 static Reader
 make_reader(const char *architecture)
 {
-	NnNet net;
-	NnError error;
+	NnNet net = parse(architecture);
+	float *values = allocate(net.nvalues * sizeof(float));
 	Reader reader;
-	float *values;
 
-	assert_int_equal(nn_net_parse(&net, architecture, strlen(architecture), &error), NN_OK);
-	values = allocate(net.nvalues * sizeof(float));
 	nn_net_init(&net, values, 3);
-	reader.plan = allocate(nn_plan_size(&net));
-	nn_plan_build(reader.plan, &net, values);
+	reader.plan = make_plan(&net, values);
 	reader.scratch = allocate(nn_scratch_size(reader.plan, 1));
 	free(values);
 	return reader;
