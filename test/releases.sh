@@ -4,13 +4,20 @@
 #   test/releases.sh DIRECTORY
 #
 # Leaves in DIRECTORY/now what is built in this checkout, and in DIRECTORY/0.1.0 that release, built from the history of
-# this repository; where there is no such history there is no DIRECTORY/0.1.0.  What was built is kept in build/releases.
+# this repository.  If the history cannot be read, a file DIRECTORY/0.1.0.missing, which says why, is there instead.
+# What was built is kept in build/releases.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 directory=${1:?usage: test/releases.sh DIRECTORY}
 release=0.1.0
 commit=8c9b502
+
+# missing REASON: note why there is no such release.
+missing()
+{
+	echo "$1" >"$directory/$release.missing"
+}
 
 # install_from SOURCE TREE: what "make install" puts where, below TREE.
 install_from()
@@ -23,7 +30,7 @@ directory=$(cd "$directory" && pwd)
 cd "$repo"
 install_from . "$directory/now"
 
-if git cat-file -e "$commit^{commit}" 2>/dev/null; then
+if said=$(LC_ALL=C git cat-file -e "$commit^{commit}" 2>&1); then
 	source=build/releases/$release/$("$PG_CONFIG" --version | tr -c 'a-zA-Z0-9.\n' _)
 	if [ ! -e "$source/built" ]; then
 		rm -rf "$source"
@@ -33,4 +40,8 @@ if git cat-file -e "$commit^{commit}" 2>/dev/null; then
 		touch "$source/built"
 	fi
 	install_from "$source" "$directory/$release"
+elif [[ $said == *"dubious ownership"* ]]; then
+	missing "git refuses to read $repo, which belongs to another user; see safe.directory in git-config(1)"
+else
+	missing "no git history to build $release from"
 fi

@@ -9,7 +9,7 @@ use FindBin;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT_OK = qw(install_release release_tree);
+our @EXPORT_OK = qw(install_release why_missing);
 
 # Where a release lies ready to be installed ("now" or "0.1.0"), or undef if it could not be built.
 sub release_tree
@@ -18,6 +18,17 @@ sub release_tree
 	my $tree = ($ENV{MNIST_RELEASES} // '') . "/$release";
 
 	return -d $tree ? $tree : undef;
+}
+
+# Why there is no such release, as test/releases.sh says; undef if there is one.
+sub why_missing
+{
+	my ($release) = @_;
+
+	return undef if release_tree($release);
+	return 'no releases are built (MNIST_RELEASES; see test/run)' unless $ENV{MNIST_RELEASES};
+	chomp(my $why = slurp_file("$ENV{MNIST_RELEASES}/$release.missing"));
+	return $why;
 }
 
 # Put a release into the installation of this name, which is made if there is none; returns its path, for

@@ -1,5 +1,5 @@
-# A dump of one release restored into another one whose bundled model is a different one: the versions, weights,
-# deployments and lineage are those of the first, exactly, and life goes on with them.
+# A dump of one release is restored into another one, which has a different bundled model.  The versions, weights,
+# deployments and lineage are exactly those of the dump, and the database goes on with them.
 use strict;
 use warnings;
 
@@ -7,10 +7,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use Installation qw(install_release release_tree);
+use Installation qw(install_release);
 use TestModel qw(constant_model);
 
-# A server whose release has the model that this one has, or another one, which reads everything as a seven.
+# Start a server whose release has this release's bundled model, or another one, which predicts 7 for every image.
 sub start
 {
 	my ($name, $other_model) = @_;
@@ -34,7 +34,7 @@ sub start
 my $ours = start('ours', 0);
 my $other = start('other', 1);
 
-# What must be the same.  The view of lineage says everything of versions, runs and deployments in one.
+# What must be the same.  mnist_lineage shows versions, runs and deployments together.
 my @exact = (
 	'SELECT m.*, sha256(m.weights) = m.weights_sha256 FROM mnist_model m ORDER BY version',
 	'SELECT * FROM mnist_deployment ORDER BY id',
@@ -53,7 +53,7 @@ sub exactly
 	return map { $node->safe_psql($database, "SELECT count(*), md5(string_agg(t::text, E'\\n')) FROM ($_) t") } @exact;
 }
 
-# Dump a database of one server and restore it into the other one, in a way that is tried.
+# Dump a database of one server and restore it into the other one, in one of several ways.
 sub carry_over
 {
 	my ($from, $to, $database, $how, @options) = @_;
@@ -104,7 +104,7 @@ foreach my $node ($ours, $other)
 		SELECT mnist_predict(mnist_draw(1));
 		UPDATE mnist_model SET weights = NULL WHERE version = 2;
 	});
-	# Nobody did anything yet.
+	# A database in which nothing was done yet.
 	$node->safe_psql('postgres', "CREATE DATABASE new_$name");
 	$node->safe_psql("new_$name", 'CREATE EXTENSION mnist_hil');
 }
@@ -114,7 +114,7 @@ isnt($ours->safe_psql('new_ours', 'SELECT weights_sha256 FROM mnist_model'), $ot
 is($other->safe_psql('new_other',
 	'SELECT count(*), count(*) FILTER (WHERE mnist_classify(mnist_draw(i, 1)) = 7) FROM generate_series(0, 9) i'),
 	'10|10',
-	'the other one reads sevens');
+	'the other one predicts 7 for everything');
 is($ours->safe_psql('new_ours', 'SELECT count(*) FROM mnist_drift_reference'), '1', 'ours has a reference for drift');
 is($other->safe_psql('new_other', 'SELECT count(*) FROM mnist_drift_reference'), '0', 'the other one has none');
 
@@ -130,13 +130,13 @@ foreach my $pair ([ $ours, $other ], [ $other, $ours ])
 	goes_on($to, "new_$name");
 }
 
-# The first model's weights may be gone, too.
+# The first model's weights may have been pruned, too.
 $other->safe_psql('used_other', q{SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1,
 	promote => false, seed => 3)});
 $other->safe_psql('used_other', 'SELECT mnist_activate(3); UPDATE mnist_model SET weights = NULL WHERE version = 1');
 carry_over($other, $ours, 'used_other', 'pruned');
 
-# ---- what CREATE EXTENSION added is not replaced once it was used; what is the same is skipped
+# ---- a row that CREATE EXTENSION added is not replaced once it was used; an equal row is skipped
 
 $ours->safe_psql('postgres', 'CREATE DATABASE busy');
 $ours->safe_psql('busy', 'CREATE EXTENSION mnist_hil; SELECT mnist_predict(mnist_draw(3))');
@@ -149,12 +149,12 @@ isnt($ours->psql('busy', sprintf($insert, q{weights || '\x00'}), stderr => \$std
 like($stderr, qr/a row of mnist_model that CREATE EXTENSION added cannot be replaced.*HINT/s, 'with a hint');
 is($ours->safe_psql('busy', sprintf($insert, 'weights')), '', 'the same one is skipped');
 is($ours->safe_psql('busy', "SELECT created_at > '2001-01-01' FROM mnist_model"), 't', 'and nothing is changed');
-# Not even before that does anybody but a restore change it.
+# Even before it was used, only a restore may change it.
 isnt($ours->psql('new_ours', "UPDATE mnist_model SET architecture = 'mine' WHERE version = 1", stderr => \$stderr), 0,
 	'an UPDATE is refused');
 isnt($ours->psql('new_ours', 'DELETE FROM mnist_deployment', stderr => \$stderr), 0, 'so is a DELETE');
 
-# A session that has read with the model that gives way reads with the other one from then on.
+# A session that has used the model which is replaced uses the new one from then on.
 my $weights = $other->safe_psql('new_other', q{SELECT encode(weights, 'hex') FROM mnist_model});
 is( $ours->safe_psql('new_ours', qq{
 		SELECT mnist_classify(mnist_draw(3, 5));
@@ -162,6 +162,6 @@ is( $ours->safe_psql('new_ours', qq{
 		SELECT 1, 'default', d.network, d.parameters, w, sha256(w) FROM decode('$weights', 'hex') AS w,
 			mnist_internal.describe(w) AS d;
 		SELECT mnist_classify(mnist_draw(3, 5))}),
-	"3\n7", 'a session turns to the model that came');
+	"3\n7", 'an open session uses the restored model');
 
 done_testing();

@@ -1,5 +1,5 @@
-# ALTER EXTENSION UPDATE from 0.1.0: a database that was in use has all it had, and is the same, object by object, as one
-# in which the extension is created afresh.
+# ALTER EXTENSION UPDATE from 0.1.0: a database that was in use keeps all its rows, and has the same objects as a
+# database in which the extension is created afresh.
 use strict;
 use warnings;
 
@@ -8,9 +8,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use Installation qw(install_release release_tree);
+use Installation qw(install_release why_missing);
 
-plan skip_all => 'no git history to build 0.1.0 from' unless release_tree('0.1.0');
+my $why = why_missing('0.1.0');
+plan skip_all => $why if $why;
 
 my $node = PostgreSQL::Test::Cluster->new('upgraded', install_path => install_release('upgraded', '0.1.0'));
 $node->init;
@@ -33,7 +34,7 @@ sub error_of
 	return $stderr;
 }
 
-# ---- a life with 0.1.0
+# ---- the database is used with 0.1.0
 
 my $grants = q{
 	GRANT USAGE ON SCHEMA "My Schema" TO regress_app, regress_trainer, regress_observer;
@@ -64,7 +65,8 @@ sql(qq{
 	SET ROLE regress_ann;
 	SELECT mnist_correct(1, 3), mnist_correct(2, 2), mnist_correct(2, 4);
 });
-is(sql("SELECT model_version, run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, seed => 7, promote => false)"),
+is(sql("SELECT model_version, run_id
+	FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, seed => 7, promote => false)"),
 	'2|1', '0.1.0 trains a model');
 sql(q{
 	SELECT mnist_activate(2, 'to see it'), mnist_rollback('seen'), mnist_activate(2, 'after all');
@@ -77,16 +79,15 @@ sql(q{
 	SELECT mnist_hil_drift_update();
 });
 
-# The columns of 0.1.0's tables and of what people look at, and what is in them.
+# Queries for the columns of 0.1.0's tables and views for users, and for what is in them.
 my @queries = split /\n/, sql(q{
 	SELECT format('SELECT count(*), md5(string_agg(ROW(%s)::text, '','' ORDER BY ROW(%1$s)::text)) FROM %s AS t',
 		string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum), c.oid::regclass)
 	FROM pg_class c
 	JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
 	JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-	WHERE d.refclassid = 'pg_extension'::regclass AND (c.relkind = 'r' OR c.relname IN ('mnist_live',
-		'mnist_failure_counts',
-		'mnist_lineage', 'mnist_confusion', 'mnist_set_aside', 'mnist_gate'))
+	WHERE d.refclassid = 'pg_extension'::regclass AND (c.relkind = 'r' OR c.relname IN
+		('mnist_live', 'mnist_failure_counts', 'mnist_lineage', 'mnist_confusion', 'mnist_set_aside', 'mnist_gate'))
 	GROUP BY c.oid ORDER BY c.oid::regclass::text});
 cmp_ok(scalar @queries, '>=', 20, '0.1.0 has tables and views');
 my @sequences = split /\n/, sql(q{
@@ -108,7 +109,8 @@ my @kept = (
 	'SELECT version, parent_version, run_id, weights, weights_sha256 FROM mnist_model ORDER BY version',
 	'SELECT id, version, action, rollback_to, run_id, reason, deployed_by FROM mnist_deployment ORDER BY id',
 	'SELECT * FROM mnist_failure_counts',
-	'SELECT run_id, feedback_id, split, label, weight, reason, doubted_as, doubt FROM mnist_run_feedback ORDER BY run_id, feedback_id',
+	'SELECT run_id, feedback_id, split, label, weight, reason, doubted_as, doubt'
+		. ' FROM mnist_run_feedback ORDER BY run_id, feedback_id',
 	'SELECT id, created_at, image, label, confidence, probabilities, model_version, features, pixels_hash, challenge_id'
 		. ' FROM mnist_prediction ORDER BY id',
 	'SELECT * FROM mnist_feedback ORDER BY id',
@@ -133,7 +135,8 @@ like(error_of('ALTER EXTENSION mnist_hil UPDATE'),
 like(sql('SELECT mnist_classify(mnist_draw(3))'), qr/^\d$/, 'and goes on');
 $node->restart;
 
-# Everything of 0.1.0 finds its function in the new library; none crashes; what cannot work yet says what to do.
+# Every function of 0.1.0 has its C function in the new library, and none crashes.  A function that cannot work before
+# the upgrade says what to do.
 is(sql("SELECT extversion FROM pg_extension WHERE extname = 'mnist_hil'"), '0.1.0', 'the database is not upgraded yet');
 is(sql("SELECT count(fmgr_c_validator(p.oid)) > 20
 	FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
@@ -150,16 +153,16 @@ foreach my $call ("mnist_retrain('from_scratch', '{softmax}', epochs => 1)", 'mn
 {
 	like(error_of("SELECT $call"),
 		qr/of version 0\.1\.0, but its library is of version.*HINT: +Run ALTER EXTENSION mnist_hil UPDATE/s,
-		'what it is told');
+		'the error says what to do');
 }
 $before = contents();
 
 # ---- the database is upgraded
 
 sql('ALTER EXTENSION mnist_hil UPDATE');
-is(contents(), $before, 'every row is there, every sequence where it was');
+is(contents(), $before, 'every row and every sequence is the same');
 
-# A fresh one in another database, with the same privileges granted.
+# The extension is created afresh in another database, with the same privileges granted.
 $node->safe_psql('postgres', 'CREATE DATABASE fresh');
 $node->safe_psql('fresh', qq{
 	CREATE SCHEMA "My Schema";
@@ -177,13 +180,13 @@ sub catalogue
 }
 my @upgraded = catalogue('postgres');
 my @fresh = catalogue('fresh');
-cmp_ok(scalar @fresh, '>', 2000, 'the catalogue says much of the extension');
+cmp_ok(scalar @fresh, '>', 2000, 'the catalogue has many facts about the extension');
 my %in_upgraded = map { $_ => 1 } @upgraded;
 my %in_fresh = map { $_ => 1 } @fresh;
 is(join("\n", grep { !$in_upgraded{$_} } @fresh), '', 'the upgraded extension lacks nothing that a fresh one has');
 is(join("\n", grep { !$in_fresh{$_} } @upgraded), '', 'and has nothing that a fresh one lacks');
 
-# ---- and life goes on
+# ---- the database goes on
 
 is(sql('SELECT live_version FROM public.dashboard'), '2', 'a view of the user\'s goes on');
 is($node->safe_psql('postgres', 'SELECT id, model_version FROM mnist_predict(mnist_draw(3))',
@@ -191,14 +194,14 @@ is($node->safe_psql('postgres', 'SELECT id, model_version FROM mnist_predict(mni
 	'82|2', 'so does predicting');
 is(sql('SET ROLE regress_trainer; SELECT count(*) FROM mnist_reproduce(1)'), '1', 'the run of 0.1.0 is reproduced');
 is(sql('SELECT count(DISTINCT weights_sha256), count(*) FROM mnist_model WHERE version IN (2, 3)'), '1|2',
-	'bit by bit');
+	'with the same weights, bit by bit');
 is(sql("SELECT model_version, promoted FROM mnist_retrain('fine_tune', epochs => 1, seed => 7, promote => false)"),
 	'4|f',
 	'retraining works');
-is(sql('SELECT mnist_rollback()'), '1', 'rolling back goes where it went');
+is(sql('SELECT mnist_rollback()'), '1', 'rolling back goes to the same version as before');
 is(sql('SELECT count(*) FROM mnist_check()'), '1', 'the loop goes on');
 
-# What was granted is no part of the extension, so pg_dump takes it along.
+# Privileges that were granted are no part of the extension, so pg_dump dumps them.
 my ($dump) = run_command([ $node->installed_command('pg_dump'), '-s', '-d', $node->connstr('postgres') ]);
 foreach my $grant ('REVOKE ALL ON FUNCTION .*mnist_classify\(.* FROM PUBLIC',
 	'GRANT ALL ON FUNCTION .*mnist_classify\(.* TO regress_app',
@@ -209,7 +212,7 @@ foreach my $grant ('REVOKE ALL ON FUNCTION .*mnist_classify\(.* FROM PUBLIC',
 	like($dump, qr/^$grant/m, "pg_dump: $grant");
 }
 
-# The dump of 0.1.0, which has not got what CREATE EXTENSION adds.
+# The dump of 0.1.0, which lacks the rows that this version's CREATE EXTENSION adds.
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
 $node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), $dumped ],
 	'the dump of 0.1.0 is restored');
