@@ -1,9 +1,10 @@
-# harness.pl [-j JOBS] LIST LOGS TOTALS: run tests, JOBS at a time (default 1), by the module that prove is made of.
+# harness.pl [-j JOBS] LIST LOGS TOTALS: run tests, JOBS at a time (default 1), with TAP::Harness, as prove does.
 #
-# Each line of the file LIST is a test's name, a tab, and the command that runs it and prints TAP.  As a test ends a line
-# says how it went, how long it took, and how many tests are through; a test whose name ends in "*" is a suite, each of
-# whose results has a line when it is there.  What a test prints goes to the file of its name in LOGS, and the end of it
-# to the terminal if it fails.  TOTALS is written at the end: how many results passed, failed and were skipped.
+# Each line of the file LIST is a test's name, a tab, and the command that runs it and prints TAP.  When a test ends, a
+# line says whether it passed, how long it took, and how many tests have ended.  A test whose name ends in "*" is a
+# suite: each of its results has a line as soon as it is known.  The output of a test goes to the file of its name in
+# LOGS; if the test fails, the end of it goes to the terminal, too.  At the end TOTALS is written: how many results
+# passed, failed and were skipped.
 use strict;
 use warnings;
 
@@ -30,7 +31,7 @@ my $harness = TAP::Harness->new({
 	exec => sub { return [ 'bash', '-c', $command{ $_[1] } ] },
 });
 
-# A test begins: keep what it prints.
+# When a test begins: keep its output.
 $harness->callback(made_parser => sub {
 	my ($parser, $job) = @_;
 	my $name = $job->[0];
@@ -48,13 +49,13 @@ $harness->callback(made_parser => sub {
 		return unless $result->is_test;
 		push @{ $skipped{ $job->[0] } }, $result->explanation if $result->has_skip;
 		return unless $suite;
-		printf "%-36s %-12s %6.1f s\n", "$name: " . ($result->description =~ s/^- //r), $result->is_ok ? 'ok' : 'FAILED',
-			time - $before;
+		printf "%-36s %-12s %6.1f s\n", "$name: " . ($result->description =~ s/^- //r),
+			$result->is_ok ? 'ok' : 'FAILED', time - $before;
 		$before = time;
 	});
 });
 
-# A test has ended: count, and say so.
+# When a test has ended: count and print its results.
 $harness->callback(after_test => sub {
 	my ($job, $parser) = @_;
 	(my $name = $job->[0]) =~ s/\*$//;
@@ -63,7 +64,7 @@ $harness->callback(after_test => sub {
 	my $bads = $parser->failed;
 	my @reasons = ($parser->skip_all || (), @{ $skipped{ $job->[0] } || [] });
 
-	# A test that ends badly, or that does not say all that it announced, has failed whatever it did say.
+	# A test that exits with an error, or without all the results that it announced, has failed.
 	$bads++ if !$bads && ($parser->wait || $parser->parse_errors);
 	$skips++ if $parser->skip_all;
 	$passed += $oks;
@@ -75,7 +76,7 @@ $harness->callback(after_test => sub {
 		$ended, scalar @names, $passed, $failed;
 	print map { "    skipped: $_\n" } @reasons;
 	return unless $bads;
-	# What failed, and the end of what else was said.
+	# The failed results, and the end of the rest of the output.
 	my @shown = @{ $output{ $job->[0] } || [] };
 	@shown = ((grep { /^not ok/ } splice @shown, 0, @shown - 120), @shown) if @shown > 120;
 	push @shown, $parser->parse_errors, ('wait status ' . $parser->wait) x !!$parser->wait;

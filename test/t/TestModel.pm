@@ -1,4 +1,4 @@
-# Models for tests: networks that read every image as one digit.
+# Models for tests: networks that predict the same digit for every image.
 package TestModel;
 
 use strict;
@@ -9,7 +9,7 @@ use Exporter qw(import);
 
 our @EXPORT_OK = qw(constant_model add_constant_model add_variant);
 
-# A weights blob (see src/nn/blob.c) of zeros, but for the bias of one digit.
+# A weights blob (see src/nn/formats/blob.c) that is zero except for the bias of one digit.
 sub constant_model
 {
 	my ($network, $nvalues, $digit) = @_;
@@ -45,7 +45,8 @@ sub add_variant
 	return;
 }
 
-# Add a model that reads every image as one digit.  Its tag makes its weights differ from those of other models.
+# Add a model that predicts the same digit for every image.  Its tag makes its weights differ from those of other
+# models.
 sub add_constant_model
 {
 	my ($node, $database, $version, $network, $nvalues, $digit, $tag) = @_;

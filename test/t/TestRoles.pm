@@ -1,4 +1,4 @@
-# Roles in tests: one that has every privilege there is to give.
+# Roles for tests: one that has every privilege on the extension's objects.
 package TestRoles;
 
 use strict;

@@ -1,4 +1,4 @@
-# Waiting in tests: until something is so, with a deadline that is a failure.
+# Waiting in tests until a condition is true; the test dies if it is not true in time.
 package TestWait;
 
 use strict;
@@ -11,16 +11,16 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(wait_until wait_for wait_for_restart);
 
-# Look again and again until a piece of code gives something true, which is returned; die after timeout_default seconds
-# (180, or PG_TEST_TIMEOUT_DEFAULT).
+# Call a piece of code again and again until it returns something true, and return that.  Die after timeout_default
+# seconds (180, or PG_TEST_TIMEOUT_DEFAULT).
 sub wait_until
 {
-	my ($what, $look) = @_;
+	my ($what, $condition) = @_;
 	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
 
 	while (time < $deadline)
 	{
-		my $result = $look->();
+		my $result = $condition->();
 
 		return $result if $result;
 		sleep 0.02;
@@ -28,8 +28,8 @@ sub wait_until
 	croak "timed out waiting: $what";
 }
 
-# Wait until a query gives a value, whether or not the server answers meanwhile.  Returns how many seconds that took:
-# until the look that saw it began, as a look itself takes as long as the machine is busy.
+# Wait until a query gives a value, even if the server does not answer meanwhile.  Returns how many seconds that took,
+# up to the start of the last query, because the query itself takes longer on a busy machine.
 sub wait_for
 {
 	my ($node, $database, $sql, $expected) = @_;

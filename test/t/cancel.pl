@@ -1,6 +1,6 @@
 # Every call that can be made to take long can be stopped: by statement_timeout, pg_cancel_backend, pg_terminate_backend
-# and a fast shutdown.  What is aimed at is 100 ms from the signal to the end, whatever the arguments; as a machine may
-# be busy with something else, a second is allowed.  Prints the worst that was seen.
+# and a fast shutdown.  The aim is 100 ms from the signal to the end, whatever the arguments.  The test allows a second,
+# because the machine may be busy with something else.  It prints the longest time that it saw.
 use strict;
 use warnings;
 
@@ -31,16 +31,16 @@ $node->safe_psql(
 	BEGIN
 		BEGIN
 			EXECUTE statement;
-		EXCEPTION WHEN data_exception THEN  -- of what is damaged
+		EXCEPTION WHEN data_exception THEN  -- the data is damaged
 		END;
 		INSERT INTO ended VALUES (call, timeout, false,
 			1000 * extract(epoch FROM clock_timestamp() - statement_timestamp()));
-	EXCEPTION WHEN query_canceled THEN      -- which may be noted as late as in the line before
+	EXCEPTION WHEN query_canceled THEN      -- may also come from the INSERT before
 		INSERT INTO ended VALUES (call, timeout, true,
 			1000 * extract(epoch FROM clock_timestamp() - statement_timestamp()) - timeout);
 	END
 	$$;
-	-- Wait until nothing is left of the run that was stopped last.
+	-- Wait until no process of the run that was stopped last is left.
 	CREATE PROCEDURE settle() LANGUAGE plpgsql AS $$
 	BEGIN
 		WHILE EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil%') LOOP
@@ -60,7 +60,7 @@ sub chunk
 	return pack('N', length $data) . $type . $data . pack('N', crc32("$type$data"));
 }
 
-# A PNG of one row over and over.
+# A PNG that repeats one row.
 sub make_png
 {
 	my ($width, $height, $depth, $color, $row) = @_;
@@ -87,12 +87,12 @@ sub store_value
 	return;
 }
 
-# The most pixels there may be, a bit each; a strip of them is ink.
+# The largest image that is allowed, with one bit for each pixel; a strip of it is ink.
 store_value('most pixels', make_png(16384, 16384, 1, 0, "\0" x 500 . "\xff" x 100 . "\0" x 1448));
-# 16 megapixels of 16-bit colour, of which some is transparent.
-store_value('transparent', make_png(4096, 4096, 16, 6, pack('n4', 1000, 2000, 3000, 65535) x 500 . pack('n4', 60000,
-	0, 9, 100) x 3596));
-# A file that is all input and no output: a gzip header and empty blocks.
+# 16 megapixels of 16-bit colour, some of them transparent.
+store_value('transparent', make_png(4096, 4096, 16, 6,
+	pack('n4', 1000, 2000, 3000, 65535) x 500 . pack('n4', 60000, 0, 9, 100) x 3596));
+# A file that decompresses to nothing: a gzip header and empty blocks.
 store_value('empty blocks', "\x1f\x8b\x08" . "\0" x 7);
 $node->safe_psql('postgres', q{
 	UPDATE value SET value = value || decode(repeat('000000ffff', 4000000), 'hex') WHERE name = 'empty blocks';
@@ -103,7 +103,7 @@ $node->safe_psql('postgres', q{
 		SELECT array_agg((j::float8 / 2000)::real ORDER BY j) AS edges FROM generate_series(1, 1000) AS i,
 			generate_series(1, 2000) AS j GROUP BY i) e;
 });
-# The most multiplications that there may be, and the most weights.
+# The network with the most multiplications that is allowed, and the one with the most weights.
 add_constant_model($node, 'postgres', 2, join(', ', ('conv 64 3x3 same, relu') x 7, 'dense 10'),
 	640 + 6 * 36928 + 501770, 3);
 add_constant_model($node, 'postgres', 3, 'dense 4096, relu, dense 236, relu, dense 10',
@@ -112,46 +112,67 @@ add_constant_model($node, 'postgres', 3, 'dense 4096, relu, dense 236, relu, den
 # ---- calls
 
 my $biggest = '9223372036854775807';
-my $picture = "(SELECT value FROM value WHERE name = 'most pixels')";
+my $largest = "(SELECT value FROM value WHERE name = 'most pixels')";
 my $transparent = "(SELECT value FROM value WHERE name = 'transparent')";
 my %calls = (
-	'classify, most pixels' => "SELECT mnist_classify($picture)",
+	'classify, most pixels' => "SELECT mnist_classify($largest)",
 	'probabilities, transparent' => "SELECT mnist_probabilities($transparent)",
 	'preprocess, transparent' => "SELECT mnist_preprocess($transparent)",
-	'ascii, most pixels' => "SELECT mnist_ascii($picture)",
+	'ascii, most pixels' => "SELECT mnist_ascii($largest)",
 	'features, transparent' => "SELECT * FROM mnist_features($transparent)",
-	'predict, most pixels' => "SELECT * FROM mnist_predict($picture)",
-	'predict_batch, large pictures' => "SELECT count(*) FROM mnist_predict_batch(array_fill($transparent, ARRAY[8]))",
+	'predict, most pixels' => "SELECT * FROM mnist_predict($largest)",
+	'predict_batch, large images' => "SELECT count(*) FROM mnist_predict_batch(array_fill($transparent, ARRAY[8]))",
 	'predict_batch, nulls' => "SELECT count(*) FROM mnist_predict_batch(array_fill(NULL::bytea, ARRAY[20000000]))",
-	'predict_batch, small pictures' => "SELECT count(*) FROM mnist_predict_batch(array_fill(mnist_internal.synthetic(3, 1), ARRAY[20000]))",
-	'explain, most pixels' => "SELECT mnist_explain($picture)",
-	'internal features, most pixels' => "SELECT mnist_internal.features($picture, 2)",
-	'internal pixels, most pixels' => "SELECT mnist_internal.pixels($picture)",
+	'predict_batch, small images' =>
+		'SELECT count(*) FROM mnist_predict_batch(array_fill(mnist_internal.synthetic(3, 1), ARRAY[20000]))',
+	'explain, most pixels' => "SELECT mnist_explain($largest)",
+	'internal features, most pixels' => "SELECT mnist_internal.features($largest, 2)",
+	'internal pixels, most pixels' => "SELECT mnist_internal.pixels($largest)",
 	'draw' => 'SELECT mnist_draw(8, i, 2048) FROM generate_series(1, 5) AS i',
 	'png' => 'SELECT mnist_png(mnist_internal.synthetic(8, i), 64) FROM generate_series(1, 5) AS i',
 	'synthetic' => 'SELECT count(mnist_internal.synthetic(8, i)) FROM generate_series(1, 100000) AS i',
-	'two_sample, flag' => "SELECT * FROM mnist_internal.two_sample('flag', '{$biggest,$biggest}', '{$biggest,$biggest}')",
-	'two_sample, flag, far apart' => "SELECT * FROM mnist_internal.two_sample('flag', '{9007199254740993,4611686018427387904}', '{$biggest,0}')",
-	'two_sample, flag, exact' => "SELECT * FROM mnist_internal.two_sample('flag', '{397500000,397500000}', '{397480000,397520000}'), generate_series(1, 1000)",
-	'two_sample, category' => "SELECT * FROM mnist_internal.two_sample('category', array_fill($biggest, ARRAY[2003]), array_fill(1::bigint, ARRAY[2003])), generate_series(1, 10000)",
-	'two_sample, continuous' => "SELECT * FROM mnist_internal.two_sample('continuous', array_fill($biggest, ARRAY[2003]), array_fill(1::bigint, ARRAY[2003])), generate_series(1, 10000)",
+	'two_sample, flag' => "
+		SELECT * FROM mnist_internal.two_sample('flag', '{$biggest,$biggest}', '{$biggest,$biggest}')",
+	'two_sample, flag, far apart' => "
+		SELECT * FROM mnist_internal.two_sample('flag', '{9007199254740993,4611686018427387904}', '{$biggest,0}')",
+	'two_sample, flag, exact' => "
+		SELECT * FROM mnist_internal.two_sample('flag', '{397500000,397500000}', '{397480000,397520000}'),
+			generate_series(1, 1000)",
+	'two_sample, category' => "
+		SELECT * FROM mnist_internal.two_sample('category', array_fill($biggest, ARRAY[2003]),
+				array_fill(1::bigint, ARRAY[2003])),
+			generate_series(1, 10000)",
+	'two_sample, continuous' => "
+		SELECT * FROM mnist_internal.two_sample('continuous', array_fill($biggest, ARRAY[2003]),
+				array_fill(1::bigint, ARRAY[2003])),
+			generate_series(1, 10000)",
 	'mcnemar' => "SELECT mnist_mcnemar($biggest, $biggest - 1000000000)",
 	'mcnemar, exact' => 'SELECT mnist_mcnemar(i, 50000000 - i) FROM generate_series(24900000, 24990000, 10) AS i',
-	'quantile_edges' => 'SELECT cardinality(mnist_internal.quantile_edges(sample, 1000)) FROM sample, generate_series(1, 3)',
+	'quantile_edges' =>
+		'SELECT cardinality(mnist_internal.quantile_edges(sample, 1000)) FROM sample, generate_series(1, 3)',
 	'histogram' => 'SELECT mnist_internal.histogram(features, edges) FROM features, edges, generate_series(1, 5000)',
-	'read_idx, empty blocks' => "SELECT count(*) FROM value, mnist_internal.read_idx(value, value) WHERE name = 'empty blocks'",
+	'read_idx, empty blocks' =>
+		"SELECT count(*) FROM value, mnist_internal.read_idx(value, value) WHERE name = 'empty blocks'",
 	'challenge_point' => 'SELECT max(mnist_internal.challenge_point(i)) FROM generate_series(1, 3000000) AS i',
-	'export, most weights' => 'SELECT length(mnist_export(3)), length(mnist_export(3, \'safetensors\')) FROM generate_series(1, 10)',
-	'read_safetensors, most weights' => 'SELECT f.architecture FROM (SELECT mnist_export(3, \'safetensors\') AS file) AS e, generate_series(1, 10), mnist_internal.read_safetensors(file, (SELECT network FROM mnist_model WHERE version = 3)) AS f',
-	'describe, most weights' => 'SELECT d.parameters FROM mnist_model, generate_series(1, 10), mnist_internal.describe(weights) AS d WHERE version = 3',
+	'export, most weights' =>
+		q{SELECT length(mnist_export(3)), length(mnist_export(3, 'safetensors')) FROM generate_series(1, 10)},
+	'read_safetensors, most weights' => q{
+		SELECT f.architecture
+		FROM (SELECT mnist_export(3, 'safetensors') AS file) AS e, generate_series(1, 10),
+			mnist_internal.read_safetensors(file, (SELECT network FROM mnist_model WHERE version = 3)) AS f},
+	'describe, most weights' => q{
+		SELECT d.parameters FROM mnist_model, generate_series(1, 10), mnist_internal.describe(weights) AS d
+		WHERE version = 3},
 	'load, most weights' => 'SELECT mnist_internal.load(3)',
 	'retrain' => 'SELECT * FROM mnist_retrain(\'from_scratch\', \'{default}\', epochs => 1000)',
 	'import_synthetic' => "SELECT mnist_import_synthetic('more', 1000000)",
 );
-# With the network of the most multiplications live.
+# These run while the network with the most multiplications is live.
 my %slow_network_calls = (
-	'predict_batch, slow network' => "SELECT count(*) FROM mnist_predict_batch(array_fill(mnist_internal.synthetic(3, 1), ARRAY[640]))",
-	'classify, slow network' => 'SELECT mnist_classify(mnist_internal.synthetic(3, i)) FROM generate_series(1, 1000) AS i',
+	'predict_batch, slow network' =>
+		'SELECT count(*) FROM mnist_predict_batch(array_fill(mnist_internal.synthetic(3, 1), ARRAY[640]))',
+	'classify, slow network' =>
+		'SELECT mnist_classify(mnist_internal.synthetic(3, i)) FROM generate_series(1, 1000) AS i',
 	'explanation, slow network' => 'SELECT mnist_explanation(mnist_internal.synthetic(3, 1), 5)',
 );
 
@@ -166,7 +187,8 @@ sub time_out
 	{
 		foreach my $timeout (@timeouts)
 		{
-			$script .= "SET statement_timeout = 0;\nCALL settle();\nSET statement_timeout = $timeout;\nCALL attempt(\$n\$$name\$n\$, $timeout, \$s\$$calls->{$name}\$s\$);\n";
+			$script .= "SET statement_timeout = 0;\nCALL settle();\nSET statement_timeout = $timeout;\n"
+				. "CALL attempt(\$n\$$name\$n\$, $timeout, \$s\$$calls->{$name}\$s\$);\n";
 		}
 	}
 	$node->safe_psql('postgres', $script);
@@ -184,18 +206,18 @@ foreach my $line (split /\n/, $node->safe_psql('postgres', q{
 {
 	my ($call, $stopped, $done) = split /\|/, $line;
 
-	# What is done before its timeout was stopped by none; what was neither did not answer.
+	# A call that was never stopped has to be done in time.
 	ok($stopped ne '' ? $stopped < $allowed : $done < $allowed, "$call: " . ($stopped ne ''
 		? "stopped within $stopped ms" : "done in $done ms"));
 }
 is($node->safe_psql('postgres', 'SELECT count(*) FROM ended'), @timeouts * (keys(%calls) + keys(%slow_network_calls)),
-	'every call was made');
+	'every call was made with every timeout');
 my $worst = $node->safe_psql('postgres', 'SELECT round(max(ms) FILTER (WHERE stopped)) FROM ended');
 diag("the worst call was stopped $worst ms after its timeout");
 
 # ---- pg_cancel_backend and pg_terminate_backend
 
-# Start a statement in a session of its own; returns the session and its process id once it runs.
+# Start a statement in a session of its own and wait until it runs; returns the session and its process id.
 sub start_statement
 {
 	my ($statement) = @_;
@@ -210,7 +232,7 @@ sub start_statement
 }
 
 my %stopping = (
-	decoding => "SELECT count(mnist_classify($picture)) FROM generate_series(1, 20)",
+	decoding => "SELECT count(mnist_classify($largest)) FROM generate_series(1, 20)",
 	explaining => 'SELECT count(mnist_explanation(mnist_internal.synthetic(3, i))) FROM generate_series(1, 100) AS i',
 	training => 'SELECT * FROM mnist_retrain(\'from_scratch\', \'{default}\', epochs => 1000)');
 
@@ -223,7 +245,7 @@ foreach my $name (sort keys %stopping)
 			? "SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $pid"
 			: "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)";
 
-		# In one statement, so that what is measured is not the starting of psql.
+		# In one statement, so that the time to start psql is not measured.
 		my $ms = $node->safe_psql('postgres', qq{
 			CREATE OR REPLACE FUNCTION pg_temp.stop() RETURNS float8 LANGUAGE plpgsql AS \$\$
 			DECLARE
@@ -247,7 +269,7 @@ foreach my $name (sort keys %stopping)
 	}
 }
 
-# ---- a fast shutdown in the middle of all of them
+# ---- a fast shutdown while all of them run
 
 my @sessions = map { (start_statement($stopping{$_}))[0] } sort keys %stopping;
 my $begun = time;

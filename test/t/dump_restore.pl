@@ -1,4 +1,4 @@
-# pg_dump and pg_restore: everything comes back, in a new server too, and life goes on from there.
+# pg_dump and pg_restore: everything comes back, in a new server, too, and the restored database goes on from there.
 use strict;
 use warnings;
 
@@ -53,7 +53,7 @@ $old->safe_psql(
 	SELECT mnist_report();
 });
 
-# Every table but those whose rows are derived: they are counted, or made, again.
+# Every table except those whose rows are derived: a restore counts or makes those again.
 my @tables = split /\n/, $old->safe_psql(
 	'postgres', q{
 	SELECT c.oid::regclass
@@ -72,7 +72,7 @@ sub rows
 	return $node->safe_psql($database, "SELECT md5(t::text) FROM $table t ORDER BY 1");
 }
 
-# Nothing is said that an administrator would have to look into.
+# pg_dump prints no warning.
 my $file = $old->backup_dir . '/dump';
 mkdir $old->backup_dir;
 my ($stdout, $stderr) = run_command([ 'pg_dump', '-Fc', '-f', $file, '-d', $old->connstr('postgres') ]);
@@ -95,10 +95,10 @@ sub check_restored
 	is($node->safe_psql($database, "SELECT live_version FROM $schema.mnist_status"), '2',
 		"$how: the same model is live");
 
-	# Life goes on: numbers continue, and nothing collides.
+	# The database goes on: numbers continue, and nothing collides.
 	my $next = sub { return $old->safe_psql('postgres', "SELECT max(id) + 1 FROM $schema.$_[0]"); };
 	is( $node->safe_psql($database, "SELECT id, model_version FROM $schema.mnist_predict($schema.mnist_draw(3))"),
-		$next->('mnist_prediction') . '|2', "$how: reading goes on");
+		$next->('mnist_prediction') . '|2', "$how: predicting goes on");
 	is( $node->safe_psql($database,
 		"SELECT model_version, prediction_id IN (SELECT max(id) FROM $schema.mnist_prediction)
 			FROM $schema.mnist_shadow ORDER BY prediction_id DESC LIMIT 1"),
@@ -111,13 +111,14 @@ sub check_restored
 		$next->('mnist_dataset'), "$how: with the next number");
 	is( $node->safe_psql(
 			$database,
-			"INSERT INTO $schema.mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at)
+			"INSERT INTO $schema.mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid,
+				process_started_at)
 			VALUES ('failed', 'fine_tune', 'default', 1, '{}', 'regress_ann', 1, now()) RETURNING id"),
 		$next->('mnist_run'), "$how: so do runs");
 	is($node->safe_psql($database, "SELECT $schema.mnist_rollback()"), '1', "$how: rolling back goes where it went");
 	is( $node->safe_psql(
 			$database,
-				"SELECT run_id, model_version FROM $schema.mnist_retrain('from_scratch', '{softmax}', promote => false)"),
+			"SELECT run_id, model_version FROM $schema.mnist_retrain('from_scratch', '{softmax}', promote => false)"),
 		$next->('mnist_run') + 1 . '|3', "$how: so does retraining");
 	is( $node->safe_psql(
 			$database, "SET search_path = $schema; SET ROLE regress_ann;
@@ -130,7 +131,7 @@ command_ok([ 'createdb', '-h', $old->host, '-p', $old->port, 'restored' ], 'a da
 command_ok([ 'pg_restore', '--exit-on-error', '-d', $old->connstr('restored'), $file ], 'restore into it');
 check_restored($old, 'restored', 'same server');
 
-# Into a schema of another name, which it cannot be renamed to: the name is replaced in a dump written as text.
+# Into a schema of another name.  The schema cannot be renamed, so its name is replaced in a dump written as text.
 my $text = $old->backup_dir . '/dump.sql';
 command_ok([ 'pg_dump', '-f', $text, '-d', $old->connstr('postgres') ], 'dump as text');
 my $sql = slurp_file($text);
@@ -144,19 +145,20 @@ command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-o', $old->backup_dir . 
 	$old->connstr('renamed'), '-f', $text ],
 	'restore with another name of the schema');
 is($old->safe_psql('renamed',
-	'SELECT s.live_version, p.model_version FROM digits.mnist_status s, digits.mnist_predict(digits.mnist_draw(3)) p'),
+	q{SELECT s.live_version, p.model_version
+	FROM digits.mnist_status s, digits.mnist_predict(digits.mnist_draw(3)) p}),
 	'2|2', 'and it works there');
 
 # Into a new server.  pg_restore --jobs would load the tables of an extension in any order, whatever their foreign keys
-# say, so data come first, one by one, and what takes the time of other tables, indexes and constraints, in parallel
-# after that.
+# say.  So the data come first, one table after another.  Indexes and constraints of other tables, which take the time,
+# follow in parallel.
 $new->safe_psql('postgres', 'CREATE ROLE regress_ann');
 command_ok(
 	[ 'pg_restore', '--exit-on-error', '--section=pre-data', '--section=data', '-d', $new->connstr('postgres'), $file ],
 	'restore into a new server');
 command_ok(
 	[ 'pg_restore', '--exit-on-error', '--jobs=2', '--section=post-data', '-d', $new->connstr('postgres'), $file ],
-	'what is left in parallel');
+	'restore the rest in parallel');
 check_restored($new, 'postgres', 'new server');
 
 done_testing();

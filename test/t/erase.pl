@@ -1,6 +1,7 @@
-# mnist_erase leaves nothing of a person and of an image in a database that has used both for everything: a dump of it as
-# text has neither the bytes nor the name, nor have the planner's statistics, nor, after the VACUUM that the README tells
-# of, the tables' files.  What is derived follows from the rest, and a run that is learning stands in the way.
+# mnist_erase removes every trace of an annotator and of an image from a database that has used both for everything.
+# Neither a text dump nor the planner's statistics have the name or the bytes afterwards, and after the VACUUM that the
+# README names the tables' files have not, either.  Derived rows follow from what is left.  A run that is learning from
+# the feedback makes mnist_erase fail.
 use strict;
 use warnings;
 
@@ -16,8 +17,8 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nm
 	. "mnist_hil.drift_min_window = 10\nmnist_hil.epochs = 1\n");
 $node->start;
 
-# The first two predictions are the image, as a PNG and as its 784 bytes; the challenger reads along.  A model learns
-# from all feedback, another one from the first.
+# The first two predictions are of the image, as a PNG and as its 784 bytes; the challenger predicts in the shadow.  One
+# model learns from all feedback, and another one is fine-tuned from that model.
 $node->safe_psql(
 	'postgres', qq{
 	CREATE EXTENSION mnist_hil;
@@ -64,18 +65,18 @@ my ($out, $err);
 ok($node->poll_query_until('postgres', "SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $run"),
 	'a run is under way');
 isnt($node->psql('postgres', "\\set VERBOSITY verbose\nSELECT mnist_erase('$name')", stderr => \$err), 0,
-	'nothing is erased while it learns');
+	'nothing is erased while the run learns from it');
 like($err, qr/55006: run $run is under way and uses feedback that is to be erased.*HINT:  .*pg_terminate_backend/s,
-	'and why not');
+	'the error says why and what to do');
 is($node->safe_psql('postgres', "SELECT count(*) > 0 FROM mnist_feedback WHERE annotator = '$name'"), 't',
-	'it is all there');
+	'the feedback is still there');
 is($node->psql('postgres', "SELECT mnist_erase(predictions => '{95}')", stderr => \$err), 0,
-	'what it does not use can be erased');
+	'a prediction that the run does not use can be erased');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM mnist_run WHERE id = $run");
 ok($node->poll_query_until('postgres', "SELECT status = 'cancelled' FROM mnist_run WHERE id = $run"),
 	'the run is cancelled');
 
-# ---- what there is
+# ---- the traces before erasing
 
 $node->safe_psql('postgres',
 	"SELECT count(mnist_report(kind)) FROM unnest('{full,performance,quality}'::text[]) AS kind; ANALYZE");
@@ -84,9 +85,10 @@ my %trace = (
 	'its pixels' => $node->safe_psql('postgres', "SELECT encode(image, 'hex') FROM mnist_prediction WHERE id = 2"),
 	'the hash of its pixels' => $node->safe_psql('postgres',
 		"SELECT encode(pixels_sha256, 'hex') FROM mnist_prediction WHERE id = 2"),
-	'what was measured of it' => $node->safe_psql('postgres', 'SELECT features FROM mnist_prediction WHERE id = 2'),
-	'the picture in a report' => $node->safe_psql('postgres',
-		"SELECT translate(encode(mnist_png(mnist_preprocess(image), 3), 'base64'), E'\\n', '') FROM mnist_prediction WHERE id = 1"),
+	'its features' => $node->safe_psql('postgres', 'SELECT features FROM mnist_prediction WHERE id = 2'),
+	'the image in a report' => $node->safe_psql('postgres', q{
+		SELECT translate(encode(mnist_png(mnist_preprocess(image), 3), 'base64'), E'\n', '')
+		FROM mnist_prediction WHERE id = 1}),
 	'the name' => $name);
 
 sub dump_text
@@ -97,7 +99,7 @@ sub dump_text
 	return $stdout;
 }
 
-# Files of tables, TOAST included, that hold the name or the beginning of the PNG's data.
+# The tables, TOAST tables included, whose files hold the name or the image's 784 bytes.
 my $in_files = qq{
 	SELECT string_agg(c.oid::regclass::text, ' ' ORDER BY c.oid)
 	FROM pg_class c
@@ -106,59 +108,65 @@ my $in_files = qq{
 	WHERE c.relkind IN ('r', 't') AND pg_relation_size(c.oid) > 0
 		AND (position(convert_to('$name', 'UTF8') IN pg_read_binary_file(pg_relation_filepath(c.oid))) > 0
 			OR position('\\x$trace{'its pixels'}'::bytea IN pg_read_binary_file(pg_relation_filepath(c.oid))) > 0)};
-my $in_samples = "SELECT count(*) FROM pg_stats WHERE tablename LIKE 'mnist\\_%' AND (most_common_vals::text || coalesce(histogram_bounds::text, '')) ~ '$name'";
+my $in_samples = "
+	SELECT count(*) FROM pg_stats
+	WHERE tablename LIKE 'mnist\\_%' AND (most_common_vals::text || coalesce(histogram_bounds::text, '')) ~ '$name'";
 
 my $before = dump_text();
 cmp_ok(index($before, $trace{$_}), '>=', 0, "before: the dump has $_") foreach sort keys %trace;
 $node->safe_psql('postgres', 'CHECKPOINT');
 like($node->safe_psql('postgres', $in_files), qr/mnist_prediction.*mnist_feedback/, 'before: the files have them');
-isnt($node->safe_psql('postgres', $in_samples), '0', 'before: so have the planner\'s statistics');
+isnt($node->safe_psql('postgres', $in_samples), '0', 'before: the planner\'s statistics have the name');
 is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_report_log"), '3', 'before: there are reports');
 
 # ---- erasing
 
 my $result = $node->safe_psql('postgres',
-	"SELECT what, removed, model_versions FROM mnist_erase('$name', '{1,2}') WHERE removed > 0 OR model_versions IS NOT NULL");
+	"SELECT what, removed, model_versions FROM mnist_erase('$name', '{1,2}')
+	WHERE removed > 0 OR model_versions IS NOT NULL");
 my %removed = map { /^(\w+)\|(\d+)\|/ ? ($1 => $2) : () } split /\n/, $result;
 is_deeply([ map { "$_ "
 	. ($removed{$_} // 0) } qw(mnist_prediction mnist_shadow mnist_feedback mnist_label mnist_report_log mnist_event) ],
 	[ 'mnist_prediction 2', 'mnist_shadow 2', 'mnist_feedback 81', 'mnist_label 80', 'mnist_report_log 3',
 		'mnist_event 1' ],
-	'it says what it removed');
-# Three runs had it before them, the one that was cancelled included.
-cmp_ok($removed{mnist_run_feedback} // 0, '>=', 3 * 80, 'from the records of runs, too');
+	'mnist_erase returns what it removed');
+# Three runs used the feedback, among them the cancelled one.
+cmp_ok($removed{mnist_run_feedback} // 0, '>=', 3 * 80, 'also from the records of runs');
 like($result, qr/^weights\|0\|\{$learnt,$child\}$/m, 'and which models learnt from it');
 is($node->safe_psql('postgres',
 	"SELECT detail->>'learnt_by' FROM mnist_event WHERE kind = 'data_erased' ORDER BY id DESC LIMIT 1"),
-	"[$learnt, $child]", 'which stays on record');
+	"[$learnt, $child]", 'an event keeps a record of these models');
 
 my $after = dump_text();
 is(index($after, $trace{$_}), -1, "after: the dump has no trace of $_") foreach sort keys %trace;
-is($node->safe_psql('postgres', $in_samples), '0', 'after: nor have the planner\'s statistics');
+is($node->safe_psql('postgres', $in_samples), '0', 'after: the planner\'s statistics do not have the name');
 $node->safe_psql('postgres', "VACUUM FULL $_; CHECKPOINT")
 	foreach qw(mnist_prediction mnist_shadow mnist_feedback mnist_label mnist_report_log mnist_event);
-is($node->safe_psql('postgres', $in_files), '', 'after VACUUM FULL: nor have the files');
+is($node->safe_psql('postgres', $in_files), '', 'after VACUUM FULL: the files have no trace');
 
 # ---- what is left
 
 is($node->safe_psql('postgres', "SELECT count(*), min(annotator), max(annotator) FROM mnist_feedback"),
 	'48|regress_other|regress_other',
 	'the other annotator\'s feedback is there');
-my $labels = "SELECT md5(string_agg((prediction_id, label, votes, annotators, feedback_ids)::text, ',' ORDER BY prediction_id)) FROM mnist_label";
+my $labels = q{
+	SELECT md5(string_agg((prediction_id, label, votes, annotators, feedback_ids)::text, ',' ORDER BY prediction_id))
+	FROM mnist_label};
 my $derived = $node->safe_psql('postgres', $labels);
 $node->safe_psql('postgres',
 	'DELETE FROM mnist_label; SELECT mnist_internal.resolve(array_agg(DISTINCT prediction_id)) FROM mnist_feedback');
-is($node->safe_psql('postgres', $labels), $derived, 'labels are what the feedback that is left comes to');
+is($node->safe_psql('postgres', $labels), $derived, 'labels follow from the feedback that is left');
 is($node->safe_psql('postgres', 'SELECT label, failures, corrected FROM mnist_failure_counts WHERE corrected > 0'),
 	$node->safe_psql('postgres',
-		'SELECT label, count(*) FILTER (WHERE label <> predicted_label), count(*) FROM mnist_feedback GROUP BY label ORDER BY label'),
-	'failures are counted from it');
+		'SELECT label, count(*) FILTER (WHERE label <> predicted_label), count(*)
+		FROM mnist_feedback GROUP BY label ORDER BY label'),
+	'failures are counted from it, too');
 isnt($node->psql('postgres', "SELECT mnist_reproduce(run_id) FROM mnist_model WHERE version = $learnt",
 	stderr => \$err), 0,
-	'a run that learnt from it cannot be done again');
-like($err, qr/Feedback was erased/, 'and says so');
+	'a run that learnt from erased feedback cannot be reproduced');
+like($err, qr/Feedback was erased/, 'and the error says why');
 like($node->safe_psql('postgres', 'SELECT verdict FROM mnist_retrain(seed => 4, promote => false)'), qr/\S/,
-	'another one can');
+	'a new run works');
 $node->stop;
 
 done_testing();

@@ -1,5 +1,5 @@
-# Explanations: erasing the pixels that mnist_explanation names changes the reading more than erasing as many others.  Of
-# the extension's own digits, and of MNIST's test images where MNIST is at hand.
+# Explanations: erasing the pixels that mnist_explanation names changes more predictions than erasing as many others.
+# With the extension's own digits, and with MNIST's test images where MNIST is at hand.
 use strict;
 use warnings;
 
@@ -23,7 +23,8 @@ $node->safe_psql('postgres', '
 		RETURN image;
 	END $$');
 
-my %digits = (synthetic => 'SELECT i AS ordinal, mnist_internal.synthetic(i % 10, i) AS pixels FROM generate_series(1, 50) AS i');
+my %digits = (synthetic => '
+	SELECT i AS ordinal, mnist_internal.synthetic(i % 10, i) AS pixels FROM generate_series(1, 50) AS i');
 if ($ENV{MNIST_DIR})
 {
 	my ($images, $labels) = map { (glob "$ENV{MNIST_DIR}/t10k-$_-ubyte*")[0] } qw(images-idx3 labels-idx1);
@@ -33,7 +34,8 @@ if ($ENV{MNIST_DIR})
 	$digits{mnist} = 'SELECT ordinal, pixels FROM mnist_sample WHERE ordinal % 200 = 0';
 }
 
-# Which of both, the pixels of ink that are named and as many random ones, change the prediction when they are erased?
+# For each image: does erasing the ink that the explanation names change the prediction, and does erasing as many random
+# pixels of ink?
 for my $name (sort keys %digits)
 {
 	$node->safe_psql('postgres', "
@@ -42,7 +44,7 @@ for my $name (sort keys %digits)
 			hashint8(u.n * 31 + s.ordinal) AS die
 		FROM ($digits{$name}) AS s, unnest(mnist_explanation(s.pixels)) WITH ORDINALITY AS u (a, n)
 		WHERE get_byte(s.pixels, (u.n - 1)::int) > 0");
-	for my $share (5, 10, 20)
+	for my $percent (5, 10, 20)
 	{
 		my ($count, $named, $random, $only_named, $only_random) = split /\|/, $node->safe_psql('postgres', "
 			SELECT count(*), count(*) FILTER (WHERE named), count(*) FILTER (WHERE random),
@@ -51,20 +53,21 @@ for my $name (sort keys %digits)
 				SELECT mnist_classify(erase(pixels, named[:n])) <> label AS named,
 					mnist_classify(erase(pixels, random[:n])) <> label AS random
 				FROM (
-					SELECT pixels, label, (count(*) * $share / 100)::int AS n,
+					SELECT pixels, label, (count(*) * $percent / 100)::int AS n,
 						array_agg(position ORDER BY attribution DESC) AS named,
 						array_agg(position ORDER BY die) AS random
 					FROM $name GROUP BY ordinal, pixels, label) AS p
 				OFFSET 0) AS changed");
-		my $what = "$name, $share % of the ink";
+		my $what = "$name, $percent % of the ink";
 
-		note("$what: of $count readings the named pixels change $named ($only_named of them alone), random ones $random ($only_random)");
+		note("$what: of $count predictions, erasing named pixels changes $named ($only_named that random ones do not),"
+				. " and erasing random pixels changes $random ($only_random that named ones do not)");
 		is($count, 50, "$what: fifty digits");
-		cmp_ok($named, '>', 0.15 * $count, "$what: erasing the named pixels changes many readings");
-		# Of much ink even random pixels change many predictions, mostly the same ones.
-		cmp_ok($named, '>', 2 * $random, "$what: more than twice as many as erasing random ones") if $share <= 10;
+		cmp_ok($named, '>', 0.15 * $count, "$what: erasing the named pixels changes many predictions");
+		# Where much of the ink is erased, random pixels change many predictions, too, mostly the same ones.
+		cmp_ok($named, '>', 2 * $random, "$what: more than twice as many as erasing random ones") if $percent <= 10;
 		cmp_ok($only_named, '>=', 3 * $only_random,
-			"$what: readings that only one of both changes are mostly changed by the named ones");
+			"$what: where only one of the two changes the prediction, it is mostly the named pixels");
 	}
 }
 $node->stop;

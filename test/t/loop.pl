@@ -1,5 +1,5 @@
-# The loop on a schedule, by the real pg_cron, in this database and from another one; on a standby; and what a run of it
-# leaves behind: no snapshot while it trains, no process and no error once its database is gone.
+# The loop on a schedule, by the real pg_cron, in the database of pg_cron and in another one, and on a standby.  A run
+# holds no snapshot while it trains, and leaves no process and no error when its database is dropped.
 use strict;
 use warnings;
 
@@ -13,7 +13,8 @@ my $pg_cron = -e "$ENV{share_contrib_dir}/extension/pg_cron.control";
 my $node = PostgreSQL::Test::Cluster->new('loop');
 $node->init(allows_streaming => 1);
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil" . ($pg_cron ? ',pg_cron' : '') . "'\n"
-	. "max_worker_processes = 16\nlog_min_messages = info\nmnist_hil.min_new_labels = 5\nmnist_hil.fail_threshold = 1\nmnist_hil.epochs = 1\n");
+	. "max_worker_processes = 16\nlog_min_messages = info\nmnist_hil.min_new_labels = 5\n"
+	. "mnist_hil.fail_threshold = 1\nmnist_hil.epochs = 1\n");
 $node->append_conf('postgresql.conf', "cron.database_name = 'postgres'\ncron.host = '" . $node->host
 	. "'\n") if $pg_cron;
 $node->start;
@@ -22,7 +23,7 @@ $node->safe_psql('app',
 	'CREATE SCHEMA "My Schema"; CREATE EXTENSION mnist_hil SCHEMA "My Schema"; CREATE ROLE regress_operator LOGIN');
 $node->safe_psql('app', 'ALTER DATABASE app SET search_path = "My Schema"');
 $node->safe_psql('app', "SELECT mnist_import_synthetic('drawn', 600)");
-# A model that is trained in a moment.
+# A small live model, whose fine-tuning takes a moment.
 $node->safe_psql('app',
 	"SELECT mnist_activate(model_version) FROM mnist_retrain('from_scratch', '{softmax}', promote => false)");
 
@@ -60,15 +61,18 @@ if ($pg_cron)
 	$node->safe_psql('app',
 		'GRANT EXECUTE ON FUNCTION mnist_schedule, mnist_unschedule, mnist_check TO regress_operator');
 	fails('app', "SET SESSION AUTHORIZATION regress_operator; SELECT mnist_schedule()",
-		qr/42501: permission denied for procedure mnist_housekeep.*HINT:  .*GRANT EXECUTE ON PROCEDURE "My Schema"\.mnist_housekeep\(\) TO regress_operator/s,
-		'who may not do what the job does is told so');
+		qr/42501:\ permission\ denied\ for\ procedure\ mnist_housekeep
+			.*HINT:\ \ .*GRANT\ EXECUTE\ ON\ PROCEDURE\ "My\ Schema"\.mnist_housekeep\(\)\ TO\ regress_operator/sx,
+		'a role without the privileges for the job');
 	$node->safe_psql('app', 'GRANT EXECUTE ON PROCEDURE mnist_housekeep TO regress_operator');
 	fails('app', "SET SESSION AUTHORIZATION regress_operator; SELECT mnist_schedule()",
-		qr/42501: permission denied for schema cron.*HINT:  In database "postgres", .*SELECT cron\.schedule_in_database\('mnist_check app', '\*\/5 \* \* \* \*', 'CALL "My Schema"\.mnist_housekeep\(\)', 'app'\);/s,
-		'who may not use pg_cron is told what to run');
-	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '1', 'nothing was scheduled by that');
+		qr/42501:\ permission\ denied\ for\ schema\ cron.*HINT:\ \ In\ database\ "postgres",
+			\ .*SELECT\ cron\.schedule_in_database\('mnist_check\ app',\ '\*\/5\ \*\ \*\ \*\ \*',
+			\ 'CALL\ "My\ Schema"\.mnist_housekeep\(\)',\ 'app'\);/sx,
+		'a role that may not use pg_cron');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '1', 'the refused calls scheduled nothing');
 
-	# pg_cron in this database: in the caller's transaction, and mnist_status tells.
+	# pg_cron in this database: the job is part of the caller's transaction, and mnist_status shows it.
 	$node->safe_psql('postgres', 'CREATE EXTENSION mnist_hil');
 	is($node->safe_psql('postgres', 'BEGIN; SELECT mnist_schedule() > 0; ROLLBACK; SELECT count(*) FROM cron.job'),
 		"t\n1", 'undone with the transaction');
@@ -78,7 +82,7 @@ if ($pg_cron)
 	is($node->safe_psql('postgres', 'SELECT mnist_unschedule()'), 't', 'unscheduled');
 	is($node->safe_psql('postgres', 'SELECT mnist_unschedule()'), 'f', 'there is nothing to unschedule');
 	is($node->safe_psql('postgres', 'SELECT check_schedule IS NULL FROM mnist_status'), 't',
-		'and mnist_status says so');
+		'and mnist_status shows no schedule');
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '1', 'the other database keeps its job');
 }
 else
@@ -87,13 +91,13 @@ else
 	fails('app', 'SELECT mnist_unschedule()', qr/55000: pg_cron is not installed/, 'nothing to unschedule');
 }
 
-# ---- what everybody may hear
+# ---- notifications, which every role can receive
 
 $node->safe_psql('app', 'CREATE ROLE regress_listener LOGIN');
 my $heard = $node->background_psql('app', extra_params => [ '-U', 'regress_listener' ]);
 $heard->query_safe('LISTEN mnist_hil');
-# Whatever its length, the event is noted and the notification sent.
-my $reason = 'a reason for few ears ' . 'x' x 20_000;
+# A long reason is in the event and does not stop the notification.
+my $reason = 'a confidential reason ' . 'x' x 20_000;
 $node->safe_psql('app', "SELECT mnist_activate(1, '$reason'); SELECT mnist_rollback()");
 my $notifications = '';
 wait_until('both notifications', sub { ($notifications .= $heard->query_safe('SELECT 1')) =~ /model_rolled_back/ });
@@ -101,60 +105,66 @@ $heard->quit;
 my $sent = join "\n", $notifications =~ /payload "(.*)" received/g;
 is( $sent,
 	$node->safe_psql('app',
-		q{SELECT format('{"id": %s, "kind": "%s", "model_version": %s}', id, kind, model_version) FROM (SELECT * FROM mnist_event ORDER BY id DESC LIMIT 2) e ORDER BY id}),
+		q{SELECT format('{"id": %s, "kind": "%s", "model_version": %s}', id, kind, model_version)
+		FROM (SELECT * FROM mnist_event ORDER BY id DESC LIMIT 2) e ORDER BY id}),
 	'a notification has the id, kind and model version of an event, and nothing else');
 is($node->safe_psql('app',
-	"SELECT right(message, 20000) = right(detail->>'reason', 20000) AND length(message) > 20000 FROM mnist_event WHERE kind = 'model_activated' ORDER BY id DESC LIMIT 1"),
-	't', 'the row has the rest');
+	"SELECT right(message, 20000) = right(detail->>'reason', 20000) AND length(message) > 20000
+	FROM mnist_event WHERE kind = 'model_activated' ORDER BY id DESC LIMIT 1"),
+	't', 'the row in mnist_event has the message');
 
-# No job runs while the standby is made, which is to have the conditions as they are here.
+# No job runs while the standby is made: the conditions there must still be met.
 $node->safe_psql('app', "SELECT mnist_schedule('59 23 31 12 *')") if $pg_cron;
 
-# Something to do for the job, which comes with the next minute once it is scheduled again.
-$node->safe_psql('app',
-	'SELECT mnist_correct(id, (label + 1) % 10) FROM mnist_predict_batch(ARRAY(SELECT mnist_draw(3, i, 28) FROM generate_series(1, 10) AS i))');
+# Corrections that make the job begin a run in the minute after it is scheduled again.
+$node->safe_psql('app', '
+	SELECT mnist_correct(id, (label + 1) % 10)
+	FROM mnist_predict_batch(ARRAY(SELECT mnist_draw(3, i, 28) FROM generate_series(1, 10) AS i))');
 
-# ---- a standby leaves it to its primary
+# ---- a standby leaves the decision to its primary
 
 $node->backup('copy');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'copy', has_streaming => 1);
 $standby->start;
 is($standby->safe_psql('app', 'SELECT * FROM mnist_check()'), 'f|{"this server is a standby: its primary decides"}|',
-	'a standby says so');
+	'mnist_check on a standby says that the primary decides');
 is($standby->safe_psql('app', "SELECT met FROM mnist_retrain_decision WHERE condition = 'failures'"), 't',
 	'and shows the conditions');
 unlike(slurp_file($standby->logfile), qr/ERROR/, 'without an error');
 $standby->stop;
 $node->safe_psql('app', "SELECT mnist_schedule('* * * * *')") if $pg_cron;
 
-# ---- no snapshot while it trains, nothing left when the database goes
+# ---- a run holds no snapshot while it trains, and leaves nothing when its database is dropped
 
 my $ours = "backend_type LIKE 'mnist_hil %' AND datname = 'other'";
 $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', "CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 600)");
 $node->safe_psql('other', "SELECT mnist_retrain('from_scratch', ARRAY['lenet5'], epochs => 10000, wait => false)");
 wait_for($node, 'other', 'SELECT progress > 0 FROM mnist_training_progress', 't');
-# Progress is written about once a second, in transactions of a moment.  Of many looks a snapshot that is kept would
-# be in every one, and the oldest would grow older.
-my $looks = $node->safe_psql(
+# The run writes its progress about once a second, in short transactions.  A snapshot that it kept would show in every
+# sample; the short transactions show in few.
+my $samples = $node->safe_psql(
 	'postgres', qq{
-	CREATE TEMP TABLE look (held boolean);
+	CREATE TEMP TABLE sample (held boolean);
 	DO \$\$
 	BEGIN
 		FOR i IN 1 .. 60 LOOP
-			INSERT INTO look SELECT bool_or(backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) FROM pg_stat_activity WHERE $ours;
+			INSERT INTO sample
+			SELECT bool_or(backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) FROM pg_stat_activity WHERE $ours;
 			PERFORM pg_stat_clear_snapshot(), pg_sleep(0.03);
 		END LOOP;
 	END
 	\$\$;
-	SELECT count(*), count(*) FILTER (WHERE NOT held) >= 50 FROM look WHERE held IS NOT NULL;
+	SELECT count(*), count(*) FILTER (WHERE NOT held) >= 50 FROM sample WHERE held IS NOT NULL;
 });
-is($looks, '60|t', 'a run holds no snapshot while it trains');
+is($samples, '60|t', 'a run holds no snapshot while it trains');
 
 my $log = -s $node->logfile;
 $node->safe_psql('postgres', 'DROP DATABASE other WITH (FORCE)');
-my $left = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %' AND datname IS DISTINCT FROM 'app'";
+my $left = "
+	SELECT count(*) FROM pg_stat_activity
+	WHERE backend_type LIKE 'mnist_hil %' AND datname IS DISTINCT FROM 'app'";
 cmp_ok(wait_for($node, 'postgres', $left, '0'), '<', 2, 'DROP DATABASE WITH (FORCE): no process of the run is left');
 unlike(substr(slurp_file($node->logfile), $log), qr/ERROR|FATAL|PANIC|TRAP|WARNING/,
 	'DROP DATABASE WITH (FORCE): without an error in the log');
@@ -164,18 +174,19 @@ unlike(substr(slurp_file($node->logfile), $log), qr/ERROR|FATAL|PANIC|TRAP|WARNI
 SKIP:
 {
 	skip 'pg_cron is not installed', 4 unless $pg_cron;
-	# pg_cron wakes once a second, and ignores the message that stands for an overflow of the queue of invalidations: a
-	# change of its table that CREATE EXTENSION follows within that second, as above, can be missed.  This one is alone.
+	# pg_cron wakes up once a second, and ignores the message that it gets when the invalidation queue has overflowed.
+	# So it can miss a change of its table that is followed by CREATE EXTENSION within a second, as above.  Nothing
+	# follows this change.
 	$node->safe_psql('app', "SELECT mnist_schedule('* * * * *')");
 	ok($node->poll_query_until('app',
 		"SELECT EXISTS (SELECT FROM mnist_run WHERE trigger = 'check' AND status = 'succeeded')"),
 		'pg_cron began a run');
 	is($node->safe_psql('app',
 		"SELECT requested_by = current_user, reasons IS NOT NULL FROM mnist_run WHERE trigger = 'check' LIMIT 1"),
-		't|t', 'which says who and why');
+		't|t', 'the run has its user and its reasons');
 	is($node->safe_psql('postgres', "SELECT DISTINCT status FROM cron.job_run_details WHERE status <> 'running'"),
-		'succeeded', 'and its history is with pg_cron');
-	is($node->safe_psql('app', 'SELECT mnist_unschedule()'), 't', 'unscheduled from here');
+		'succeeded', 'pg_cron has the job\'s history');
+	is($node->safe_psql('app', 'SELECT mnist_unschedule()'), 't', 'unscheduled from the other database');
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '0', 'the job is gone');
 }
 $node->stop;

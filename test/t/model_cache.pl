@@ -1,5 +1,5 @@
-# The model cache: one copy for all sessions, switched in all of them by a commit, bounded, and never a reason to
-# fail.
+# The model cache: all sessions share one copy of a model, a commit switches all of them, its size has a bound, and a
+# full cache makes no query fail.
 use strict;
 use warnings;
 
@@ -33,7 +33,7 @@ sub cache
 	return \%row;
 }
 
-# What every server must do, preloaded or not: a commit switches open sessions, whatever they are in the middle of.
+# What every server must do, preloaded or not: a commit switches open sessions, whatever transaction they are in.
 sub check_switching
 {
 	my ($node, $name) = @_;
@@ -49,31 +49,31 @@ sub check_switching
 
 	$committed->query_safe('BEGIN');
 	$repeatable->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
-	is($plain->query_safe($classify), '2', "$name: a session reads with the live model");
+	is($plain->query_safe($classify), '2', "$name: a session predicts with the live model");
 	is($committed->query_safe($classify), '2', "$name: so does one in a transaction");
 	is($repeatable->query_safe($classify), '2', "$name: and one in a repeatable read transaction");
 
-	# A session that switches sees it at once, the others when it commits.
+	# The session that switches uses the new model at once, the others use it when the switch is committed.
 	my $switching = $node->background_psql('postgres');
 	$switching->query_safe('BEGIN');
 	$switching->query_safe('SELECT mnist_activate(3)');
-	is($switching->query_safe($classify), '3', "$name: the switching session reads with the new model");
+	is($switching->query_safe($classify), '3', "$name: the switching session predicts with the new model");
 	is($plain->query_safe($classify), '2', "$name: others do not before the commit");
 	is($committed->query_safe($classify), '2', "$name: nor do those in a transaction");
 
-	# A statement that runs across the commit keeps to its model.
+	# A statement that is running at the commit keeps its model.
 	$running->query_until(qr/running/, "\\echo running
-SELECT string_agg(label::text, '') FROM (SELECT mnist_classify($digit) AS label, pg_sleep(0.3) FROM generate_series(1,
-	8)) AS s;\n");
+SELECT string_agg(label::text, '')
+FROM (SELECT mnist_classify($digit) AS label, pg_sleep(0.3) FROM generate_series(1, 8)) AS s;\n");
 	wait_for($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", '1');
 	$switching->query_safe('COMMIT');
-	is($plain->query_safe($classify), '3', "$name: the first reading after the commit is the new model's");
+	is($plain->query_safe($classify), '3', "$name: the first prediction after the commit is by the new model");
 	is($committed->query_safe($classify), '3', "$name: in an open transaction, too");
 	is($repeatable->query_safe($classify), '3', "$name: and in a repeatable read transaction");
-	is($running->query_safe('SELECT 0'), "22222222\n0", "$name: a running statement keeps to its model");
-	is($running->query_safe($classify), '3', "$name: the next one turns to the new model");
+	is($running->query_safe('SELECT 0'), "22222222\n0", "$name: a running statement keeps its model");
+	is($running->query_safe($classify), '3', "$name: the next statement uses the new model");
 
-	# A switch that is rolled back was never seen by others, and is gone for its own session.
+	# Other sessions never use a switch that is rolled back, and its own session uses the old model again.
 	$switching->query_safe('BEGIN');
 	$switching->query_safe('SELECT mnist_activate(2)');
 	is($switching->query_safe($classify), '2', "$name: a switch is visible in its transaction");
@@ -85,8 +85,9 @@ SELECT string_agg(label::text, '') FROM (SELECT mnist_classify($digit) AS label,
 	return;
 }
 
-# The first prediction of a session against a later one, the best of several sessions, in milliseconds.
-sub first_reading
+# How much longer the first prediction of a session takes than the second one, in milliseconds: the least of several
+# sessions.
+sub first_prediction
 {
 	my ($node) = @_;
 	my $best;
@@ -137,13 +138,13 @@ $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', "CREATE EXTENSION mnist_hil; SELECT mnist_classify($digit)");
 is(cache($node)->{models}, $before->{models}, 'two databases share the bundled model');
 
-# More models than fit: those not in use make room, those in use stay.
+# More models than fit: models that are not in use make room for others.
 add_constant_model($node, 'postgres', 100 + $_, 'dense 10', 7850, $_ % 10, $_) for 1 .. 40;
 $node->safe_psql('postgres', 'SELECT mnist_activate(101)');
 my $holder = $node->background_psql('postgres');
 $holder->query_safe('BEGIN');
 $holder->query_safe("DECLARE held CURSOR FOR SELECT mnist_classify($digit) FROM generate_series(1, 100)");
-is($holder->query_safe('FETCH held'), '1', 'a cursor reads with a model');
+is($holder->query_safe('FETCH held'), '1', 'a cursor predicts with a model');
 $node->safe_psql('postgres', 'SELECT mnist_activate(102)');
 $node->safe_psql('postgres', 'SELECT count(mnist_internal.load(v)) FROM generate_series(101, 140) AS v');
 my $full = cache($node);
@@ -151,7 +152,7 @@ cmp_ok($full->{models}, '<', 40, 'not all of forty models fit');
 cmp_ok($full->{models}, '>', 5, 'but several do');
 cmp_ok($full->{used}, '<=', $full->{size}, 'and no more than there is memory for');
 is($full->{pinned}, '0', 'none is in use: a cursor that waits for its client has none pinned');
-is($holder->query_safe('FETCH held'), '1', 'but it goes on with its model');
+is($holder->query_safe('FETCH held'), '1', 'and it goes on with its model');
 $holder->quit;
 my $wrong = $node->safe_psql('postgres', "
 	DO \$\$
@@ -161,19 +162,19 @@ my $wrong = $node->safe_psql('postgres', "
 			ASSERT mnist_classify($digit) = v % 10, format('version %s', v);
 		END LOOP;
 	END \$\$; SELECT 'all right'");
-is($wrong, 'all right', 'every one of them reads right, loaded anew where it was evicted');
+is($wrong, 'all right', 'every one of them predicts right, and is loaded again where it was evicted');
 
-# One that is larger than the memory: the session keeps a copy of its own.
+# A model that is larger than the memory: the session keeps a copy of its own.
 add_constant_model($node, 'postgres', 200, 'dense 400, dense 10', 784 * 400 + 400 + 4010, 7);
 $node->safe_psql('postgres', 'SELECT mnist_activate(200)');
 is($node->safe_psql('postgres', "SELECT mnist_classify($digit), (mnist_predict($digit)).model_version"), '7|200',
-	'a model larger than the shared memory reads, too');
-cmp_ok(cache($node)->{used}, '<=', cache($node)->{size}, 'from outside of it');
+	'a model larger than the shared memory predicts, too');
+cmp_ok(cache($node)->{used}, '<=', cache($node)->{size}, 'and is not in the shared memory');
 $node->safe_psql('postgres', 'SELECT mnist_activate(102)');
 
-cmp_ok(first_reading($node), '<', 5, 'the first reading of a session takes at most 5 ms more than a later one');
+cmp_ok(first_prediction($node), '<', 5, 'the first prediction of a session takes at most 5 ms more than a later one');
 
-# Memory and threads of a session that has read a lot.
+# Memory and threads of a session that has classified many images.
 SKIP:
 {
 	skip 'no /proc to look at', 2 unless -r "/proc/$$/status";
@@ -192,7 +193,7 @@ SKIP:
 	$session->quit;
 }
 
-# kill -9 amid predictions: the server comes back, what was committed is there, and the model answers.
+# kill -9 of a backend that is predicting: the server restarts, committed predictions are there, and the model answers.
 $node->safe_psql('postgres', "SELECT count(*) FROM generate_series(1, 100), mnist_predict($digit)");
 my $stored = $node->safe_psql('postgres', 'SELECT count(*) FROM mnist_prediction');
 my $victim = $node->background_psql('postgres', on_error_stop => 0);
@@ -200,13 +201,14 @@ my $pid = $victim->query_safe('SELECT pg_backend_pid()');
 $victim->query_until(qr/predicting/, "\\echo predicting
 SELECT count(*) FROM generate_series(1, 100000000), mnist_predict($digit);\n");
 wait_for($node, 'postgres',
-	"SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND state = 'active' AND now() > query_start + interval '0.3 s'", '1');
+	"SELECT count(*) FROM pg_stat_activity
+	WHERE pid = $pid AND state = 'active' AND now() > query_start + interval '0.3 s'", '1');
 my $log = -s $node->logfile;
 kill 'KILL', $pid;
 $victim->{run}->finish;
 wait_for_restart($node, $log);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_prediction'), $stored,
-	'every committed prediction is there, no other');
+	'every committed prediction is there, and no other');
 is($node->safe_psql('postgres', "SELECT label, model_version FROM mnist_predict($digit)"), '2|102',
 	'the live model answers');
 is(cache($node)->{models}, '1', 'from a cache filled anew');
@@ -216,7 +218,7 @@ $node->stop;
 
 my $plain = PostgreSQL::Test::Cluster->new('plain');
 $plain->init;
-# A setting that is fixed at server start must not hurt where the library is loaded later.
+# mnist_hil.shared_memory, which is fixed at server start, must do no harm where the library is loaded later.
 $plain->append_conf('postgresql.conf', "mnist_hil.shared_memory = 32MB\n");
 $plain->start;
 $plain->safe_psql('postgres', 'CREATE EXTENSION mnist_hil');
@@ -226,7 +228,7 @@ is($plain->safe_psql('postgres', "SELECT mnist_classify($digit) BETWEEN 0 AND 9;
 check_switching($plain, 'not preloaded');
 my ($result, $out, $err) = $plain->psql('postgres', "SELECT mnist_classify($digit); SHOW mnist_hil.shared_memory");
 is($result, 0, 'the setting can be shown');
-is($err, '', 'and nothing complains');
+is($err, '', 'without a warning');
 $plain->stop;
 
 done_testing();

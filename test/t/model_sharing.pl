@@ -1,5 +1,5 @@
-# Sharing models: sessions hold one only while a statement runs, the one unused for longest makes room, and where
-# there is no room that is logged and counted.
+# Sharing models: a session pins a model only while a statement runs; the model that was unused for longest makes room;
+# where there is no room, this is logged and counted.
 use strict;
 use warnings;
 
@@ -13,7 +13,7 @@ my $digit = 'mnist_internal.synthetic(0, 1)';
 my $network = 'dense 30, dense 10';
 my $nvalues = 784 * 30 + 30 + 30 * 10 + 10;
 
-# Version v of the test models reads everything as v % 10.
+# Version v of the test models predicts v % 10 for every image.
 sub add_models
 {
 	my ($node, @versions) = @_;
@@ -39,7 +39,7 @@ sub becomes
 	return;
 }
 
-# How many models running statements use; none but those of the test's own sessions, which it makes wait.
+# Wait until so many models are pinned.  Only statements of the test's own sessions, which it makes wait, pin any.
 sub pinned_becomes
 {
 	my ($node, $expected, $what) = @_;
@@ -57,7 +57,7 @@ sub restart
 	return;
 }
 
-# Send a statement that will wait for the gate, and do not wait for it.
+# Send a statement that waits at the gate, and return at once.
 sub start
 {
 	my ($session, $sql) = @_;
@@ -74,7 +74,7 @@ $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION mnist_hil');
 add_models($node, 2 .. 40);
 
-# A statement waits where it calls gate() as long as gatekeeper holds the lock.
+# A statement that calls gate() waits there as long as the gatekeeper holds the lock.
 $node->safe_psql('postgres', 'CREATE FUNCTION gate() RETURNS int LANGUAGE plpgsql AS $$
 	BEGIN
 		PERFORM pg_advisory_lock_shared(1);
@@ -92,7 +92,7 @@ cmp_ok($room, '>=', 6, 'several models fit');
 cmp_ok($room, '<=', 12, 'and not many');
 is(status($node, 'cache_evictions'), 39 - $room, 'the others were evicted, and that is counted');
 is(status($node, 'models_pinned, models_private, cache_fallbacks'), '0|0|0',
-	'bringing models in pins none and finds room for each');
+	'loading models leaves none pinned and finds room for each');
 $gatekeeper->quit;
 
 # ---------------------------------------------------------------- idle sessions
@@ -104,39 +104,41 @@ for my $version (2 .. $room + 4)
 	$node->safe_psql('postgres', "SELECT mnist_activate($version) FROM mnist_live WHERE version <> $version");
 	my $session = $node->background_psql('postgres');
 	$session->query_safe('BEGIN') if $version % 2;
-	is($session->query_safe("SELECT mnist_classify($digit)"), $version % 10, "a session reads with version $version");
+	is($session->query_safe("SELECT mnist_classify($digit)"), $version % 10,
+		"a session predicts with version $version");
 	push @idle, $session;
 }
 is(status($node, 'models_pinned'), '0', 'idle sessions pin nothing, in a transaction or not');
 my $last = $room + 5;
 $node->safe_psql('postgres', "SELECT mnist_activate($last)");
 my $new = $node->background_psql('postgres');
-is($new->query_safe("SELECT mnist_classify($digit)"), $last % 10, 'a new session reads with one version more');
+is($new->query_safe("SELECT mnist_classify($digit)"), $last % 10, 'a new session predicts with one version more');
 is(status($node, 'models_private, cache_fallbacks'), '0|0', 'and shares it: no session has a copy of its own');
-is(status($node, 'models_cached'), $room, 'in a memory that is full');
+is(status($node, 'models_cached'), $room, 'and the memory is full');
 is($_->query_safe("SELECT mnist_classify($digit)"), $last % 10, 'an idle session goes on') foreach @idle[ 0, 1, -1 ];
 $_->quit foreach @idle, $new;
 
-# ---------------------------------------------------------------- who makes room
+# ---------------------------------------------------------------- which model makes room
 
-# Version 2 is used again, by a prediction, 3 not: with one model too many 3 goes, and so on in the order of use.
+# A prediction uses version 2 again, and loading uses version 4 again.  So version 3 is the first to make room for
+# another model, and version 5 the next.
 restart($node, 2);
 $node->safe_psql('postgres', "SELECT mnist_internal.load(v) FROM generate_series(2, $room + 1) AS v");
 is(status($node, 'models_cached, cache_evictions'), "$room|0", 'the memory is full');
 $node->safe_psql('postgres', "SELECT mnist_classify($digit)");
 $node->safe_psql('postgres', 'SELECT mnist_internal.load(4)');
 $node->safe_psql('postgres', 'SELECT mnist_internal.load(20)');
-is(status($node, 'models_cached, cache_evictions'), "$room|1", 'one model more: one makes room');
+is(status($node, 'models_cached, cache_evictions'), "$room|1", 'one more model: one makes room');
 $node->safe_psql('postgres', 'SELECT mnist_internal.load(v) FROM unnest(ARRAY[2, 4]) AS v');
-is(status($node, 'cache_evictions'), '1', 'not one of those that were used again');
+is(status($node, 'cache_evictions'), '1', 'it was none of those that were used again');
 $node->safe_psql('postgres', "SELECT mnist_internal.load(v) FROM generate_series(6, $room + 1) AS v");
-is(status($node, 'cache_evictions'), '1', 'nor one that was brought in later');
+is(status($node, 'cache_evictions'), '1', 'nor one that was loaded later');
 $node->safe_psql('postgres', 'SELECT mnist_internal.load(3)');
-is(status($node, 'cache_evictions'), '2', 'but the one unused for longest');
+is(status($node, 'cache_evictions'), '2', 'it was version 3, which was unused for longest');
 $node->safe_psql('postgres', 'SELECT mnist_internal.load(20)');
-is(status($node, 'cache_evictions'), '2', 'which took the place of the next, not of the newest');
+is(status($node, 'cache_evictions'), '2', 'loading that again evicted the next oldest, not the newest');
 $node->safe_psql('postgres', 'SELECT mnist_internal.load(5)');
-is(status($node, 'cache_evictions'), '3', 'of number 5');
+is(status($node, 'cache_evictions'), '3', 'which was version 5');
 
 # ---------------------------------------------------------------- running statements
 
@@ -158,62 +160,62 @@ $node->safe_psql('postgres', "SELECT mnist_activate($crowded)");
 is(status($node, 'models_cached, models_pinned, cache_evictions'), "$room|$room|0", 'all are in use');
 my @private = map { $node->background_psql('postgres') } 1 .. 2;
 is($_->query_safe("SELECT mnist_classify($digit)"), $crowded % 10,
-	'a session that finds no room reads all the same') foreach @private;
+	'a session that finds no room predicts all the same') foreach @private;
 is(status($node, 'models_private, cache_fallbacks'), '2|3',
-	'with a copy of its own, which is counted, as was that of mnist_activate');
+	'with a copy of its own; these copies are counted, and that of mnist_activate, too');
 is($_->query_safe("SELECT mnist_classify($digit)"), $crowded % 10, 'again') foreach @private;
 is(status($node, 'models_private, cache_fallbacks'), '2|3', 'with the same copy');
-is(status($node, 'models_cached, models_pinned, cache_evictions'), "$room|$room|0", 'and nobody lost anything');
+is(status($node, 'models_cached, models_pinned, cache_evictions'), "$room|$room|0", 'and no model was evicted for it');
 my $logged = slurp_file($node->logfile, $log);
 is(() = $logged =~ /LOG:  a session keeps a model in memory of its own/g, 1, 'the log says so once');
-like($logged, qr/DETAIL:  The model takes \d+ kB; running statements use most of the \d+ kB\./, 'and why');
-like($logged, qr/HINT:  Consider increasing mnist_hil\.shared_memory\./, 'and what to do');
+like($logged, qr/DETAIL:  The model takes \d+ kB; running statements use most of the \d+ kB\./, 'with the reason');
+like($logged, qr/HINT:  Consider increasing mnist_hil\.shared_memory\./, 'and a hint');
 unlike($logged, qr/ERROR/, 'and nothing fails');
 
 $open_gate->();
 for my $version (2 .. $room + 1)
 {
 	is($running[ $version - 2 ]->query_safe('SELECT 0'), $version % 10 x 3 . "\n0",
-		"the statement with version $version kept to it");
+		"the statement with version $version kept it");
 }
 pinned_becomes($node, 0, 'statements that have ended have nothing pinned');
 is($_->query_safe("SELECT mnist_classify($digit)"), $crowded % 10,
-	'a session with a copy of its own reads again') foreach @private;
-is(status($node, 'models_private, cache_fallbacks'), '0|3', 'and shares the model now that there is room');
+	'a session with a copy of its own predicts again') foreach @private;
+is(status($node, 'models_private, cache_fallbacks'), '0|3', 'and shares the model, as there is room now');
 $_->quit foreach @running, @private;
 
-# A copy of its own ends with its session, however that ends.
+# A session's own copy ends with the session, however that ends.
 $node->safe_psql('postgres', 'SELECT mnist_activate(2)');
 add_constant_model($node, 'postgres', 200, 'dense 400, dense 10', 784 * 400 + 400 + 4010, 7);
 $log = -s $node->logfile;
 $node->safe_psql('postgres', 'SELECT mnist_activate(200)');
 my @large = map { $node->background_psql('postgres', on_error_stop => 0) } 1 .. 3;
 my @pids = map { $_->query_safe('SELECT pg_backend_pid()') } @large;
-is($_->query_safe("SELECT mnist_classify($digit)"), '7', 'a model larger than the memory reads') foreach @large;
+is($_->query_safe("SELECT mnist_classify($digit)"), '7', 'a model larger than the memory predicts') foreach @large;
 is($_->query_safe("SELECT mnist_classify($digit)"), '7', 'and again') foreach @large;
 is(status($node, 'models_private, cache_fallbacks'), '3|7', 'from copies that sessions keep');
-is(status($node, 'models_cached'), $room, 'for which nobody had to go');
+is(status($node, 'models_cached'), $room, 'for which no model was evicted');
 $logged = slurp_file($node->logfile, $log);
 is(() = $logged =~ /LOG:  a session keeps a model in memory of its own/g, 1, 'the log says so once');
-like($logged, qr/DETAIL:  The model takes \d+ kB; the largest one that fits takes \d+ kB\./, 'and why');
+like($logged, qr/DETAIL:  The model takes \d+ kB; the largest one that fits takes \d+ kB\./, 'with the reason');
 $large[0]->quit;
-becomes($node, 'SELECT models_private FROM mnist_status', 2, 'one ends with its session');
+becomes($node, 'SELECT models_private FROM mnist_status', 2, 'one copy ends with its session');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pids[1])");
-becomes($node, 'SELECT models_private FROM mnist_status', 1, 'one with a session that is terminated');
+becomes($node, 'SELECT models_private FROM mnist_status', 1, 'one ends with a session that is terminated');
 $node->safe_psql('postgres', 'SELECT mnist_activate(2)');
-is($large[2]->query_safe("SELECT mnist_classify($digit)"), '2', 'one with the turn to another model');
+is($large[2]->query_safe("SELECT mnist_classify($digit)"), '2', 'a session with a copy uses the model that goes live');
 is(status($node, 'models_private'), '0', 'and none is left');
 eval { $_->quit } foreach @large[ 1, 2 ];
 
 # ---------------------------------------------------------------- what ends a pin
 
-# Each of these waits at the gate with a pin; what follows ends the statement, which ends the pin.  Errors are wanted
-# here: hence query, which does not mind them, not query_safe.
+# Each of these statements waits at the gate with a pin.  Then the statement ends in some way, and its pin ends with it.
+# Some statements fail on purpose: hence query, not query_safe, which dies of an error.
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 my $pid = $session->query_safe('SELECT pg_backend_pid()');
 my $look = "DO \$\$ DECLARE label int; BEGIN label := mnist_classify($digit); PERFORM gate(); %s END \$\$";
 
-# waits SQL, PINS, WHAT: send it, and see it wait with so many models pinned.
+# waits SQL, PINS, WHAT: send a statement, and check that it waits with so many models pinned.
 sub waits
 {
 	my ($sql, $pins, $what) = @_;
@@ -271,19 +273,20 @@ for my $transaction ('', 'in a transaction, ')
 		ends('an error after a savepoint');
 		$session->query('ROLLBACK TO s');
 		$session->query("DECLARE c CURSOR FOR SELECT mnist_classify($digit) FROM generate_series(1, 100)");
-		is(scalar $session->query('FETCH c'), '2', 'a cursor reads');
+		is(scalar $session->query('FETCH c'), '2', 'a cursor predicts');
 		is(status($node, 'models_pinned'), '0', 'a cursor that waits for its client has nothing pinned');
 		$node->safe_psql('postgres', 'SELECT mnist_internal.load(v) FROM generate_series(3, 40) AS v');
 		$node->safe_psql('postgres', 'SELECT mnist_activate(3)');
-		is(scalar $session->query('FETCH c'), '2', 'it goes on with its model, though that was evicted');
-		is(scalar $session->query("SELECT mnist_classify($digit)"), '3', 'while others have turned to another');
-		is(scalar $session->query('FETCH c'), '2', 'and goes on');
+		is(scalar $session->query('FETCH c'), '2', 'the cursor goes on with its model, though that was evicted');
+		is(scalar $session->query("SELECT mnist_classify($digit)"), '3',
+			'while another statement uses the new live model');
+		is(scalar $session->query('FETCH c'), '2', 'the cursor goes on again');
 		is(status($node, 'models_pinned'), '0', 'and still has nothing pinned');
 		$node->safe_psql('postgres', 'SELECT mnist_activate(2)');
 		$session->query('ROLLBACK');
 	}
 }
-# What PL/pgSQL keeps for a transaction; and the check of a variable's domain, which it keeps as long as the variable.
+# What PL/pgSQL keeps for a transaction, and the check of a variable's domain, which it keeps as long as the variable.
 $node->safe_psql('postgres', "
 	CREATE PROCEDURE commits() LANGUAGE plpgsql AS \$\$
 	DECLARE
@@ -315,9 +318,9 @@ $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 pinned_becomes($node, 0, 'a session that is terminated: nothing is pinned afterwards');
 $open_gate->();
 eval { $session->quit };
-is(status($node, 'models_private'), '0', 'and nobody has needed a copy of his own');
+is(status($node, 'models_private'), '0', 'and no session needed a copy of its own');
 
-# A batch has its model pinned to its end, whatever triggers do between its parts: evict all others, fail, read.
+# A batch has its model pinned to its end, whatever triggers do between its parts: predict, evict all others, fail.
 $node->safe_psql('postgres', "
 	CREATE FUNCTION crowd() RETURNS trigger LANGUAGE plpgsql AS \$\$
 	DECLARE
@@ -335,16 +338,17 @@ $node->safe_psql('postgres', "
 	CREATE TRIGGER crowd AFTER INSERT ON mnist_prediction FOR EACH STATEMENT EXECUTE FUNCTION crowd()");
 my $evictions = status($node, 'cache_evictions');
 is($node->safe_psql('postgres', "SELECT count(*), string_agg(DISTINCT label::text, ',')
-	FROM mnist_predict_batch((SELECT array_agg($digit) FROM generate_series(1,
-		300)))"), '300|2', 'a batch reads right to its end');
-cmp_ok(status($node, 'cache_evictions'), '>', $evictions + 2 * $room, 'while the memory was turned over several times');
+	FROM mnist_predict_batch((SELECT array_agg($digit) FROM generate_series(1, 300)))"),
+	'300|2', 'a batch predicts with its model to its end');
+cmp_ok(status($node, 'cache_evictions'), '>', $evictions + 2 * $room,
+	'while all other models were evicted several times');
 $node->safe_psql('postgres', 'DROP TRIGGER crowd ON mnist_prediction');
 $gatekeeper->quit;
 
-# Weights that a superuser changes past all triggers: who has to load them again says so once.
+# Weights that a superuser changes past all triggers: a session that has to load them again fails once.
 restart($node, 2);
 $session = $node->background_psql('postgres', on_error_stop => 0);
-is(scalar $session->query("SELECT mnist_classify($digit)"), '2', 'a session reads with version 2');
+is(scalar $session->query("SELECT mnist_classify($digit)"), '2', 'a session predicts with version 2');
 $node->safe_psql('postgres', "
 	SET session_replication_role = replica;
 	DELETE FROM mnist_model WHERE version = 40;
@@ -353,14 +357,14 @@ $node->safe_psql('postgres', "
 	RESET session_replication_role;
 	SELECT mnist_internal.load(v) FROM generate_series(3, 38) AS v");
 is(scalar $session->query("SELECT mnist_classify($digit)"), '',
-	'when its weights were changed and evicted, it says so');
-like($session->{stderr}, qr/ERROR:  the weights of model version 2 have changed/, 'by an error');
-is(scalar $session->query("SELECT mnist_classify($digit)"), '9', 'and then reads with the new ones');
+	'after its weights were changed and evicted, it fails');
+like($session->{stderr}, qr/ERROR:  the weights of model version 2 have changed/, 'with an error that says so');
+is(scalar $session->query("SELECT mnist_classify($digit)"), '9', 'and then predicts with the new weights');
 $session->quit;
 
 # ---------------------------------------------------------------- at the same time
 
-# Four clients read with 37 models where a quarter of them fit: each gets what its model says, and finds room.
+# Four clients predict with 37 models, of which a quarter fit: each gets its model's prediction, and finds room.
 restart($node, 2);
 my $label = $node->safe_psql('postgres', "SELECT place FROM mnist_internal.feature_catalog() WHERE name = 'label'");
 $node->safe_psql('postgres', "CREATE TABLE image AS SELECT $digit AS pixels");
@@ -368,11 +372,11 @@ my $script = PostgreSQL::Test::Utils::tempdir() . '/read.sql';
 append_to_file($script, "\\set version random(3, 39)
 	SELECT 1 / ((mnist_internal.features(pixels, :version))[$label] = :version % 10)::int FROM image;\n");
 $node->command_ok([ 'pgbench', '-n', '-c', '4', '-t', '1500', '-M', 'prepared', '-f', $script, 'postgres' ],
-	'clients that evict each other\'s models all read right');
+	'clients that evict each other\'s models all predict right');
 is(status($node, 'models_cached, models_pinned, models_private, cache_fallbacks'), "$room|0|0|0",
 	'and always find room');
-cmp_ok(status($node, 'cache_evictions'), '>', 1000, 'by eviction');
-cmp_ok(status($node, 'memory_used'), '<=', status($node, 'memory_size'), 'of no more than there is');
+cmp_ok(status($node, 'cache_evictions'), '>', 1000, 'because models are evicted');
+cmp_ok(status($node, 'memory_used'), '<=', status($node, 'memory_size'), 'and use no more memory than there is');
 
 # ---------------------------------------------------------------- the default size
 

@@ -1,5 +1,6 @@
-# Monitoring as docker/ sets it up: Debian's prometheus-postgres-exporter asks a live cluster, Debian's Prometheus asks
-# the exporter, and whatever the dashboard wants to show is found.  All of it on the loopback interface, unprivileged.
+# Monitoring as docker/ sets it up: Debian's prometheus-postgres-exporter queries a cluster, Debian's Prometheus scrapes
+# the exporter, and Prometheus has everything that the dashboard shows.  All of it runs unprivileged, on the loopback
+# interface.
 use strict;
 use warnings;
 
@@ -32,7 +33,7 @@ sub get
 	return $answer->{success} ? $answer->{content} : undef;
 }
 
-# What a PromQL expression comes to now: a list of samples.
+# The current value of a PromQL expression: a list of samples.
 my $prometheus;
 sub query
 {
@@ -59,7 +60,7 @@ END
 	$? = $status;
 }
 
-# The rules, as they stand.
+# The rules, without a server.
 my ($out, $err);
 ok(IPC::Run::run([ 'promtool', 'check', 'rules', 'docker/prometheus/alerts.yml' ], '&>', \$out),
 	'promtool finds nothing wrong with the rules')
@@ -68,7 +69,7 @@ ok(IPC::Run::run([ 'promtool', 'test', 'rules', 'test/prometheus/alerts_test.yml
 	'each alert fires when it should')
 	or diag($out);
 
-# A cluster in which things have happened.
+# A cluster that has been used.
 my $node = PostgreSQL::Test::Cluster->new('monitoring');
 $node->init;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nmax_worker_processes = 16");
@@ -79,8 +80,8 @@ $node->safe_psql('postgres', q{
 	GRANT SELECT ON mnist_metrics TO regress_exporter;
 	GRANT EXECUTE ON FUNCTION mnist_metrics_text TO regress_exporter;
 	SELECT mnist_import_synthetic('base', 1200);
-	SELECT count(id) FROM mnist_predict_batch((SELECT array_agg(mnist_draw(i % 10, i, 56)) FROM generate_series(1,
-		100) AS i));
+	SELECT count(id)
+	FROM mnist_predict_batch((SELECT array_agg(mnist_draw(i % 10, i, 56)) FROM generate_series(1, 100) AS i));
 	SELECT count(mnist_correct(id, (label + (id % 5 = 0)::int) % 10)) FROM mnist_prediction;
 	SELECT mnist_retrain(architectures => '{softmax}', strategy => 'from_scratch', epochs => 1, seed => 1);
 	SELECT mnist_retrain(learning_rate => 1e-9, epochs => 1, seed => 1);
@@ -88,7 +89,7 @@ $node->safe_psql('postgres', q{
 	SELECT mnist_rollback('only a test');
 });
 
-# The format, as Prometheus reads it.
+# The exposition format, as Prometheus parses it.
 my $text = $node->safe_psql('postgres', 'SET ROLE regress_exporter; SELECT mnist_metrics_text()');
 ok(IPC::Run::run([ 'promtool', 'check', 'metrics' ], '<',
 	\"$text\n", '&>', \$out), 'promtool finds nothing wrong with mnist_metrics_text')
@@ -114,7 +115,7 @@ start_daemon('prometheus', 'prometheus', "--config.file=$home/prometheus.yml", "
 	"--web.listen-address=$prometheus");
 wait_until('Prometheus has scraped it more than once', sub { query('rate(mnist_hil_predictions_total[30s])') });
 
-# Every figure arrives, under its name, with its labels.
+# Every metric arrives, under its name, with its labels.
 my $figures = decode_json($node->safe_psql('postgres', 'SELECT json_agg(m) FROM mnist_metrics m'));
 cmp_ok(scalar @$figures, '>', 50, 'there are figures');
 my @lost;
@@ -129,7 +130,7 @@ for my $figure (@$figures)
 }
 is(join("\n", @lost), '', 'every figure of mnist_metrics is found in Prometheus');
 
-# Everything that the dashboard shows, and that the alerts watch.
+# Everything that the dashboard shows and that the alerts use.
 my $dashboard = decode_json(slurp_file('docker/grafana/dashboards/mnist_hil.json'));
 my @expressions = map { map { $_->{expr} } @{ $_->{targets} || [] } } @{ $dashboard->{panels} };
 push @expressions, map { $_->{expr} =~ s/ > 0$//r } @{ $dashboard->{annotations}{list} };
@@ -148,8 +149,10 @@ for my $file (qw(docker/prometheus/alerts.yml docker/grafana/dashboards/mnist_hi
 	is(join(' ', @unknown), '', "$file names metrics that there are");
 }
 my $rules = decode_json(get("http://$prometheus/api/v1/rules"))->{data}{groups}[0]{rules};
-wait_until('every rule was evaluated',
-	sub { $rules = decode_json(get("http://$prometheus/api/v1/rules"))->{data}{groups}[0]{rules}; !grep { $_->{health} eq 'unknown' } @$rules });
+wait_until('every rule was evaluated', sub {
+	$rules = decode_json(get("http://$prometheus/api/v1/rules"))->{data}{groups}[0]{rules};
+	return !grep { $_->{health} eq 'unknown' } @$rules;
+});
 is(join(' ', map { "$_->{name}: $_->{lastError}" } grep { $_->{health} ne 'ok' } @$rules), '',
 	'Prometheus can evaluate every rule');
 is_deeply([ sort map { $_->{name} } grep { $_->{state} eq 'firing' && $_->{name} =~ /Down|Stuck/ } @$rules ], [],
@@ -157,27 +160,28 @@ is_deeply([ sort map { $_->{name} } grep { $_->{state} eq 'firing' && $_->{name}
 
 # During a retraining.
 $node->safe_psql('postgres', "SELECT mnist_retrain(wait => false, epochs => 60, seed => 1)");
-wait_until('a run under way is seen', sub { query('mnist_hil_run_in_progress == 1') });
-wait_until('and how far it is', sub { query('mnist_hil_run_progress_ratio > 0') });
+wait_until('a run in progress is shown', sub { query('mnist_hil_run_in_progress == 1') });
+wait_until('and its progress', sub { query('mnist_hil_run_progress_ratio > 0') });
 my $begun = time;
 is($node->safe_psql('postgres', "SELECT value FROM mnist_metrics WHERE name = 'mnist_hil_run_in_progress'"), '1',
 	'mnist_metrics answers meanwhile');
 cmp_ok(time - $begun, '<', 2, 'at once');
 
-# A look and a prediction do not wait for each other.
-my $looking = $node->background_psql('postgres');
-$looking->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM mnist_metrics');
+# A transaction that queries mnist_metrics and one that predicts do not wait for each other.
+my $monitor = $node->background_psql('postgres');
+$monitor->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM mnist_metrics');
 is($node->safe_psql('postgres',
 	"SET lock_timeout = '1s'; SELECT label IS NOT NULL FROM mnist_predict(mnist_draw(3))"), 't',
-	'a reading does not wait for a transaction that has looked');
-$looking->query_safe('COMMIT; BEGIN; SELECT mnist_predict(mnist_draw(4)); SELECT mnist_correct(max(id), 4) FROM mnist_prediction');
+	'a prediction does not wait for a transaction that has queried mnist_metrics');
+$monitor->query_safe('COMMIT; BEGIN; SELECT mnist_predict(mnist_draw(4));'
+	. ' SELECT mnist_correct(max(id), 4) FROM mnist_prediction');
 is($node->safe_psql('postgres', "SET lock_timeout = '1s'; SELECT count(*) > 50 FROM mnist_metrics"), 't',
-	'nor a look for a reading');
-$looking->quit;
+	'mnist_metrics does not wait for a transaction that has predicted');
+$monitor->quit;
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM mnist_run WHERE status = 'running'");
 
-# It is found out when the database is gone.
+# Prometheus notices that the database is gone.
 $node->stop('fast');
-wait_until('without the database there are no figures', sub { !query('mnist_hil_model_version') });
+wait_until('without the database there are no metrics', sub { !query('mnist_hil_model_version') });
 
 done_testing();

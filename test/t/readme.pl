@@ -1,4 +1,4 @@
-# The READMEs: what they say to paste works, in that order; what they name exists; what they list is complete.
+# The READMEs: the statements in them work, in that order; the names in them exist; their lists are complete.
 #
 # Each block of SQL of a README is run in a psql session of its own, one after the other, in a directory that psql may
 # write to.  The server is configured as README.md says.
@@ -18,7 +18,7 @@ my @paths = qw(README.md sql/README.md src/README.md test/README.md docker/READM
 my %text = map { $_ => slurp_file($_) } @paths, 'CHANGELOG.md';
 my $pg_cron = -e "$ENV{share_contrib_dir}/extension/pg_cron.control";
 
-# ---- predicting them
+# ---- reading the files
 
 # The text from one heading of level two to the next.
 sub section
@@ -67,7 +67,7 @@ sub rows
 
 cmp_ok($text{'README.md'} =~ tr/\n//, '<=', 300, 'README.md has 300 lines at most');
 
-# What lies in the repository: test/run, which copies only some of it, leaves a list.
+# The files of the repository.  test/run copies only some of them, and leaves a list of all.
 my %files = map { chomp; $_ => 1 } -e '.repository' ? split(/^/m, slurp_file('.repository')) : ();
 
 sub in_repository
@@ -113,7 +113,7 @@ for my $path (@paths)
 	like(slurp_file('Makefile'), qr/^$_:/m, "$path: make $_ is a command") for sort keys %targets;
 }
 
-# The rooms of src and their arrows, as make lint knows them.
+# The rooms of src and their arrows, as the Makefile has them.
 {
 	my ($arrows) = slurp_file('Makefile') =~ /^LIBRARY_ARROWS = \\\n(.*?)^\n/ms;
 	my %makefile = map { my ($room, $uses) = split /:/; $room => $uses // '' } $arrows =~ /^\t(\S+)/mg;
@@ -128,7 +128,7 @@ for my $path (@paths)
 	is_deeply(\%documented, \%makefile, 'src/README.md has every room and what it may use, as the Makefile does');
 }
 
-# ---- a server as the README says
+# ---- a server, configured as README.md says
 
 my $node = PostgreSQL::Test::Cluster->new('readme');
 $node->init;
@@ -142,7 +142,7 @@ my $directory = PostgreSQL::Test::Utils::tempdir();
 my %roles = map { $_ => 1 } qw(application annotator trainer observer monitor);
 $node->safe_psql('postgres', "CREATE ROLE regress_$_") for sort keys %roles;
 
-# Run SQL as psql -At does, where files may be written; what it printed.
+# Run SQL as psql -At does, in a directory that psql may write to; returns what it printed.
 sub run_sql
 {
 	my ($database, $sql, $what) = @_;
@@ -163,7 +163,7 @@ sub without_pg_cron
 	return join '', grep { !/\bcron\.|\bpg_cron\b|\bmnist_(?:un)?schedule\(/ } $sql =~ /(.+?(?:;[^\n]*\n|\z))/gs;
 }
 
-# Run blocks; what each of them printed.
+# Run blocks; returns what each of them printed.
 sub run_blocks
 {
 	my ($database, @blocks) = @_;
@@ -173,7 +173,7 @@ sub run_blocks
 	{
 		my $sql = $block->{code};
 
-		# The names of roles must not be that of the user who runs the tests.
+		# Roles are called regress_..., as the user who runs the tests may have any other name.
 		$sql =~ s/\bTO (\w+)(?=;)/$roles{$1} ? "TO regress_$1" : "TO $1"/ge;
 		$sql =~ s!/data/mnist!$directory!g;
 		$sql = without_pg_cron($sql) unless $pg_cron;
@@ -187,26 +187,27 @@ sub run_blocks
 	return @outputs;
 }
 
-# pg_cron begins a job with a minute.  Where it missed that there is one it reads its table again when told to, as
-# docker/README.md says.
+# pg_cron runs a job at the beginning of a minute.  If it has missed that there is one, it reads its table again when
+# the configuration is reloaded, as docker/README.md says.
 sub wait_for_job
 {
-	my $looks = 0;
+	my $polls = 0;
 
 	wait_until('the job has run', sub {
-		$node->safe_psql('postgres', 'SELECT pg_reload_conf()') if ++$looks % 4000 == 0;
-		return $node->safe_psql('postgres', q{SELECT count(*) FROM cron.job_run_details WHERE end_time IS NOT NULL}) ne '0';
+		$node->safe_psql('postgres', 'SELECT pg_reload_conf()') if ++$polls % 4000 == 0;
+		return $node->safe_psql('postgres', q{
+			SELECT count(*) FROM cron.job_run_details WHERE end_time IS NOT NULL}) ne '0';
 	});
 	return;
 }
 
-# ---- README.md: the session it begins with, but for what may differ between machines
+# ---- README.md: the session at its beginning, except for what may differ between machines
 
 my ($session) = section('README.md', 'What it looks like') =~ /^```\n\$ psql[^\n]*\n(.*?)^```$/ms;
 my $statements = join "\n", $session =~ /^app=# (.*)$/mg;
 (my $shown = $session) =~ s/^app=# .*\n//mg;
 
-# Figures, and the widths that follow from them, differ.
+# Without fractional numbers, and without the widths that follow from them: these differ.
 sub comparable
 {
 	my ($text) = @_;
@@ -222,21 +223,21 @@ my $printed = run_sql('app', join("\n", '\pset format aligned', '\pset tuples_on
 		'\set QUIET off', $statements), 'README.md: the session');
 is(comparable($printed), comparable($shown), '... prints what it shows');
 
-# ---- README.md, block by block, as far as to where a job of pg_cron is to run within a minute
+# ---- README.md, block by block, up to the one that waits for a job of pg_cron
 
 my @blocks = blocks('README.md', 'sql');
 my @first;
 push @first, run_blocks('postgres', shift @blocks) while @blocks && $blocks[0]{code} !~ /FROM cron\.job_run_details/;
 ok(-s "$directory/digit.png", 'the image was written to a file');
 like($first[1], qr/^\d+\|7\|/m, 'the drawn 7 is predicted as one');
-like($first[2], qr/^ +[.:=+*#%@-]+/m, 'what the network saw is shown');
+like($first[2], qr/^ +[.:=+*#%@-]+/m, 'the image is shown as the network got it');
 is(scalar(() = $first[2] =~ /^\d\|/mg), 10, 'the failure counts have ten rows');
 like($first[4], qr/^\d+\|2\|t\|promoted.*^2\|promote\|/ms, 'the retrained model is live');
 like($first[5], qr/^1\n1\|1\|install.*^2\|2\|promote.*^3\|1\|rollback\|seen enough/ms, 'and rolled back');
 
 # ---- the reference, in a database of its own
 
-# MNIST's files by name and form, with drawn digits.
+# Files with the names and the format of MNIST's, but with drawn digits.
 sub write_idx
 {
 	my ($name, $n, $seed) = @_;
@@ -258,7 +259,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE sql');
 $node->safe_psql('postgres', 'ALTER DATABASE sql SET mnist_hil.epochs = 1');
 my ($create, @reference) = blocks('sql/README.md', 'sql');
 run_blocks('sql', $create);
-# A live model that is fine-tuned in a moment.
+# A small live model, whose fine-tuning takes a moment.
 $node->safe_psql('sql', q{
 	SELECT mnist_import_synthetic('fast', 600);
 	SELECT mnist_activate(model_version) FROM mnist_retrain('from_scratch', '{softmax}', seed => 1, promote => false);
@@ -271,22 +272,23 @@ for my $file (qw(four.png nine.png digits.onnx digits.safetensors report.html dr
 is($node->safe_psql('sql', q{SELECT string_agg(action, ' ' ORDER BY id) FROM mnist_challenger}),
 	'challenge challenge drop challenge promote', 'challenges began, were dropped and promoted');
 is($node->safe_psql('sql', q{
-		SELECT count(*) FROM mnist_trial t JOIN mnist_run r ON r.id = t.run_id WHERE r.resumes > 0}), '8', 'a search was resumed');
+		SELECT count(*) FROM mnist_trial t JOIN mnist_run r ON r.id = t.run_id WHERE r.resumes > 0}),
+	'8', 'a search was resumed');
 like($node->safe_psql('sql', q{SELECT verdict FROM mnist_run WHERE reproduces > 0}), qr/same weights/,
 	'a run was reproduced');
 
-# ---- the rest of README.md, and those that go on in its database
+# ---- the rest of README.md, and the READMEs that go on in its database
 
 my @last = run_blocks('postgres', @blocks);
 like($last[0], qr/^CALL.*\|succeeded\|/m, 'the job has run') if $pg_cron;
-like(join("\n", @last), qr/^new_labels\|.*\|model_promoted\|/ms, 'the loop decides, and events tell');
+like(join("\n", @last), qr/^new_labels\|.*\|model_promoted\|/ms, 'the loop retrains, and there is an event');
 is($node->psql('postgres', 'SET ROLE regress_application; SELECT id FROM mnist_predict(mnist_draw(3))'), 0,
 	'an application with its grants can predict');
 is($node->psql('postgres', 'SET ROLE regress_annotator; SELECT mnist_correct(1, 7)'), 0, 'an annotator can correct');
 isnt($node->psql('postgres', 'SET ROLE regress_annotator; SELECT mnist_rollback()'), 0, 'and not switch models');
 run_blocks('postgres', map { blocks($_, 'sql') } qw(src/README.md test/README.md docker/README.md));
 
-# ---- what exists
+# ---- the names and lists in the READMEs
 
 # The statements run in databases that have the extension in schema public.
 sub ask
@@ -303,7 +305,8 @@ my %functions = map { /^(\w+)\t(.*)$/ } split /\n/, ask(qq{
 		SELECT coalesce(string_agg(replace(a.text, 'INOUT ', ''), ', ' ORDER BY a.place), '')
 		FROM regexp_split_to_table(pg_get_function_arguments(p.oid), ', ') WITH ORDINALITY AS a (text, place)
 		WHERE a.text NOT LIKE 'OUT %')
-	$members JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND p.pronamespace = e.extnamespace});
+	$members
+	JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND p.pronamespace = e.extnamespace});
 my %documented;
 for (rows('sql/README.md', 'Functions'))
 {
@@ -351,7 +354,7 @@ while ($definitions =~ /mnist_internal\.(?:event|note_state)\(((?:(?!\$function\
 cmp_ok(scalar keys %noted, '>=', 16, 'functions note events');
 is_deeply(\%kinds, \%noted, 'sql/README.md has every kind of event');
 
-# The settings: all of them, with what the server says of each.
+# The settings: all of them, each with its default and who may set it.
 my %settings;
 for (rows('sql/README.md', 'Settings'))
 {
@@ -381,7 +384,7 @@ for (rows('sql/README.md', 'Errors'))
 	my ($state, $messages, $what_to_do) = @$_;
 
 	next unless $state =~ /^[0-9A-Z]{5}$/ && $state !~ /^(?:42501|58P01)$/;
-	# What only some servers raise is not compiled for the others.
+	# An error of some PostgreSQL versions only is not compiled in for the others.
 	next if $what_to_do =~ /^On PostgreSQL 15 and 16/ && ask('SHOW server_version_num') >= 170000;
 	for my $message ($messages =~ /`([^`]+)`/g)
 	{
@@ -391,7 +394,7 @@ for (rows('sql/README.md', 'Errors'))
 	}
 }
 
-# Whatever else is named anywhere.
+# Every other name of ours in any README.
 my %internals = map { $_ => 1 } split /\n/, ask(q{
 	SELECT proname FROM pg_proc WHERE pronamespace = 'mnist_internal'::regnamespace
 	UNION SELECT relname FROM pg_class WHERE relnamespace = 'mnist_internal'::regnamespace});

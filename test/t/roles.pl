@@ -1,7 +1,8 @@
-# Least privilege: the README's table of who may do what is what its GRANTs come to.
+# Least privilege: the README's GRANTs give the privileges that its table of who may do what shows.
 #
-# The roles are made by the README's own statements.  Then each role calls every public function and reads every public
-# table and view: refused is what ends in 42501, whether at the door or on the way.
+# The README's own statements grant to the roles.  Then each role calls every public function and reads every public
+# table and view.  A call is refused if it ends in 42501, whether the function itself is refused or something that it
+# does.
 use strict;
 use warnings;
 
@@ -44,8 +45,9 @@ $node->safe_psql('postgres', 'CREATE EXTENSION mnist_hil; SELECT mnist_predict(m
 $node->safe_psql('postgres', "CREATE ROLE $_") for @roles;
 $node->safe_psql('postgres', $grants);
 
-# Every public function and procedure with NULL for every argument, which none acts on, and every relation.  The planner does not see
-# that it is NULL, and so does not leave a strict function's call out.
+# Every relation, and every public function and procedure with NULL for every argument: called so, none of them changes
+# anything.  The NULLs are subqueries, so that the planner does not see them and leave out the call of a strict
+# function.
 my $objects = q{
 	SELECT p.proname::text AS name, format(CASE p.prokind WHEN 'p' THEN 'CALL %s(%s)' ELSE 'SELECT %s(%s)' END,
 		p.oid::regproc, (
@@ -91,11 +93,11 @@ for my $role (@roles)
 	is($node->safe_psql('postgres', qq{
 		SELECT string_agg(c.oid::regclass || ' ' || privilege, ', ')
 		FROM pg_class c, unnest('{INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS privilege
-		WHERE (c.relname LIKE 'mnist\\_%' OR c.relnamespace = 'mnist_internal'::regnamespace) AND c.relkind IN ('r',
-			'v')
-			AND has_table_privilege('$role', c.oid, privilege)}), '', "$role may change no table");
+		WHERE (c.relname LIKE 'mnist\\_%' OR c.relnamespace = 'mnist_internal'::regnamespace)
+			AND c.relkind IN ('r', 'v') AND has_table_privilege('$role', c.oid, privilege)}),
+		'', "$role may change no table");
 	is($node->safe_psql('postgres', "SELECT has_schema_privilege('$role', 'mnist_internal', 'USAGE')"), 'f',
-		"$role does not see the internals");
+		"$role cannot use schema mnist_internal");
 }
 $node->stop;
 

@@ -1,5 +1,5 @@
-# A search under bad luck: whenever it ends, its trials are on record, and another run takes them over and ends where it
-# would have ended.
+# A search that is interrupted: whenever it ends, its trials are on record.  Another run takes them over, and ends with
+# the same trials and weights as a search that was not interrupted.
 use strict;
 use warnings;
 
@@ -27,7 +27,8 @@ sub trials_of
 	my ($id) = @_;
 
 	return $node->safe_psql('postgres',
-		"SELECT trial, status, architecture, parameters, value, epochs FROM mnist_trial WHERE run_id = $id ORDER BY trial");
+		"SELECT trial, status, architecture, parameters, value, epochs
+		FROM mnist_trial WHERE run_id = $id ORDER BY trial");
 }
 
 sub weights_of
@@ -37,12 +38,12 @@ sub weights_of
 	return $node->safe_psql('postgres', "SELECT encode(weights_sha256, 'hex') FROM mnist_model WHERE run_id = $id");
 }
 
-# What the study comes to if nothing happens.
+# The result of the study if nothing interrupts it.
 my $whole = $node->safe_psql('postgres', "SELECT run_id FROM mnist_retrain($study, trials => $trials)");
 my $expected = trials_of($whole);
 is(scalar(split /\n/, $expected), $trials, 'all trials are made');
 
-# Take over a run's trials, and check that the study comes to the same.
+# Take over a run's trials, and check that the study has the same result.
 sub goes_on
 {
 	my ($what, $id) = @_;
@@ -55,15 +56,15 @@ sub goes_on
 	is(weights_of($resumed), weights_of($whole), "$what: and to the same weights");
 	is($node->safe_psql('postgres',
 		"SELECT count(*) FROM mnist_trial WHERE run_id = $resumed AND taken_from IS NOT NULL"), $ended,
-		"$what: none is made twice");
+		"$what: no trial is made twice");
 }
 
-# Start a study that takes a while, more or less by the size of its trials, and wait for some of it.
+# Start a study of many trials of so many epochs, and wait for the first three trials.
 sub start_study
 {
-	my ($images) = @_;
+	my ($trial_epochs) = @_;
 	my $id = $node->safe_psql('postgres',
-		"SELECT run_id FROM mnist_retrain($study, trials => 1000, trial_epochs => $images, wait => false)");
+		"SELECT run_id FROM mnist_retrain($study, trials => 1000, trial_epochs => $trial_epochs, wait => false)");
 
 	# Trials are on record while the run goes on.
 	wait_for($node, 'postgres', "SELECT count(*) >= 3 FROM mnist_trial WHERE run_id = $id", 't');
@@ -84,13 +85,14 @@ for (1 .. 30)
 			. " AND backend_xmin IS NOT NULL AND now() - xact_start > interval '1 s'");
 	sleep 0.02;
 }
-is($pinned, 0, 'no snapshot is held over training');
+is($pinned, 0, 'the run holds no snapshot while it trains');
 
 # ---- cancelled, at any moment: within trials and between them
 
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
 cmp_ok(wait_for($node, 'postgres', $processes, '0'), '<', 1, 'cancelled: all processes end within a second');
-is($node->safe_psql('postgres', "SELECT status FROM mnist_run WHERE id = $id"), 'cancelled', 'cancelled: the run is');
+is($node->safe_psql('postgres', "SELECT status FROM mnist_run WHERE id = $id"), 'cancelled',
+	'cancelled: the run has that status');
 is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE run_id = $id AND status = 'running'"), '0',
 	'cancelled: no trial is left running');
 is($node->safe_psql('postgres', "SELECT status, sqlstate, error IS NOT NULL, finished_at IS NOT NULL FROM mnist_trial"
@@ -112,7 +114,7 @@ for my $round (1 .. 5)
 cmp_ok($slowest, '<', 1, 'terminated: within a second at any moment');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT status, ', ') FROM mnist_run WHERE id > $whole"),
 	'cancelled',
-	'terminated: on record each time');
+	'terminated: each run is on record as cancelled');
 is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE status = 'running'"), '0',
 	'terminated: no trial is left running');
 
@@ -137,10 +139,10 @@ is($node->safe_psql('postgres', "SELECT status, sqlstate FROM mnist_run WHERE id
 is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_trial WHERE run_id = $id AND status = 'running'"), '0',
 	'killed: no trial is left running');
 
-# ---- the record is the run's own: the model is made again from it
+# ---- a run's own record is enough to reproduce its model
 
 my $again = $node->safe_psql('postgres', "SELECT run_id FROM mnist_reproduce($whole)");
-is(weights_of($again), weights_of($whole), 'reproduced without its trials');
+is(weights_of($again), weights_of($whole), 'reproduced without making the trials again');
 
 $node->stop;
 done_testing();

@@ -1,10 +1,10 @@
-# Functions and operators that somebody planted in the extension's schema never run.
+# Functions and operators that a role has planted in the extension's schema never run.
 #
 # A role that may create in the extension's schema (as everybody could in public before PostgreSQL 15) plants overloads
 # of every function and operator whose name occurs in the install script, and of the extension's own functions: with
 # the same types, with better matching ones, and with fewer arguments.  They are there before CREATE EXTENSION and after
-# it.  Then roles with nothing but their documented grants call everything, the whole loop included.  A planted function
-# says so in the server's log, whatever becomes of its transaction.
+# it.  Then roles that have only their documented grants call everything, the whole loop included.  A planted function
+# that runs writes to the server's log, even if its transaction is rolled back.
 use strict;
 use warnings;
 
@@ -17,10 +17,11 @@ use TestRoles qw(grant_everything);
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nmnist_hil.min_new_labels = 5\n"
-	. "mnist_hil.fail_threshold = 1\nmnist_hil.epochs = 1\nmax_worker_processes = 16\nmax_locks_per_transaction = 256\nlog_min_messages = log\n");
+	. "mnist_hil.fail_threshold = 1\nmnist_hil.epochs = 1\nmax_worker_processes = 16\n"
+	. "max_locks_per_transaction = 256\nlog_min_messages = log\n");
 $node->start;
 
-# What the install script calls: every word and every run of operator characters in it.
+# The names that the install script may call: every word and every run of operator characters in it.
 my ($sharedir) = run_command([ 'pg_config', '--sharedir' ]);
 my ($version) = slurp_file("$sharedir/extension/mnist_hil.control") =~ /default_version = '(.*)'/;
 my $script = slurp_file("$sharedir/extension/mnist_hil--$version.sql");
@@ -44,8 +45,8 @@ my @public = split /\n/, $node->safe_psql('postgres', q{
 	WHERE e.extname = 'mnist_hil' AND p.pronamespace = e.extnamespace ORDER BY 1});
 my $own = $node->safe_psql('postgres', q{
 	SELECT string_agg(format('(%L, %L::text[], %L::text[], %s)', p.proname,
-		(SELECT array_agg(format_type(a.type,
-			NULL) ORDER BY a.n) FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, n)),
+		(SELECT array_agg(format_type(a.type, NULL) ORDER BY a.n)
+			FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, n)),
 		coalesce(p.proargnames, '{}'), p.pronargs), ', ')
 	FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'mnist\_%' AND p.pronargs > 0});
 
@@ -80,13 +81,13 @@ my $planted = in_database(qq{
 		RETURN 0;
 	END \$\$;
 	CREATE TEMP TABLE kind (type) AS VALUES ('smallint'), ('integer'), ('bigint'), ('real'), ('double precision'),
-		('text'),
-		('name'), ('bytea'), ('boolean'), ('timestamp with time zone'), ('interval'), ('jsonb'), ('integer[]');
+		('text'), ('name'), ('bytea'), ('boolean'), ('timestamp with time zone'), ('interval'), ('jsonb'),
+		('integer[]');
 	CREATE TEMP TABLE target AS
 	SELECT DISTINCT ON (p.proname, p.pronargs) p.proname::text AS name, p.pronargs AS n,
 		ARRAY(SELECT CASE WHEN t.typtype = 'p' THEN 'text' ELSE format_type(a.type, NULL) END
-			FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type,
-				place) JOIN pg_type t ON t.oid = a.type ORDER BY place) AS types,
+			FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, place) JOIN pg_type t ON t.oid = a.type
+			ORDER BY place) AS types,
 		CASE WHEN t.typtype = 'p' THEN 'text' ELSE format_type(p.prorettype, NULL) END AS result
 	FROM pg_proc p JOIN pg_type t ON t.oid = p.prorettype
 	WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind = 'f' AND p.pronargs > 0 AND p.proname IN ($words)
@@ -105,8 +106,8 @@ my $planted = in_database(qq{
 	SELECT sum(pg_temp.plant(name, array_to_string(types, ', '), result)) FROM variant;
 	WITH own (name, types, names, n) AS (VALUES $own)
 	SELECT sum(pg_temp.plant(name, arguments, 'bigint')) FROM (
-		SELECT name, (SELECT string_agg(format('%I %s', names[i], types[i]), ', ') FROM generate_series(1,
-			k) AS i) AS arguments
+		SELECT name, (
+			SELECT string_agg(format('%I %s', names[i], types[i]), ', ') FROM generate_series(1, k) AS i) AS arguments
 		FROM own CROSS JOIN generate_series(1, n - 1) AS k
 		UNION
 		SELECT name, format('%I %s', names[i], types[i]) FROM own CROSS JOIN generate_series(1, n) AS i WHERE n > 1
@@ -138,14 +139,14 @@ cmp_ok($functions, '>', 2000, 'functions of the system are planted');
 cmp_ok($overloads, '>', 50, 'so are overloads of ours');
 cmp_ok($symbols, '>', 1500, 'and operators');
 
-# They catch who lets them.
+# A planted function does run where its schema is in the search path of an unqualified call.
 my $caught = qr/planted .* ran as (\S+) for (\S+)/;
 sub hits
 {
 	return grep { /$caught/ } split /\n/, slurp_file($node->logfile);
 }
 in_database(q{SET search_path = public; SELECT format('%s', 1::bigint)}, user => 'regress_app');
-is(scalar hits(), 1, 'a planted function catches an unqualified call by who has its schema in the path');
+is(scalar hits(), 1, 'an unqualified call runs a planted function if the function\'s schema is in the search path');
 my $before = -s $node->logfile;
 
 in_database('CREATE EXTENSION mnist_hil');
@@ -154,7 +155,7 @@ in_database(grant_everything('regress_trainer', 'regress_observer') . q{
 	GRANT EXECUTE ON FUNCTION public.mnist_correct(bigint, int) TO regress_annotator;
 });
 
-# A call that can mean nothing but ours, as it gives every argument with its exact type.
+# A call of one of our functions that gives every argument with its exact type, so that it matches no planted function.
 my %signature;
 for (split /\n/, $node->safe_psql('postgres', q{
 	SELECT concat_ws('|', p.proname, a.name, format_type(a.type, NULL), pg_get_function_arg_default(p.oid,
@@ -184,7 +185,8 @@ my $last_run = '(SELECT max(id) FROM public.mnist_run)';
 my @calls = (
 	[ 'mnist_draw', 'regress_app', $png ],
 	map({ [ $_, 'regress_app', call($_, image => $png) ] }
-		qw(mnist_classify mnist_probabilities mnist_preprocess mnist_ascii mnist_features mnist_explain mnist_explanation)),
+		qw(mnist_classify mnist_probabilities mnist_preprocess mnist_ascii mnist_features mnist_explain
+			mnist_explanation)),
 	[ 'mnist_png', 'regress_app', call('mnist_png', pixels => call('mnist_preprocess', image => $png)) ],
 	[ 'mnist_predict', 'regress_app', 'count(' . call('mnist_predict', image => call('mnist_draw', label => 'i % 10',
 		seed => 'i'))
@@ -197,7 +199,7 @@ my @calls = (
 		images => "'\\x00000803000000010000001c0000001c'::bytea || " . call('mnist_preprocess', image => $png),
 		labels => "'\\x000008010000000103'") ],
 	[ 'mnist_drop_dataset', 'regress_trainer', call('mnist_drop_dataset', dataset => "'idx'") ],
-	# A small model is live for the run that mnist_check begins.
+	# A small live model, so that the run that mnist_check begins takes a moment.
 	[ 'mnist_retrain', 'regress_trainer', call('mnist_retrain', strategy => "'from_scratch'",
 		architectures => "'{softmax}'", epochs => 1, seed => 1) ],
 	[ 'mnist_activate', 'regress_trainer', call('mnist_activate', version => $newest, reason => "'a reason'") ],
@@ -240,7 +242,8 @@ my @calls = (
 my %called = map { $_->[0] => 1 } @calls;
 is(join(' ', grep { !$called{$_} } @public), '', 'every public function is called');
 
-in_database('GRANT SELECT ON public.mnist_run, public.mnist_model, public.mnist_metrics TO regress_trainer; GRANT SET ON PARAMETER mnist_hil.require_approval TO regress_trainer');
+in_database('GRANT SELECT ON public.mnist_run, public.mnist_model, public.mnist_metrics TO regress_trainer;'
+	. ' GRANT SET ON PARAMETER mnist_hil.require_approval TO regress_trainer');
 for my $call (@calls)
 {
 	my ($function, $role, $sql, $before) = @$call;

@@ -1,6 +1,7 @@
 # Ten sessions at once predict, correct, check, switch, roll back and prune while runs come and go: there is always
 # exactly one live model, no feedback is lost, none counts as new once a run has used it, and nothing fails.
-# A few seconds; SECONDS_AT_ONCE=60 for longer.
+#
+# It takes a few seconds; SECONDS_AT_ONCE=60 makes it longer.
 use strict;
 use warnings;
 
@@ -21,11 +22,11 @@ $node->safe_psql(
 	'postgres', q{
 	CREATE EXTENSION mnist_hil;
 	SELECT mnist_import_synthetic('drawn', 600);
-	-- Models that are trained in a moment.
+	-- Small models, whose fine-tuning takes a moment.
 	SELECT mnist_retrain('from_scratch', '{softmax}', seed => v, promote => false) FROM generate_series(2, 4) AS v;
 	SELECT mnist_activate(2);
 	CREATE TABLE mistake (at timestamptz DEFAULT clock_timestamp(), what text);
-	-- What may be answered instead of doing it: nothing to go back to, weights gone, a concurrent switch.
+	-- Run a statement that may fail in a known way: no model to go back to, pruned weights, a concurrent switch.
 	CREATE FUNCTION attempt(statement text) RETURNS void LANGUAGE plpgsql AS $$
 	BEGIN
 		EXECUTE statement;
@@ -36,7 +37,7 @@ $node->safe_psql(
 });
 
 my %scripts = (
-	# Three of four are corrected, of these every other one as something else.
+	# Every prediction is labelled: one half with the predicted label, the other half with a random one.
 	correct => [ 20, q{
 		\set digit random(0, 9)
 		\set seed random(1, 1000000)
@@ -46,12 +47,12 @@ my %scripts = (
 	} ],
 	look => [ 6, q{
 		INSERT INTO mistake (what) SELECT 'live models: ' || count(*) FROM mnist_live HAVING count(*) <> 1;
-		INSERT INTO mistake (what) SELECT 'status: '
-			|| count(*) FROM mnist_status s WHERE s.live_version IS NOT NULL HAVING count(*) <> 1;
-		INSERT INTO mistake (what) SELECT 'runs: '
-			|| count(*) FROM mnist_run WHERE status = 'running' HAVING count(*) > 1;
-		INSERT INTO mistake (what) SELECT 'live and pruned: '
-			|| l.version FROM mnist_live l JOIN mnist_model m USING (version) WHERE m.weights IS NULL;
+		INSERT INTO mistake (what) SELECT 'status: ' || count(*)
+			FROM mnist_status s WHERE s.live_version IS NOT NULL HAVING count(*) <> 1;
+		INSERT INTO mistake (what) SELECT 'runs: ' || count(*)
+			FROM mnist_run WHERE status = 'running' HAVING count(*) > 1;
+		INSERT INTO mistake (what) SELECT 'live and pruned: ' || l.version
+			FROM mnist_live l JOIN mnist_model m USING (version) WHERE m.weights IS NULL;
 	} ],
 	check => [ 3, 'SELECT * FROM mnist_check();' ],
 	activate => [ 2,
@@ -71,20 +72,22 @@ foreach my $name (sort keys %scripts)
 }
 
 $ENV{PGOPTIONS} = '-c client_min_messages=warning';
-# One thread: pgbench's threads count what each script has done in one place, without a lock, and lose some of it.
+# One thread: pgbench's threads share the counters of the scripts without a lock, and would lose counts.
 my ($stdout, $stderr) = run_command(
 	[ 'pgbench', '-n', '-c', 10, '-j', 1, '-T', $seconds, '-h', $node->host, '-p', $node->port, @arguments,
 		'postgres' ]);
-is($stderr, q{}, q{no session is told of an error});
+is($stderr, '', 'no session gets an error');
 note($stdout);
 my ($corrections) = $stdout =~ /correct\.sql\n.*?\n - (\d+) transactions/s;
 cmp_ok($corrections // 0, '>', 0, 'there were corrections');
 
 delete $ENV{PGOPTIONS};
 
-# Runs that are still under way come to their end; then one more check, so that there was one for sure.
-$node->safe_psql('postgres',
-	q{SELECT mnist_correct(id, (label + 1) % 10) FROM mnist_predict_batch(ARRAY(SELECT mnist_draw(3, i, 28) FROM generate_series(1, 20) AS i))});
+# Wait for the run that may still be under way.  Then check once more with new corrections, so that at least one check
+# has begun a run.
+$node->safe_psql('postgres', q{
+	SELECT mnist_correct(id, (label + 1) % 10)
+	FROM mnist_predict_batch(ARRAY(SELECT mnist_draw(3, i, 28) FROM generate_series(1, 20) AS i))});
 sub settle
 {
 	return wait_for($node, 'postgres', "SELECT count(*) FROM mnist_run WHERE status = 'running'", '0');
@@ -95,9 +98,10 @@ settle();
 
 # What must be true: each query finds nothing.
 my %never = (
-	'a mistake seen on the way' => 'SELECT * FROM mistake',
+	'a mistake while the sessions ran' => 'SELECT * FROM mistake',
 	'a run that did not succeed' => "SELECT id, status, error FROM mnist_run WHERE status <> 'succeeded'",
-	'two runs at a time' => 'SELECT a.id, b.id FROM mnist_run a JOIN mnist_run b ON a.id < b.id AND b.started_at < a.finished_at',
+	'two runs at a time' =>
+		'SELECT a.id, b.id FROM mnist_run a JOIN mnist_run b ON a.id < b.id AND b.started_at < a.finished_at',
 	'a switch that does not follow the one before it' => q{
 		SELECT d.id FROM (SELECT *, lag(id) OVER (ORDER BY id) AS previous FROM mnist_deployment) d
 		WHERE d.action IN ('activate', 'promote') AND d.rollback_to <> d.previous},
@@ -112,8 +116,8 @@ my %never = (
 		SELECT feedback_id FROM mnist_run_feedback GROUP BY feedback_id HAVING count(DISTINCT split) > 1},
 	'a promotion without its event, or an event without its switch' => q{
 		SELECT d.id, e.id FROM mnist_deployment d
-		FULL JOIN (SELECT * FROM mnist_event WHERE detail
-			? 'deployment_id') e ON (e.detail ->> 'deployment_id')::bigint = d.id
+		FULL JOIN (SELECT * FROM mnist_event WHERE detail ? 'deployment_id') e
+			ON (e.detail ->> 'deployment_id')::bigint = d.id
 		WHERE (d.id IS NULL OR e.id IS NULL) AND d.action IS DISTINCT FROM 'install'});
 foreach my $what (sort keys %never)
 {
@@ -122,7 +126,7 @@ foreach my $what (sort keys %never)
 is($node->safe_psql('postgres', 'SELECT count(*) - 20 FROM mnist_feedback'), $corrections, 'no feedback is lost');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_label'), $node->safe_psql('postgres',
 	'SELECT count(DISTINCT prediction_id) FROM mnist_feedback'),
-	'each corrected reading has its label');
+	'each prediction with feedback has a label');
 cmp_ok($node->safe_psql('postgres',
 	"SELECT count(*) FROM mnist_run WHERE trigger = 'check' AND status = 'succeeded'"), '>', 1, 'there were runs');
 cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM mnist_deployment WHERE action = 'rollback'"), '>', 0,

@@ -1,6 +1,6 @@
-# What a run has come to is stored whatever locks others hold, and by nobody but the run's own trainer; the switch to
-# its model is made as soon as it can be.  Whom training processes connect as, which library they load, and that nothing
-# is allocated before mnist_hil.training_memory is checked.
+# A run's result is stored whatever locks others hold, and only by the run's own trainer.  The switch to its model is
+# made as soon as possible.  Besides: the role that training processes connect as, the library that they load, and that
+# nothing is allocated before mnist_hil.training_memory is checked.
 use strict;
 use warnings;
 
@@ -17,7 +17,7 @@ $node->init;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nmax_worker_processes = 8\n"
 	. "autovacuum = off\nlog_min_messages = info\n");
 $node->start;
-my $name = 'postgres';    # the database at hand
+my $name = 'postgres';    # the database that the functions below use
 
 sub query
 {
@@ -30,7 +30,7 @@ sub wait_here
 	return wait_for($node, $name, @_);
 }
 
-# A transaction that does something and then sits idle.
+# A transaction that runs a statement and then stays idle.
 sub hold
 {
 	my ($sql) = @_;
@@ -52,8 +52,8 @@ sub release
 	return;
 }
 
-# A live model that every other one beats, and a run that beats it.
-my ($bad, $better);
+# A live model that is worse than any other, and a run whose model is better.
+my $bad;
 sub prepare
 {
 	query("CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1)");
@@ -69,52 +69,54 @@ my ($id, $version, $start, $other, $stderr);
 
 prepare();
 
-# ---- a switch that cannot be made now
+# ---- a switch that is not possible when the run ends
 
 $other = hold('SELECT mnist_activate(1)');
 $start = time;
 like(query("SELECT promoted, verdict FROM $training"), qr/^f\|promotion pending: accuracy on validation images/,
 	'an idle transaction that switches models: the run says that the switch is pending');
-cmp_ok(time - $start, '<', 25, '... in a while');
+cmp_ok(time - $start, '<', 25, '... within 25 seconds');
 ($id, $version) = split /\|/, query('SELECT id, model_version FROM mnist_run ORDER BY id DESC LIMIT 1');
 is(query("SELECT status, decision, promoted, phase, sqlstate IS NULL FROM mnist_run WHERE id = $id"),
 	'succeeded|promotion pending|f|finished|t', '... and has succeeded');
-is(query("SELECT weights IS NOT NULL FROM mnist_model WHERE version = $version"), 't', '... its model is kept');
-is(query("SELECT count(*) FROM mnist_prune(0, true) AS v WHERE v = $version"), '0', '... and not to be pruned');
-is(query($live), $bad, '... and not live');
+is(query("SELECT weights IS NOT NULL FROM mnist_model WHERE version = $version"), 't', '... its model is stored');
+is(query("SELECT count(*) FROM mnist_prune(0, true) AS v WHERE v = $version"), '0', '... and would not be pruned');
+is(query($live), $bad, '... and is not live');
 is(query("SELECT kind, model_version FROM mnist_event WHERE run_id = $id"), "promotion_pending|$version",
 	'... which is an event');
 like(query('SELECT retrain, reasons[1] FROM mnist_check()'),
 	qr/^f\|model version $version of run $id: not yet live: could not obtain lock/,
-	'mnist_check says what is in the way');
+	'mnist_check says why the switch is not possible');
 release($other, 'ROLLBACK');
 like(query('SELECT retrain, reasons[1] FROM mnist_check()'),
 	qr/^f\|model version $version of run $id: promoted: accuracy on validation images/,
-	'mnist_check makes the switch once it can be made');
-is(query('SELECT version, action, run_id, deployed_by = current_user, reason LIKE \'promoted: accuracy%\' FROM mnist_live'),
+	'mnist_check makes the switch once it is possible');
+is(query(q{
+		SELECT version, action, run_id, deployed_by = current_user, reason LIKE 'promoted: accuracy%' FROM mnist_live}),
 	"$version|promote|$id|t|t", '... on behalf of the run');
 is(query("SELECT decision, promoted, verdict LIKE 'promoted: accuracy%' FROM mnist_run WHERE id = $id"),
-	'promoted|t|t', '... which says so');
+	'promoted|t|t', '... whose row says so');
 is(query("SELECT count(*) FROM mnist_event WHERE run_id = $id AND kind = 'model_promoted'"), '1',
-	'... and is an event');
+	'... and there is an event');
 is(query('SELECT reasons FROM mnist_check()'), '{}', 'nothing is pending any more');
 query('SELECT mnist_rollback()');
 is(query($live), $bad, '... and it can be undone');
 
-# One that has been overtaken.
+# The switch is no longer made if another model has gone live meanwhile.
 $other = hold('SELECT mnist_activate(1)');
 $id = query("SELECT run_id FROM $training");
 release($other, 'COMMIT');
 like(query('SELECT reasons[1] FROM mnist_check()'),
 	qr/: rejected: another model went live since the run began, which compared with version $bad$/,
-	'overtaken by another switch: mnist_check says so');
-is(query("SELECT decision, promoted FROM mnist_run WHERE id = $id"), 'rejected|f', '... and so does the run');
+	'another model has gone live: mnist_check rejects the switch');
+is(query("SELECT decision, promoted FROM mnist_run WHERE id = $id"), 'rejected|f',
+	'... and the run is recorded as rejected');
 is(query($live), '1', '... and the live model is the other one');
 is(query("SELECT string_agg(kind, ' ' ORDER BY id) FROM mnist_event WHERE run_id = $id"),
 	'promotion_pending model_rejected', '... with its events');
 query("SELECT mnist_activate($bad)");
 
-# A check whose snapshot is older than a switch leaves it to the next one.
+# A check whose snapshot is older than another switch leaves the promotion to the next check.
 query("SELECT mnist_activate($bad)");
 $other = hold('SELECT mnist_activate(1)');
 $id = query("SELECT run_id FROM $training");
@@ -128,9 +130,11 @@ like($other->{out}, qr/: not yet live: could not switch models or change the cha
 release($other, 'COMMIT');
 like(query('SELECT reasons[1] FROM mnist_check()'), qr/ of run $id: promoted: /, '... the next one does');
 
-# One that fails, for whatever reason.
-query("SELECT mnist_activate($bad); CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not today''; END';"
-		. ' CREATE TRIGGER refuse BEFORE INSERT ON mnist_deployment FOR EACH ROW EXECUTE FUNCTION refuse()');
+# A switch that fails for another reason.
+query("
+	SELECT mnist_activate($bad);
+	CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not today''; END';
+	CREATE TRIGGER refuse BEFORE INSERT ON mnist_deployment FOR EACH ROW EXECUTE FUNCTION refuse()");
 like(query("SELECT promoted, verdict FROM $training"), qr/^f\|promotion pending: /,
 	'a switch that fails: the run says that it is pending');
 ($id, $version) = split /\|/, query('SELECT id, model_version FROM mnist_run ORDER BY id DESC LIMIT 1');
@@ -138,36 +142,37 @@ like(query('SELECT reasons[1] FROM mnist_check()'), qr/^model version $version o
 	'... mnist_check says why');
 query('DROP TRIGGER refuse ON mnist_deployment');
 like(query('SELECT reasons[1] FROM mnist_check()'), qr/^model version $version of run $id: promoted: /,
-	'... and makes it once it can');
-is(query($live), $version, '... so that the model is live');
+	'... and makes the switch once that works');
+is(query($live), $version, '... and the model is live');
 query("SELECT mnist_activate($bad)");
 
-# ---- storing meets no lock that idle transactions commonly hold
+# ---- storing does not wait for locks that idle transactions commonly hold
 
 query('CREATE TABLE file AS SELECT mnist_export(1, $$safetensors$$) AS weights');
 my @others = (
 	hold("SELECT mnist_import(weights, 'default') FROM file"),
 	hold('SELECT mnist_correct(id, 3) FROM mnist_predict(mnist_draw(3, 77))'),
-	# what VACUUM holds, which gives way to nobody where it prevents wraparound
-	hold(join '; ',
-		map { "LOCK TABLE $_ IN SHARE UPDATE EXCLUSIVE MODE" } qw(mnist_model mnist_run mnist_metric mnist_label mnist_event)));
+	# VACUUM's locks: a VACUUM to prevent wraparound is not cancelled for a session that waits for its lock
+	hold(join '; ', map { "LOCK TABLE $_ IN SHARE UPDATE EXCLUSIVE MODE" }
+		qw(mnist_model mnist_run mnist_metric mnist_label mnist_event)));
 $start = time;
 like(query("SELECT promoted, verdict FROM $training"), qr/^t\|promoted: /,
-	'idle transactions and VACUUM do not hinder a run');
-cmp_ok(time - $start, '<', 10, '... nor delay it');
+	'a run stores its result despite idle transactions and VACUUM');
+cmp_ok(time - $start, '<', 10, '... without delay');
 release($_, 'ROLLBACK') foreach @others;
 query("SELECT mnist_activate($bad)");
 
-# ---- storing meets one all the same
+# ---- storing waits for stronger locks
 
 my $lock = 'LOCK TABLE mnist_model IN ACCESS EXCLUSIVE MODE';
 
-# A run that ends in a few seconds, and a lock that comes in its way before it does.
+# Start a run that trains for a few seconds, and take a lock before it ends; returns when the run waits for the lock.
 sub meet_lock
 {
 	my ($statement) = @_;
 
-	$id = query("SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 150, seed => 2, wait => false)");
+	$id = query("
+		SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', epochs => 150, seed => 2, wait => false)");
 	wait_here("SELECT progress > 0 FROM mnist_run WHERE id = $id", 't');
 	my $session = hold($statement);
 	cmp_ok(wait_here("SELECT count(*) FROM pg_stat_activity WHERE query = 'waiting to record a retraining run'", '1'),
@@ -176,14 +181,16 @@ sub meet_lock
 	return $session;
 }
 $other = meet_lock($lock);
-is(query("SELECT status FROM mnist_run WHERE id = $id"), 'running', '... and is under way');
+is(query("SELECT status FROM mnist_run WHERE id = $id"), 'running', '... and is still running');
 is(query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'mnist_hil helper'"), '0',
 	'... without its helpers');
-is(query("SELECT count(*) FROM pg_stat_activity WHERE query = 'waiting to record a retraining run' AND backend_xmin IS NOT NULL"), '0',
-	'... and without a snapshot between two attempts');
+is(query("
+		SELECT count(*) FROM pg_stat_activity
+		WHERE query = 'waiting to record a retraining run' AND backend_xmin IS NOT NULL"),
+	'0', '... and without a snapshot between two attempts');
 release($other, 'ROLLBACK');
 ok(defined wait_here("SELECT status || ' ' || decision FROM mnist_run WHERE id = $id", 'succeeded promoted'),
-	'... and ends well');
+	'... and succeeds once the lock is gone');
 query("SELECT mnist_activate($bad)");
 
 $other = meet_lock($lock);
@@ -194,33 +201,36 @@ release($other, 'ROLLBACK');
 
 $other = meet_lock('LOCK TABLE mnist_run IN ACCESS EXCLUSIVE MODE');
 query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'mnist_hil trainer'");
-cmp_ok(wait_here($processes, '0'), '<', 1.5, 'so is one that cannot even write that down');
+cmp_ok(wait_here($processes, '0'), '<', 1.5, 'so is a run that cannot even record that');
 release($other, 'ROLLBACK');
-like(query('SELECT reasons[1] FROM mnist_check()'), qr/^the trainer process of run $id exited without reporting a result$/, '... which is found out later');
+like(query('SELECT reasons[1] FROM mnist_check()'),
+	qr/^the trainer process of run $id exited without reporting a result$/,
+	'... and mnist_check finds it later');
 
-# A transaction that would wait for itself.
+# A caller whose own transaction holds a lock that the run needs would wait for itself.
 foreach my $statement ($lock, 'LOCK TABLE mnist_metric IN SHARE MODE', "UPDATE mnist_run SET phase = phase")
 {
 	isnt($node->psql($name, "\\set VERBOSITY verbose\nBEGIN; $statement; SELECT * FROM $training",
 		stderr => \$stderr), 0, "$statement: refused to wait");
-	like($stderr, qr/55000: mnist_retrain cannot wait in a transaction that has changed mnist_/, '... and told why');
+	like($stderr, qr/55000: mnist_retrain cannot wait in a transaction that has changed mnist_/,
+		'... and the error says why');
 }
 
-# ---- a caller who waits keeps a snapshot, and is told so
+# ---- a caller who waits for a run holds a snapshot, and the function's comment says so
 
 my $caller = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($name), '-c',
 	"SELECT mnist_retrain('from_scratch', '{softmax}', epochs => 10000)" ],
 	'>', \my $out, '2>', \my $err);
 wait_here('SELECT count(*) FROM mnist_training_progress WHERE progress > 0', '1');
 is(query("SELECT backend_xmin IS NOT NULL FROM pg_stat_activity WHERE query LIKE 'SELECT mnist_retrain(%'"), 't',
-	'who waits has a snapshot');
+	'a caller who waits has a snapshot');
 like(query("SELECT obj_description(oid, 'pg_proc') FROM pg_proc WHERE proname = 'mnist_retrain'"),
-	qr/its snapshot delays VACUUM/, '... as the comment says');
+	qr/its snapshot delays VACUUM/, '... and the comment says so');
 query('SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
 $caller->finish;
 wait_here($processes, '0');
 
-# ---- another extension, and a run of the same id
+# ---- the extension is created again, and has a run of the same id
 
 query("DROP EXTENSION mnist_hil CASCADE; CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1)");
 my $endless = "mnist_retrain('from_scratch', '{softmax}', epochs => 10000, wait => false";
@@ -245,22 +255,25 @@ is(query("SELECT status, seed, phase, epoch, progress, updated_at, error FROM mn
 is(query('SELECT count(*) FROM mnist_metric'), '0', '... with its curves');
 query("DELETE FROM mnist_run; SELECT setval('mnist_run_id_seq', 1, false)");
 
-# The same with a run that is one.
+# The same with a real new run.
 $id = query("SELECT run_id FROM $endless, seed => 1)");
 wait_here("SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $id", 't');
 $trainer = query('SELECT pid FROM mnist_training_progress');
-query("BEGIN; DROP EXTENSION mnist_hil CASCADE; CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1); COMMIT");
+query("BEGIN; DROP EXTENSION mnist_hil CASCADE; CREATE EXTENSION mnist_hil;"
+	. " SELECT mnist_import_synthetic('drawn', 1200, 1); COMMIT");
 is(query("SELECT run_id FROM $endless, seed => 2)"), $id, 'DROP and CREATE EXTENSION: a new run has the same id');
 cmp_ok(wait_here("SELECT count(*) FROM pg_stat_activity WHERE pid = $trainer", '0'), '<', 2,
 	'... the old trainer ends');
 is(query("SELECT status, seed, pid <> $trainer FROM mnist_run"), 'running|2|t', '... and the new run goes on');
-ok(defined wait_here("SELECT count(*) > 0 AND count(*) = count(DISTINCT m.epoch) AND bool_and(m.recorded_at > r.started_at) FROM mnist_metric m, mnist_run r"
-			. ' WHERE r.progress > 0', 't'), '... with curves of its own');
+ok(defined wait_here('
+		SELECT count(*) > 0 AND count(*) = count(DISTINCT m.epoch) AND bool_and(m.recorded_at > r.started_at)
+		FROM mnist_metric m, mnist_run r WHERE r.progress > 0', 't'),
+	'... with curves of its own');
 query('SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
 wait_here($processes, '0');
-is(query('SELECT status FROM mnist_run'), 'cancelled', '... and can be ended');
+is(query('SELECT status FROM mnist_run'), 'cancelled', '... and can be cancelled');
 
-# ---- nothing is made before the memory is known to be allowed
+# ---- mnist_hil.training_memory is checked before anything is allocated
 
 $node->append_conf('postgresql.conf', 'log_min_messages = debug1');
 $node->reload;
@@ -268,13 +281,13 @@ wait_here('SHOW log_min_messages', 'debug1');
 my $log = -s $node->logfile;
 isnt($node->psql($name, "\\set VERBOSITY verbose\nSET mnist_hil.training_memory = '32MB';\n"
 			. "SELECT mnist_retrain('from_scratch', ARRAY['dense 2000, relu, dense 10'])", stderr => \$stderr), 0,
-				'too much memory');
-like($stderr, qr/53200: .*more memory than mnist_hil.training_memory allows/, '... is refused');
+	'a run that needs too much memory fails');
+like($stderr, qr/53200: .*more memory than mnist_hil.training_memory allows/, '... with an error that says so');
 my $logged = substr slurp_file($node->logfile), $log;
-like($logged, qr/registering background worker "mnist_hil trainer"/, '... by the trainer');
+like($logged, qr/registering background worker "mnist_hil trainer"/, '... raised by the trainer');
 unlike($logged, qr/registering background worker "mnist_hil helper"/, '... before any shared memory or helper is made');
 
-# ---- the library, wherever others are looked for
+# ---- training processes find the library whatever dynamic_library_path is
 
 SKIP:
 {
@@ -295,19 +308,19 @@ $name = 'owned';
 query("SET ROLE regress_owner; CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1)");
 my $run = "mnist_retrain('from_scratch', '{softmax}', epochs => 1, promote => false)";
 is(query("SELECT r.status, r.processes FROM $run t JOIN mnist_run r ON r.id = t.run_id"), '',
-	'a statement of before does not see the run');
+	'the statement that starts a run does not see its row');
 is(query('SELECT status, processes FROM mnist_run'), 'succeeded|2',
 	'an owner who is a superuser and cannot log in trains all the same');
 is(query("SELECT string_agg(DISTINCT requested_by::text, ' ') = current_user FROM mnist_run"), 't',
-	'... for who asked');
+	'... and the run is recorded for the user who asked');
 query('ALTER ROLE regress_owner NOSUPERUSER');
 SKIP:
 {
-	skip 'from 17 on any owner can', 2 if $node->pg_version >= 17;
+	skip 'from 17 on an owner who cannot log in can train', 2 if $node->pg_version >= 17;
 	isnt($node->psql($name, "\\set VERBOSITY verbose\nSELECT * FROM $run", stderr => \$stderr), 0,
 		'an owner who is no superuser cannot');
 	like($stderr, qr/55000: the owner of extension mnist_hil cannot log in.*HINT:  ALTER ROLE regress_owner LOGIN;/s,
-		'... and is told what to do');
+		'... and the hint says what to do');
 	query('ALTER ROLE regress_owner LOGIN');
 }
 is(query("SELECT count(*) FROM $run"), '1', 'an owner who is no superuser and can log in trains');
@@ -315,6 +328,8 @@ query('REVOKE CONNECT ON DATABASE owned FROM PUBLIC');
 isnt($node->psql($name, "\\set VERBOSITY verbose\nSELECT * FROM $run", stderr => \$stderr), 0,
 	'an owner who may not connect cannot');
 like($stderr,
-	qr/55000: the training process could not begin.*HINT:  .*owner, role "regress_owner", must be allowed to connect/s, '... and why is told');
+	qr/55000:\ the\ training\ process\ could\ not\ begin
+		.*HINT:\ \ .*owner,\ role\ "regress_owner",\ must\ be\ allowed\ to\ connect/sx,
+	'... and the hint says why');
 $node->stop;
 done_testing();

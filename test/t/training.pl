@@ -1,5 +1,5 @@
-# Retraining under bad luck: whatever ends a run, or the server, the live model answers, no correction is lost, the run
-# is on record, and the next one works.
+# Retraining that is interrupted: whatever ends a run, or the server, the live model answers, no correction is lost, the
+# run is on record, and the next run works.
 use strict;
 use warnings;
 
@@ -18,7 +18,7 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nm
 $node->start;
 $node->safe_psql('postgres', "CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1500, 1)");
 
-# A run that does not end by itself; its row's id.
+# A run that does not end by itself; start_run returns the id of its row.
 my $endless = "'from_scratch', ARRAY['lenet5'], epochs => 10000, seed => 1";
 
 sub start_run
@@ -37,7 +37,7 @@ sub processes_end
 	return wait_for($node, 'postgres', $processes, '0');
 }
 
-# What must be true after every accident.
+# What must be true after every interruption.
 sub check_after
 {
 	my ($what, $id, $status, $live) = @_;
@@ -45,8 +45,9 @@ sub check_after
 	is($node->safe_psql('postgres', "SELECT status FROM mnist_run WHERE id = $id"), $status,
 		"$what: the run is $status");
 	is($node->safe_psql('postgres', 'SELECT version FROM mnist_live'), $live, "$what: the live model is the same");
-	like($node->safe_psql('postgres', 'SELECT mnist_classify(mnist_draw(3, 5))'), qr/^\d$/, "$what: it answers");
-	is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_model WHERE run_id = $id"), '0', "$what: no model");
+	like($node->safe_psql('postgres', 'SELECT mnist_classify(mnist_draw(3, 5))'), qr/^\d$/, "$what: the model answers");
+	is($node->safe_psql('postgres', "SELECT count(*) FROM mnist_model WHERE run_id = $id"), '0',
+		"$what: the run has no model");
 }
 
 sub next_run_works
@@ -67,7 +68,7 @@ sub kill_process
 	my ($pid) = @_;
 	my $log = -s $node->logfile;
 
-	like($pid, qr/^\d+$/, 'there is one to kill');
+	like($pid, qr/^\d+$/, 'there is a process to kill');
 	kill 'KILL', $pid;
 	wait_for_restart($node, $log);
 }
@@ -80,7 +81,7 @@ my ($id, $start, $stdout, $stderr);
 $id = start_run();
 is($node->safe_psql('postgres', "SELECT string_agg(backend_type, ', ' ORDER BY backend_type DESC) FROM pg_stat_activity"
 			. " WHERE backend_type LIKE 'mnist_hil %'"), 'mnist_hil trainer, mnist_hil helper',
-				'trainer and helper show');
+				'trainer and helper are in pg_stat_activity');
 SKIP:
 {
 	skip 'no /proc', 1 unless -d '/proc/self/task';
@@ -110,7 +111,7 @@ cmp_ok(time - $start, '<', 4, '... in time');
 cmp_ok(processes_end(), '<', 1, '... and all processes within a second');
 check_after('statement_timeout', $node->safe_psql('postgres', 'SELECT max(id) FROM mnist_run'), 'cancelled', $live);
 
-# A caller that waits, in a process of its own.
+# Start a caller that waits for its run, in a process of its own.
 sub start_waiting
 {
 	my ($out, $err) = @_;
@@ -136,7 +137,7 @@ $id = $node->safe_psql('postgres', 'SELECT max(id) FROM mnist_run');
 $node->safe_psql('postgres',
 	"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'mnist_hil helper'");
 $waiting->finish;
-like($stderr, qr/retraining run $id was cancelled/, 'terminated helper: the caller is told');
+like($stderr, qr/retraining run $id was cancelled/, 'terminated helper: the caller gets an error');
 cmp_ok(processes_end(), '<', 1, 'terminated helper: all processes end within a second');
 check_after('terminated helper', $id, 'cancelled', $live);
 
@@ -168,11 +169,11 @@ for my $victim ('trainer', 'helper')
 		"killed $victim: no correction is lost");
 	next_run_works("killed $victim");
 	check_after("killed $victim", $id, 'failed', $live);
-	like($node->safe_psql('postgres', "SELECT error FROM mnist_run WHERE id = $id"), qr/exited without reporting a result/,
-		"killed $victim: and says why");
+	like($node->safe_psql('postgres', "SELECT error FROM mnist_run WHERE id = $id"),
+		qr/exited without reporting a result/, "killed $victim: the run's row says why");
 }
 
-# A backend in the middle of predicting.
+# A backend that is predicting.
 my $predicting = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
 		'SELECT count(mnist_classify(mnist_draw(i % 10, i))) FROM generate_series(1, 100000000) i' ], '>', \$stdout,
 			'2>', \$stderr);
@@ -201,13 +202,13 @@ cmp_ok(time - $start, '<', 10, 'a fast stop does not wait for the run');
 $node->start;
 check_after('fast stop', $id, 'cancelled', $live);
 
-# ---- the extension, or the whole database, goes
+# ---- the extension, or the whole database, is dropped
 
 my $log = -s $node->logfile;
 start_run();
 $node->safe_psql('postgres', 'DROP EXTENSION mnist_hil CASCADE');
 cmp_ok(processes_end(), '<', 2, 'DROP EXTENSION: all processes end within seconds');
-unlike(substr(slurp_file($node->logfile), $log), qr/ERROR|FATAL|WARNING|PANIC/, 'DROP EXTENSION: without a word');
+unlike(substr(slurp_file($node->logfile), $log), qr/ERROR|FATAL|WARNING|PANIC/, 'DROP EXTENSION: nothing in the log');
 $node->safe_psql('postgres', "CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1500, 1)");
 next_run_works('after DROP EXTENSION');
 
@@ -223,7 +224,7 @@ $start = time;
 $node->safe_psql('postgres', 'DROP DATABASE other WITH (FORCE)');
 cmp_ok(time - $start, '<', 5, 'DROP DATABASE WITH (FORCE) ends the run there');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %'"), '2',
-	'and not the one here');
+	'and not the run in this database');
 $node->safe_psql('postgres', 'SELECT pg_terminate_backend(pid) FROM mnist_training_progress');
 processes_end();
 
@@ -249,6 +250,6 @@ $id = start_run();
 $node->safe_psql('postgres', 'SELECT pg_terminate_backend(pid) FROM mnist_training_progress');
 cmp_ok(processes_end(), '<', 1, 'not preloaded: a terminated run ends within a second');
 
-unlike(slurp_file($node->logfile), qr/TRAP|terminated by signal (?!9)/, 'nothing crashed but what was killed');
+unlike(slurp_file($node->logfile), qr/TRAP|terminated by signal (?!9)/, 'only killed processes crashed');
 $node->stop;
 done_testing();

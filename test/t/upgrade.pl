@@ -1,5 +1,6 @@
-# pg_upgrade: everything comes over, by its rules and in fact, and life goes on.  From this version to itself, which goes
-# the same ways as from an older one, as far as the extension's objects are concerned.
+# pg_upgrade: pg_upgrade's own checks pass, everything is there in the new cluster, and the database goes on.  The
+# upgrade is from this version of the server to itself, which treats the extension's objects as an upgrade from an older
+# version does.
 use strict;
 use warnings;
 
@@ -25,13 +26,14 @@ $old->safe_psql(
 	SELECT mnist_correct(id, (label + 1) % 10) FROM mnist_prediction WHERE id <= 20;
 });
 
-# What there is, table by table, whatever the order of the rows.
+# The rows of every table, whatever their order, and the state of every sequence.
 sub names
 {
 	my ($kind) = @_;
 
 	return split /\n/, $old->safe_psql('postgres',
-		"SELECT relname FROM pg_class WHERE relnamespace = '\"My Schema\"'::regnamespace AND relkind = '$kind' ORDER BY 1");
+		"SELECT relname FROM pg_class
+		WHERE relnamespace = '\"My Schema\"'::regnamespace AND relkind = '$kind' ORDER BY 1");
 }
 my @tables = names('r');
 my @sequences = names('S');
@@ -48,17 +50,19 @@ sub contents
 }
 my $before = contents($old);
 
-# What the catalogs say of it, but for the text of views and bodies, whose casts pg_upgrade writes in another way.
+# The catalogs' rows about the extension, except the text of views and bodies, whose casts pg_upgrade writes in another
+# way.
 sub catalogue
 {
 	my ($node) = @_;
 	my $facts = $node->safe_psql('postgres', slurp_file("$FindBin::RealBin/../catalogue.sql"));
 
 	return join "\n",
-		grep { /: (member|comment|dumped|owner|privileges|event trigger|trigger \w+|options|column \d+): / } split /\n/, $facts;
+		grep { /: (member|comment|dumped|owner|privileges|event trigger|trigger \w+|options|column \d+): / }
+		split /\n/, $facts;
 }
 my $catalogue_before = catalogue($old);
-like($catalogue_before, qr/^mnist_hil_keep_schema: event trigger:/m, 'the catalogs know the event trigger');
+like($catalogue_before, qr/^mnist_hil_keep_schema: event trigger:/m, 'the event trigger is in the catalogs');
 $old->stop;
 
 my $new = PostgreSQL::Test::Cluster->new('new');
@@ -69,15 +73,15 @@ my @upgrade = ('pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data
 	'-s', $new->host, '-p', $old->port, '-P', $new->port);
 
 chdir $PostgreSQL::Test::Utils::tmp_check;
-command_ok([ @upgrade, '--check' ], 'pg_upgrade --check finds nothing against it');
+command_ok([ @upgrade, '--check' ], 'pg_upgrade --check finds no obstacle');
 command_ok(\@upgrade, 'pg_upgrade');
 $new->start;
 is(contents($new), $before, 'every table and sequence is the same');
-is(catalogue($new), $catalogue_before, 'so is what the catalogs say');
+is(catalogue($new), $catalogue_before, 'so are the catalogs');
 is($new->safe_psql('postgres', 'SELECT mnist_correct(21, 3)'), '21', 'correcting goes on');
 is($new->safe_psql('postgres', 'SELECT retrain FROM mnist_check()'), 't', 'so does the loop');
 ok($new->poll_query_until('postgres', "SELECT status = 'succeeded' FROM mnist_run ORDER BY id DESC LIMIT 1"),
-	'and its run comes to its end');
+	'and its run succeeds');
 is($new->safe_psql('postgres', 'SELECT mnist_rollback() > 0, count(*) = 1 FROM mnist_live'), 't|t',
 	'rolling back goes on');
 $new->stop;
