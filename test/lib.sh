@@ -86,7 +86,8 @@ start_private_server()
 
 	bindir=$("$PG_CONFIG" --bindir)
 	cd "$directory"
-	as_server_user "$bindir/initdb" -D "$directory/data" -U "$database" -A trust --no-sync --no-locale -E UTF8 >/dev/null
+	as_server_user "$bindir/initdb" -D "$directory/data" -U "$database" -A trust --no-sync --no-locale \
+		-E UTF8 >/dev/null
 	as_server_user tee -a "$directory/data/postgresql.conf" >/dev/null <<-CONF
 		listen_addresses = ''
 		unix_socket_directories = '$socket'

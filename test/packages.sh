@@ -65,7 +65,8 @@ packages()
 			echo prometheus prometheus-postgres-exporter
 			;;
 		bench)
-			echo python3-torch python3-numpy python3-pil python3-fastapi uvicorn wrk "postgresql-plpython3-$(server_version)"
+			echo python3-torch python3-numpy python3-pil python3-fastapi uvicorn wrk \
+				"postgresql-plpython3-$(server_version)"
 			;;
 		lint)
 			echo clang-format cppcheck

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # train_bundled.sh: `make model`.  Trains the bundled model on MNIST, in a private server and with the extension's own
-# mnist_retrain, and writes its weights to sql/bundled/default.weights.  The same seed, epochs and kernels give the same file.
+# mnist_retrain, and writes its weights to sql/bundled/default.weights.  The same seed, epochs and kernels give the same
+# file.
 #
 #     EPOCHS=N SEED=N LEARNING_RATE=X BATCH_SIZE=N src/tools/train_bundled.sh      (defaults below)
 set -euo pipefail
@@ -26,7 +27,8 @@ start_private_server "$directory" "$directory" 54321 model
 
 psql()
 {
-	as_server_user "$("$PG_CONFIG" --bindir)/psql" -X -q -v ON_ERROR_STOP=1 -h "$directory" -p 54321 -U model -d model "$@"
+	as_server_user "$("$PG_CONFIG" --bindir)/psql" -X -q -v ON_ERROR_STOP=1 -h "$directory" -p 54321 \
+		-U model -d model "$@"
 }
 
 psql <<-SQL
@@ -37,8 +39,8 @@ psql <<-SQL
 		pg_read_binary_file('$directory/t10k-labels-idx1-ubyte'));
 	\\timing on
 	\\x on
-	SELECT * FROM mnist_retrain(strategy => 'from_scratch', architectures => '{default}', epochs => $epochs, seed => $seed,
-		learning_rate => $learning_rate, batch_size => $batch_size, promote => false);
+	SELECT * FROM mnist_retrain(strategy => 'from_scratch', architectures => '{default}', epochs => $epochs,
+		seed => $seed, learning_rate => $learning_rate, batch_size => $batch_size, promote => false);
 SQL
 psql -At -c "SELECT encode(weights, 'base64') FROM mnist_model ORDER BY version DESC LIMIT 1" |
 	base64 -d >"$repo/sql/bundled/default.weights.new"

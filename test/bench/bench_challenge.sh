@@ -19,7 +19,8 @@ measure()
 	bench_psql -o /dev/null -c "$2"
 	bench_pgbench -c 1 -T "$seconds" -D "png=$(png_of_row 1)" -f "$bench_directory/predict.sql" 2>/dev/null |
 		sed -n 's/^latency average = \([0-9.]*\) ms/\1/p' >>"$bench_directory/$1.single"
-	milliseconds 5 '' "SELECT count(id) FROM mnist_predict_batch((SELECT array_agg(png) FROM png WHERE id <= $images))" \
+	milliseconds 5 '' \
+		"SELECT count(id) FROM mnist_predict_batch((SELECT array_agg(png) FROM png WHERE id <= $images))" \
 		>>"$bench_directory/$1.batch"
 }
 

@@ -24,7 +24,8 @@ in_new_connection()
 
 measure()
 {
-	printf '%-72s %8s / %8s ms\n' "$1" "$(milliseconds "$repetitions" '' 'SELECT * FROM mnist_check()')" "$(in_new_connection)"
+	printf '%-72s %8s / %8s ms\n' "$1" \
+		"$(milliseconds "$repetitions" '' 'SELECT * FROM mnist_check()')" "$(in_new_connection)"
 }
 
 # correct FROM TO FAILURES: that many corrections at once, of which every FAILURESth says that the reading was wrong.
@@ -38,7 +39,8 @@ correct()
 	SQL
 }
 
-echo "mnist_check with nothing to do, over $readings readings: in a session (median of $repetitions) / first of a new connection"
+echo "mnist_check with nothing to do, over $readings readings:" \
+	"in a session (median of $repetitions) / first of a new connection"
 measure 'no corrections'
 correct 0 "$corrections" "$((corrections * 2))"
 measure "$corrections new confirmations, no failure, never analyzed"
@@ -47,7 +49,8 @@ measure "the same, analyzed"
 bench_psql -c 'SELECT * FROM mnist_internal.label_condition' -o /dev/null
 
 bench_psql -o /dev/null <<-SQL
-	INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at, datasets)
+	INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at,
+		datasets)
 	VALUES ('succeeded', 'fine_tune', 'default', 1, '{}', 'bench', 1, now(), '{mnist}');
 	SELECT mnist_internal.open_snapshot(1, 1, 0);
 SQL
@@ -57,5 +60,8 @@ measure 'the same, vacuumed'
 echo "mnist_retrain_decision, mnist_status: $(milliseconds "$repetitions" '' 'SELECT * FROM mnist_retrain_decision')," \
 	"$(milliseconds "$repetitions" '' 'SELECT * FROM mnist_status') ms"
 
+# A blank image.
+image="'\\x$(printf '00%.0s' $(seq 784))'"
 echo "mnist_correct and mnist_predict, in transactions of their own, without waiting for the disk:" \
-	"$(milliseconds "$repetitions" "SET synchronous_commit = off;" "SELECT mnist_correct((SELECT id FROM mnist_predict('\\x$(printf '00%.0s' $(seq 784))')), 1)") ms"
+	"$(milliseconds "$repetitions" 'SET synchronous_commit = off;' \
+		"SELECT mnist_correct((SELECT id FROM mnist_predict($image)), 1)") ms"

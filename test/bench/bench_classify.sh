@@ -13,7 +13,9 @@ one=$(milliseconds "$repetitions" "$alone" "$statement")
 rate=$(calculate %.0f "1000 * $images / $one")
 raw=$(milliseconds "$repetitions" "$alone" "${statement/png/pixels}")
 preprocess=$(milliseconds "$repetitions" "$alone" "${statement/classify/preprocess}")
-echo "of $(calculate %.1f "1000 * $one / $images") microseconds an image: PNG to 28 x 28 $(calculate %.1f "1000 * $preprocess / $images"), the network $(calculate %.1f "1000 * $raw / $images")"
+echo "of $(calculate %.1f "1000 * $one / $images") microseconds an image:" \
+	"PNG to 28 x 28 $(calculate %.1f "1000 * $preprocess / $images")," \
+	"the network $(calculate %.1f "1000 * $raw / $images")"
 result 4 "mnist_classify(png) in a query, one process" "$rate/s" - - 25000/s 40000/s
 if alternative torch; then
 	cp -R "$repo/test/bench/alternatives" "$bench_directory/"
@@ -40,11 +42,16 @@ if alternative torch; then
 	fi
 fi
 
-two='SET max_parallel_workers_per_gather = 1; SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0; SET jit = off;'
+two='SET max_parallel_workers_per_gather = 1; SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0;'
+two="$two SET jit = off;"
 two=$(milliseconds "$repetitions" "$two" "$statement")
 result 5 'the same, leader and one worker' "$(calculate %.0f "1000 * $images / $two")/s" "$rate/s, one process" \
 	"$(calculate %.2f "$one / $two")" 1.8 1.95
-clients=$({ milliseconds "$repetitions" "$alone" "$statement" & milliseconds "$repetitions" "$alone" "$statement" & wait; } |
+client()
+{
+	milliseconds "$repetitions" "$alone" "$statement"
+}
+clients=$({ client & client & wait; } |
 	awk -v n="$images" '{ rate += 1000 * n / $1 } END { print rate }')
 result 5 'the same, two clients' "$(calculate %.0f "$clients")/s" "$rate/s, one process" \
 	"$(calculate %.2f "$clients / $rate")" 1.8 1.95

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench_counts.sh: what must not grow with the number of labels does not: the counts in views, and what a run writes down
-# of the feedback that it uses.  Besides, contradictions, and the first query of a new connection.
+# bench_counts.sh: what must not grow with the number of labels does not: the counts in views, and what a run records of
+# the feedback that it uses.  Besides, contradictions, and the first query of a new connection.
 . "$(dirname "$0")/server.sh"
 
 repetitions=$(smoke 3 21)
@@ -8,8 +8,8 @@ repetitions=$(smoke 3 21)
 bench_psql -c 'ALTER DATABASE bench SET mnist_hil.fail_threshold = 1000000'
 runs=100
 
-# more N: so many more predictions, one in 24 of them wrong, with a label each.  Their images are not looked at here; one
-# in a hundred shows what another one shows, and one in a hundred of these is labelled otherwise.
+# more N: add N predictions, one in 24 of them wrong, with a label each.  Their images are not used here.  One in a
+# hundred has the same image as another one, and one in a hundred of these has another label.
 more()
 {
 	bench_psql -o /dev/null <<-SQL
@@ -31,7 +31,8 @@ one_by_one()
 {
 	bench_psql -o /dev/null <<-SQL
 		SET synchronous_commit = off;
-		SELECT format('INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
+		SELECT format('INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator,
+				pixels_sha256)
 			VALUES (%s, 1, 2, 1, %L, sha256(%L))', id, 'annotator ' || id % 7, id)
 		FROM mnist_prediction ORDER BY id LIMIT $1 \\gexec
 	SQL
@@ -48,8 +49,9 @@ in_new_connection()
 report()
 {
 	echo "$1:"
-	for statement in 'SELECT * FROM mnist_status' 'SELECT * FROM mnist_retrain_decision' 'SELECT * FROM mnist_failure_counts' \
-		'SELECT * FROM mnist_confusion' 'SELECT * FROM mnist_metrics' 'SELECT * FROM mnist_check()'; do
+	for statement in 'SELECT * FROM mnist_status' 'SELECT * FROM mnist_retrain_decision' \
+		'SELECT * FROM mnist_failure_counts' 'SELECT * FROM mnist_confusion' 'SELECT * FROM mnist_metrics' \
+		'SELECT * FROM mnist_check()'; do
 		printf '  %-40s %10s ms, first of a new connection %10s ms\n' "$statement" \
 			"$(milliseconds "$repetitions" '' "$statement")" "$(in_new_connection "$statement")"
 	done
@@ -72,24 +74,29 @@ bench_psql -At <<-SQL
 	SELECT 'failed', 'fine_tune', 'default', 1, '{}', 'bench', 1, now() FROM generate_series(1, $runs);
 	CREATE FUNCTION size() RETURNS bigint LANGUAGE sql AS \$\$
 		SELECT sum(pg_total_relation_size(c))::bigint
-		FROM unnest('{mnist_internal.snapshot,mnist_internal.run_snapshot,mnist_internal.snapshot_exception,mnist_internal.run_excluded}'::regclass[]) AS c
+		FROM unnest('{mnist_internal.snapshot,mnist_internal.run_snapshot,
+			mnist_internal.snapshot_exception,mnist_internal.run_excluded}'::regclass[]) AS c
 	\$\$;
 	SELECT mnist_internal.open_snapshot(1, 0.5, 1000) \\g /dev/null
 	SELECT format('The record of a first run over %s labels: %s bytes', count(*), size()) FROM mnist_feedback;
 	CREATE TABLE first AS SELECT size() AS bytes;
 SQL
 bench_psql -o /dev/null <<-SQL
-	SELECT format('INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
+	SELECT format('INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator,
+				pixels_sha256)
 			SELECT p.id, p.label, p.label, 1, ''new'', sha256(p.id::text::bytea)
 			FROM mnist_prediction p WHERE p.id %% $runs = %s ORDER BY p.id LIMIT 50', n - 1),
 		format('SELECT mnist_internal.open_snapshot(%s, 0.5, 1000)', n)
 	FROM generate_series(2, $runs) AS n ORDER BY n \\gexec
 SQL
 bench_psql -At <<-SQL
-	SELECT format('Each of $((runs - 1)) more, with 50 new labels: %s bytes', (size() - bytes) / ($runs - 1)) FROM first;
-	SELECT format('Rows of feedback that were written or locked for it: %s', count(*)) FROM mnist_feedback WHERE xmax <> 0;
+	SELECT format('Each of $((runs - 1)) more, with 50 new labels: %s bytes', (size() - bytes) / ($runs - 1))
+	FROM first;
+	SELECT format('Rows of feedback that were written or locked for it: %s', count(*))
+	FROM mnist_feedback WHERE xmax <> 0;
 SQL
-echo "mnist_run_feedback of the last run, all of it: $(milliseconds "$(smoke 1 5)" '' "SELECT * FROM mnist_run_feedback WHERE run_id = $runs") ms"
+echo "mnist_run_feedback of the last run, all of it:" \
+	"$(milliseconds "$(smoke 1 5)" '' "SELECT * FROM mnist_run_feedback WHERE run_id = $runs") ms"
 report "$middle labels"
 
 more "$((large - middle))"

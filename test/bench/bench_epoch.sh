@@ -45,8 +45,8 @@ if alternative torch; then
 		our=$(sed -n "s/.* batch *$batch: *\([0-9.]*\) microseconds.*/\1/p" "$bench_directory/forward" | head -n 1)
 		for threads in $(smoke 1 '1 2'); do
 			their=$("$bench_python" "$repo/test/bench/alternatives/torch_speed.py" forward "$batch" "$threads")
-			result "$((batch > 1 ? 2 : 1))" "keras_cnn forward, batch $batch, against PyTorch, $threads threads" "$our us" "$their us" \
-				"$(calculate %.1f "$their / $our")" - -
+			result "$((batch > 1 ? 2 : 1))" "keras_cnn forward, batch $batch, against PyTorch, $threads threads" \
+				"$our us" "$their us" "$(calculate %.1f "$their / $our")" - -
 		done
 	done
 fi

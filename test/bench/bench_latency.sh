@@ -40,9 +40,11 @@ result 6 'mnist_classify($1), PNG of 28 x 28, over octet_length($1)' "$reading u
 	"+ $(calculate %.0f "$reading - $nothing") us" '+ 45 us' '+ 25 us'
 
 if alternative PIL; then
-	bench_psql -At -c "SELECT encode(string_agg(pixels, '' ORDER BY id), 'base64') FROM png" | base64 -d >"$bench_directory/pixels"
+	bench_psql -At -c "SELECT encode(string_agg(pixels, '' ORDER BY id), 'base64') FROM png" |
+		base64 -d >"$bench_directory/pixels"
 	mkdir "$bench_directory/canvases"
-	inflate=$("$bench_python" "$repo/test/bench/alternatives/canvases.py" "$bench_directory/pixels" "$bench_directory/canvases")
+	inflate=$("$bench_python" "$repo/test/bench/alternatives/canvases.py" \
+		"$bench_directory/pixels" "$bench_directory/canvases")
 	images=()
 	for file in "$bench_directory/canvases"/*.png; do images+=("$(png_of_file "$file")"); done
 	compare

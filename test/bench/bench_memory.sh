@@ -5,6 +5,9 @@
 
 keras_cnn_live
 
+# awk: the sum of a process's private pages in /proc/PID/smaps.
+private_pages='/^[0-9a-f]+-/ { shared = $2 ~ /s/ } /^Private_/ && !shared { sum += $2 } END { print sum }'
+
 # private STATEMENT: kB of memory that a session has for itself, after the statement, several times: private pages of
 # the mappings that are not shared.
 private()
@@ -19,7 +22,7 @@ private()
 		$1;
 		$1;
 		\\o
-		\\! awk '/^[0-9a-f]+-/ { shared = \$2 ~ /s/ } /^Private_/ && !shared { sum += \$2 } END { print sum }' /proc/\$PID/smaps
+		\\! awk '$private_pages' /proc/\$PID/smaps
 	SQL
 }
 

@@ -4,8 +4,8 @@
 #     EPOCHS=1 SEEDS='1 2' RATES='0.05 0.3' KINDS=pair IMAGES=plain CONFIRMATIONS='none same' test/bench/bench_noise.sh
 #
 # The images are MNIST's test images, which the bundled model was not trained on, as they are, or one in four of them
-# in a style that it reads badly.  The filter's constants were chosen without them: on MNIST's training images 0 to 11,999
-# and a model that was trained on images 30,000 to 59,999.
+# in a style that it predicts badly.  The filter's constants were chosen without them: on MNIST's training images 0 to
+# 11,999 and a model that was trained on images 30,000 to 59,999.
 . "$(dirname "$0")/server.sh"
 
 read -ra seeds <<<"${SEEDS:-$(smoke 1 '1 2 3 4 5')}"
@@ -15,7 +15,8 @@ read -ra images <<<"${IMAGES:-$(smoke plain 'plain styled')}"
 read -ra confirmations <<<"${CONFIRMATIONS:-$(smoke same 'none same others')}"
 
 bench_psql -v styled="$(smoke 50 1500)" -f "$repo/test/bench/noise_images.sql"
-echo 'images | rate | kind    | confirmations | seed | wrong labels, kept out % | honest labels, excluded % | honest corrections, excluded | gate'
+echo 'images | rate | kind    | confirmations | seed | wrong labels, kept out % |' \
+	'honest labels, excluded % | honest corrections, excluded | gate'
 for image in "${images[@]}"; do
 	for rate in "${rates[@]}"; do
 		for kind in "${kinds[@]}"; do
@@ -23,7 +24,8 @@ for image in "${images[@]}"; do
 			for confirmation in "${confirmations[@]}"; do
 				for seed in "${seeds[@]}"; do
 					bench_psql -v images="$image" -v rate="$rate" -v kind="$kind" -v confirmations="$confirmation" \
-						-v seed="$seed" -v epochs="${EPOCHS:-2}" -v labels="$(smoke 60 300)" -f "$repo/test/bench/noise.sql"
+						-v seed="$seed" -v epochs="${EPOCHS:-2}" -v labels="$(smoke 60 300)" \
+						-f "$repo/test/bench/noise.sql"
 				done
 			done
 		done

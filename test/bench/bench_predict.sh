@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench_predict.sh: stored predictions a second, 1 and 8 clients, against a FastAPI + PyTorch + SQLite service that stores
-# a row a prediction, too.  Row 7.  keras_cnn is live; PNGs of 28 x 28; both commit durably, to the same disk.
+# bench_predict.sh: stored predictions a second, 1 and 8 clients, against a FastAPI + PyTorch + SQLite service that also
+# stores a row a prediction.  Row 7.  keras_cnn is live; PNGs of 28 x 28; both commit durably, to the same disk.
 . "$(dirname "$0")/server.sh"
 
 seconds=$(smoke 1 5)
@@ -10,7 +10,8 @@ pngs=()
 for i in 1 2 3 4 5 6 7 8; do pngs+=("$(png_of_row "$i")"); done
 for i in "${!pngs[@]}"; do
 	echo "SELECT * FROM mnist_predict(:png$i);" >"$bench_directory/predict-$i.sql"
-	bench_psql -At -c "SELECT encode(png, 'base64') FROM png WHERE id = $((i + 1))" | base64 -d >"$bench_directory/$i.png"
+	bench_psql -At -c "SELECT encode(png, 'base64') FROM png WHERE id = $((i + 1))" |
+		base64 -d >"$bench_directory/$i.png"
 done
 chmod a+r "$bench_directory"/*.png
 
@@ -36,8 +37,9 @@ theirs()
 serve()
 {
 	set -m # a process group of its own
-	as_server_user env "DATABASE=$bench_directory/predictions.sqlite" "$bench_python" -m uvicorn service:app --port "$port" \
-		--no-access-log --log-level warning --app-dir "$repo/test/bench/alternatives" >"$bench_directory/service.log" 2>&1 &
+	as_server_user env "DATABASE=$bench_directory/predictions.sqlite" "$bench_python" -m uvicorn service:app \
+		--port "$port" --no-access-log --log-level warning --app-dir "$repo/test/bench/alternatives" \
+		>"$bench_directory/service.log" 2>&1 &
 	bench_service=$!
 	set +m
 	for _ in $(seq 100); do
@@ -64,8 +66,8 @@ for clients in 1 8; do
 	our=$(printf '%s\n' "${own[@]}" | median)
 	if [ -n "$port" ]; then
 		their=$(printf '%s\n' "${theirs[@]}" | median)
-		result 7 "mnist_predict stored, $clients clients, against FastAPI + PyTorch + SQLite" "$(calculate %.0f "$our")/s" \
-			"$(calculate %.0f "$their")/s" "$(calculate %.1f "$our / $their")" 4 8
+		result 7 "mnist_predict stored, $clients clients, against FastAPI + PyTorch + SQLite" \
+			"$(calculate %.0f "$our")/s" "$(calculate %.0f "$their")/s" "$(calculate %.1f "$our / $their")" 4 8
 	else
 		result 7 "mnist_predict stored, $clients clients" "$(calculate %.0f "$our")/s" - - - -
 	fi

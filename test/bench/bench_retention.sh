@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# bench_retention.sh: how fast mnist_housekeep deletes what mnist_hil.retention says, alone and while mnist_predict stores
-# 1,000 predictions a second; what a check costs where there is nothing to delete; and what the index by age costs.
+# bench_retention.sh: how fast mnist_housekeep deletes predictions older than mnist_hil.retention, alone and while
+# mnist_predict stores 1,000 a second; what a check costs where there is nothing to delete; and what the index by age
+# costs.
 . "$(dirname "$0")/server.sh"
 
 old=$(smoke 6000 300000)
@@ -13,8 +14,10 @@ repetitions=$(smoke 3 101)
 old_predictions()
 {
 	bench_psql -o /dev/null <<-SQL
-		INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version, features, pixels_hash)
-		SELECT now() - interval '$2 hours' + i * interval '1 ms', decode(repeat(lpad(to_hex(i % 256), 2, '0'), 784), 'hex'),
+		INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version, features,
+			pixels_hash)
+		SELECT now() - interval '$2 hours' + i * interval '1 ms',
+			decode(repeat(lpad(to_hex(i % 256), 2, '0'), 784), 'hex'),
 			i % 10, 0.99, '{0.99,0.01,0,0,0,0,0,0,0,0}', 1, array_fill(0.5::real, ARRAY[20]), i
 		FROM generate_series(1, $1) AS i;
 	SQL
@@ -28,12 +31,14 @@ housekeep()
 	before=$(bench_psql -At -c "SELECT count(*) FROM mnist_prediction WHERE created_at < now() - interval '1 day'")
 	took=$(printf '\\timing on\nCALL mnist_housekeep();\n' | bench_psql | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p')
 	after=$(bench_psql -At -c "SELECT count(*) FROM mnist_prediction WHERE created_at < now() - interval '1 day'")
-	echo "$((before - after)) deleted in $(calculate %.2f "$took / 1000") s, $(calculate %.0f "($before - $after) / $took * 1000")/s;" \
+	echo "$((before - after)) deleted in $(calculate %.2f "$took / 1000") s," \
+		"$(calculate %.0f "($before - $after) / $took * 1000")/s;" \
 		"$after old ones are left, which have feedback or wait for the next call"
 }
 
 # The features here are of no real image, which is drift, and not what is measured.
-bench_psql -c "ALTER DATABASE bench SET mnist_hil.retention = '1d'" -c 'ALTER DATABASE bench SET mnist_hil.drift_threshold = 1'
+bench_psql -c "ALTER DATABASE bench SET mnist_hil.retention = '1d'" \
+	-c 'ALTER DATABASE bench SET mnist_hil.drift_threshold = 1'
 old_predictions "$labelled" 72
 bench_psql -o /dev/null <<-SQL
 	INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
@@ -53,14 +58,16 @@ image="'\\x$(bench_psql -At -c "SELECT encode(mnist_preprocess(mnist_draw(7)), '
 echo "SELECT mnist_predict($image)" >"$bench_directory/predict.sql"
 printf 'SET synchronous_commit = off;\nSELECT mnist_predict(%s);\n' "$image" >"$bench_directory/one.sql"
 chmod a+r "$bench_directory"/*.sql
-bench_pgbench -c 8 -j 1 -R "$rate" -T "$seconds" -f "$bench_directory/predict.sql" >"$bench_directory/predict.log" 2>&1 &
+bench_pgbench -c 8 -j 1 -R "$rate" -T "$seconds" -f "$bench_directory/predict.sql" \
+	>"$bench_directory/predict.log" 2>&1 &
 pgbench=$!
 sleep "$(smoke 0.2 10)"
 echo "$((rate * 60)) old predictions, a minute's worth, while mnist_predict stores $rate a second: $(housekeep)"
 wait "$pgbench"
 grep -E 'latency average|tps' "$bench_directory/predict.log"
 
-# With the index and without it, by turns, the best of five each; asynchronous commit, so that it is the processor's time.
+# With the index and without it, by turns, the best of five each.  Commits are asynchronous, so that this measures the
+# processor's time.
 predicting()
 {
 	bench_pgbench -c 1 -t "$(smoke 20 5000)" -f "$bench_directory/one.sql" 2>/dev/null |

@@ -39,7 +39,8 @@ bench_psql -At -F ' ' <<-SQL
 	SET max_parallel_workers_per_gather = 0;
 	CREATE TEMP TABLE image AS SELECT pixels FROM mnist_sample WHERE split = 'test';
 	CREATE FUNCTION pg_temp.memory() RETURNS text LANGUAGE sql AS \$\$
-		SELECT (regexp_match(pg_read_file('/proc/' || pg_backend_pid() || '/status', 0, 10000), 'RssAnon:\s*([0-9]+) kB'))[1] || ' kB, '
+		SELECT (regexp_match(pg_read_file('/proc/' || pg_backend_pid() || '/status', 0, 10000),
+				'RssAnon:\s*([0-9]+) kB'))[1] || ' kB, '
 			|| (SELECT count(*) FROM pg_ls_dir('/proc/' || pg_backend_pid() || '/task')) || ' thread'
 	\$\$;
 	SELECT 'before the first', pg_temp.memory() FROM (SELECT count(*) FROM image) AS touched;

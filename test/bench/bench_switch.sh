@@ -21,7 +21,8 @@ bench_psql -c 'CREATE TABLE switched (version int, begun timestamptz, committed 
 # load NAME SECONDS CLIENTS: pgbench's log to NAME.*, its report to NAME.
 load()
 {
-	bench_pgbench -c "$3" -T "$2" -l --log-prefix="$bench_directory/$1.log" "${arguments[@]}" >"$bench_directory/$1" 2>&1
+	bench_pgbench -c "$3" -T "$2" -l --log-prefix="$bench_directory/$1.log" "${arguments[@]}" \
+		>"$bench_directory/$1" 2>&1
 }
 
 # switches SECONDS: ten a second.
@@ -80,7 +81,8 @@ first()
 		echo '\o /dev/null'
 		echo '\timing on'
 		for ((i = 0; i < $(smoke 3 25); i++)); do
-			echo "\\! '$bench_bindir/psql' -X -q -o /dev/null -h '$bench_directory' -p $bench_port -U bench -c 'SELECT $1' bench"
+			echo "\\! '$bench_bindir/psql' -X -q -o /dev/null -h '$bench_directory' -p $bench_port -U bench" \
+				"-c 'SELECT $1' bench"
 			for _ in 1 2; do echo 'SELECT mnist_classify(png) FROM png WHERE id = 1;'; done
 		done
 	} | bench_psql |
@@ -90,5 +92,5 @@ first()
 bench_psql -o /dev/null -c 'SELECT mnist_activate(2)' # versions 1 and 2 from here on
 switched=$(first 'mnist_activate(3 - version) FROM mnist_live')
 other=$(first 'version FROM mnist_live')
-result 11 "a session's first reading after a switch elsewhere, over one after a query elsewhere" "$switched ms" "$other ms" \
-	"+ $(calculate %.3f "$switched - $other") ms" '+ 1 ms' -
+result 11 "a session's first reading after a switch elsewhere, over one after a query elsewhere" \
+	"$switched ms" "$other ms" "+ $(calculate %.3f "$switched - $other") ms" '+ 1 ms' -

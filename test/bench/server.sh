@@ -86,8 +86,8 @@ keras_cnn_live()
 		SELECT row_number() OVER (ORDER BY ordinal) AS id, mnist_png(pixels) AS png, pixels
 		FROM mnist_sample WHERE split = 'test';
 		VACUUM ANALYZE png;
-		SELECT mnist_activate(model_version) FROM mnist_retrain(strategy => 'from_scratch', architectures => '{keras_cnn}',
-			epochs => 1, seed => 1, promote => false);
+		SELECT mnist_activate(model_version) FROM mnist_retrain(strategy => 'from_scratch',
+			architectures => '{keras_cnn}', epochs => 1, seed => 1, promote => false);
 	SQL
 }
 
@@ -102,7 +102,8 @@ png_of_file()
 	printf '\\x%s' "$(od -An -v -tx1 "$1" | tr -d ' \n')"
 }
 
-[ -n "${BENCH_SMOKE:-}" ] || echo "machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores"
+[ -n "${BENCH_SMOKE:-}" ] ||
+	echo "machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores"
 if [ "$(id -u)" = 0 ]; then
 	build_and_install
 	[ -n "${BENCH_SMOKE:-}" ] || "$repo/test/packages.sh" install bench
