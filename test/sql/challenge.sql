@@ -237,7 +237,7 @@ FROM mnist_challenge_result ORDER BY 1;
 SELECT id, action, version, ends, reason FROM mnist_challenger ORDER BY id;
 SELECT kind, message FROM mnist_event WHERE kind LIKE 'challenge%' ORDER BY id;
 
--- mnist_prune leaves a challenger alone.  One whose weights are gone all the same does not keep anybody from predicting.
+-- mnist_prune leaves a challenger alone.  Where its weights are gone all the same, everybody can still predict.
 SELECT mnist_challenge(5, 1);
 SELECT version AS pruned FROM mnist_prune(0, dry_run => true) AS version ORDER BY 1;
 UPDATE mnist_model SET weights = NULL WHERE version = 5;

@@ -35,7 +35,8 @@ SELECT d.n, d.label, get_byte(sha256(d.n::text::bytea), 3) < 77 AS wrong, p.id
 FROM digit d, LATERAL mnist_predict(d.pixels) p WHERE NOT judges ORDER BY d.n;
 GRANT SELECT ON prediction TO regress_mnist_careless, regress_mnist_careful;
 SET ROLE regress_mnist_careless;
-SELECT count(mnist_correct(id, CASE WHEN wrong THEN (label + 1 + n / 10 % 9) % 10 ELSE label END)) AS said FROM prediction;
+SELECT count(mnist_correct(id, CASE WHEN wrong THEN (label + 1 + n / 10 % 9) % 10 ELSE label END)) AS said
+FROM prediction;
 -- Given twice before a run has excluded it: that affirms nothing.
 SELECT count(mnist_correct(id, (label + 1 + n / 10 % 9) % 10)) > 50 AS said_twice FROM prediction WHERE wrong;
 RESET ROLE;

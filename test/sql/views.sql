@@ -12,8 +12,8 @@ SELECT live_version, live_architecture, live_since <= now() AS since, prediction
     samples, running_run, last_run, last_run_status, last_run_verdict, last_run_finished_at FROM mnist_status \gx
 SELECT * FROM mnist_training_progress;
 
--- 30 predictions of labels 0 .. 9, three each; the third of each digit shows the next digit, of the others the digits are
--- right.
+-- 30 predictions of labels 0 .. 9, three each.  The third image of each label shows the next digit, the others the
+-- digit that was predicted.
 INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
 SELECT mnist_draw(i % 10, i), i % 10, 0.9, array_fill(0.1::real, ARRAY[10]), 1 FROM generate_series(0, 29) AS i;
 SELECT count(mnist_correct(id, CASE WHEN id > 20 THEN (label + 1) % 10 ELSE label END)) FROM mnist_prediction
