@@ -293,7 +293,7 @@ filter_labels(const TrainingOrders *orders, const TrainingParent *parent, const 
 
 	if (images < FILTER_MIN_IMAGES)
 		return;
-	record_phase(orders->run_id, "screening feedback");
+	record_phase(orders->run_id, "filtering feedback");
 	hyperparameters_init(&hyper, TRAINING_FINE_TUNE);
 	nn_net_format(&parent->net, hyper.network, sizeof(hyper.network));
 	bytes = steps_bytes(&hyper, &parent->net, &parent->net, workers_count(&filter, hyper.batch_size));

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench_challenge.sh: what a challenge costs mnist_predict: none under way, half of the readings answered by the
+# bench_challenge.sh: what a challenge costs mnist_predict: none under way, half of the predictions answered by the
 # challenger, all read along in the shadow.  One client, keras_cnn live and challenging; commits do not wait for the
 # disk, which would hide it.  In rounds, one after the other, as the machine's speed drifts.
 . "$(dirname "$0")/server.sh"

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# bench_check.sh: what mnist_check costs where there is nothing to do, over 1,000,000 readings and 100,000 corrections,
-# and what mnist_correct costs beside it.
+# bench_check.sh: what mnist_check costs where there is nothing to do, over 1,000,000 predictions and 100,000
+# corrections, and what mnist_correct costs beside it.
 . "$(dirname "$0")/server.sh"
 
-readings=$(smoke 1000 1000000)
+predictions=$(smoke 1000 1000000)
 corrections=$(smoke 100 100000)
 repetitions=$(smoke 3 101)
 
-# The readings' images are not looked at here.  Readings are as a working model makes them: drift has nothing to find.
+# The images are not used here.  The predictions are those of a model that works, so there is no drift.
 bench_psql -o /dev/null <<-SQL
 	INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
-	SELECT '\x00', i % 10, 0.99, '{0.99,0.01,0,0,0,0,0,0,0,0}', 1 FROM generate_series(1, $readings) AS i;
+	SELECT '\x00', i % 10, 0.99, '{0.99,0.01,0,0,0,0,0,0,0,0}', 1 FROM generate_series(1, $predictions) AS i;
 SQL
 
 # in_new_connection: milliseconds of the first statement of five connections, the median.
@@ -28,7 +28,7 @@ measure()
 		"$(milliseconds "$repetitions" '' 'SELECT * FROM mnist_check()')" "$(in_new_connection)"
 }
 
-# correct FROM TO FAILURES: that many corrections at once, of which every FAILURESth says that the reading was wrong.
+# correct FROM TO FAILURES: that many corrections at once, of which every FAILURESth says that the prediction was wrong.
 correct()
 {
 	bench_psql -o /dev/null <<-SQL
@@ -39,7 +39,7 @@ correct()
 	SQL
 }
 
-echo "mnist_check with nothing to do, over $readings readings:" \
+echo "mnist_check with nothing to do, over $predictions predictions:" \
 	"in a session (median of $repetitions) / first of a new connection"
 measure 'no corrections'
 correct 0 "$corrections" "$((corrections * 2))"

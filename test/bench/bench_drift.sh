@@ -4,8 +4,8 @@
 # take.
 . "$(dirname "$0")/server.sh"
 
-readings=$(smoke 3000 1000000)
-copies=$((readings / 1000 - 1))
+predictions=$(smoke 3000 1000000)
+copies=$((predictions / 1000 - 1))
 bench_psql -o /dev/null <<-SQL
 	SELECT count(*)
 	FROM (SELECT array_agg(pixels) AS images FROM (SELECT pixels FROM mnist_sample LIMIT 1000) s) s,
@@ -23,7 +23,7 @@ bench_psql -o /dev/null <<-SQL
 	WHERE id % a.every = 0;
 	VACUUM ANALYZE;
 SQL
-echo "milliseconds at $readings readings and $((readings / 10)) labels, median of 9"
+echo "milliseconds at $predictions predictions and $((predictions / 10)) labels, median of 9"
 for view in mnist_drift mnist_data_quality mnist_annotator_agreement mnist_model_performance mnist_class_performance \
 	mnist_accuracy_daily mnist_calibration mnist_confusion mnist_model_confusion; do
 	bench_psql -At -F ' ' <<-SQL

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# bench_growth.sh: 10,000, 100,000 and 1,000,000 stored readings, a tenth of them corrected: how long a stored
+# bench_growth.sh: 10,000, 100,000 and 1,000,000 stored predictions, a tenth of them corrected: how long a stored
 # prediction takes, and how long every view of the extension does.  Row 12.
 #
-# Readings and corrections are made by the functions that users call.  A prediction is measured with
+# Predictions and corrections are made by the functions that users call.  A prediction is measured with
 # synchronous_commit off, so that the disk's moods do not hide what is looked for.
 . "$(dirname "$0")/server.sh"
 
@@ -16,7 +16,7 @@ views=$(bench_psql -At -c "
 	FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
 	WHERE c.relkind = 'v' ORDER BY 1")
 
-# fill N: read so many more images, in batches, and correct every tenth reading.
+# fill N: predict so many more images, in batches, and correct every tenth prediction.
 fill()
 {
 	bench_psql -o /dev/null <<-SQL
@@ -39,16 +39,16 @@ latency()
 
 first=
 stored=0
-for readings in $(smoke '1000 2000' '10000 100000 1000000'); do
-	fill $((readings - stored))
-	stored=$readings
+for predictions in $(smoke '1000 2000' '10000 100000 1000000'); do
+	fill $((predictions - stored))
+	stored=$predictions
 	now=$(latency)
 	first=${first:-$now}
-	result 12 "mnist_predict with $readings readings stored" "$now us" "$first us" "$(calculate %.2f "$now / $first")" \
-		'within 10 %' -
+	result 12 "mnist_predict with $predictions predictions stored" "$now us" "$first us" \
+		"$(calculate %.2f "$now / $first")" 'within 10 %' -
 done
 corrections=$(bench_psql -At -c 'SELECT count(*) FROM mnist_feedback')
 for view in $views; do
-	result 12 "$view with $readings readings and $corrections corrections" \
+	result 12 "$view with $predictions predictions and $corrections corrections" \
 		"$(milliseconds "$(smoke 1 3)" '' "SELECT * FROM $view") ms" - - '100 ms' -
 done

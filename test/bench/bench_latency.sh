@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench_latency.sh: what reading one image adds to a query that only takes it: pgbench, one client, prepared, Unix
+# bench_latency.sh: what predicting one image adds to a query that only takes it: pgbench, one client, prepared, Unix
 # socket, keras_cnn live.  Rows 6 and 6b.
 . "$(dirname "$0")/server.sh"
 
@@ -20,24 +20,24 @@ latency()
 		awk '/^tps = / { printf "%.1f\n", 1e6 / $3 }'
 }
 
-# compare: the medians of alternating rounds, in $nothing and $reading.
+# compare: the medians of alternating rounds, in $nothing and $prediction.
 compare()
 {
-	local round nothings=() readings=()
+	local round nothings=() predictions=()
 
 	for round in $(seq "$rounds"); do
 		nothings+=("$(latency octet_length)")
-		readings+=("$(latency mnist_classify)")
+		predictions+=("$(latency mnist_classify)")
 	done
 	nothing=$(printf '%s\n' "${nothings[@]}" | median)
-	reading=$(printf '%s\n' "${readings[@]}" | median)
+	prediction=$(printf '%s\n' "${predictions[@]}" | median)
 }
 
 images=()
 for i in 1 2 3 4 5 6 7 8 9 10; do images+=("$(png_of_row "$i")"); done
 compare
-result 6 'mnist_classify($1), PNG of 28 x 28, over octet_length($1)' "$reading us" "$nothing us" \
-	"+ $(calculate %.0f "$reading - $nothing") us" '+ 45 us' '+ 25 us'
+result 6 'mnist_classify($1), PNG of 28 x 28, over octet_length($1)' "$prediction us" "$nothing us" \
+	"+ $(calculate %.0f "$prediction - $nothing") us" '+ 45 us' '+ 25 us'
 
 if alternative PIL; then
 	bench_psql -At -c "SELECT encode(string_agg(pixels, '' ORDER BY id), 'base64') FROM png" |
@@ -48,8 +48,8 @@ if alternative PIL; then
 	images=()
 	for file in "$bench_directory/canvases"/*.png; do images+=("$(png_of_file "$file")"); done
 	compare
-	added=$(calculate %.0f "$reading - $nothing")
-	result 6b 'mnist_classify($1), canvas of 280 x 280 RGBA, over octet_length($1)' "$reading us" "$nothing us" \
+	added=$(calculate %.0f "$prediction - $nothing")
+	result 6b 'mnist_classify($1), canvas of 280 x 280 RGBA, over octet_length($1)' "$prediction us" "$nothing us" \
 		"+ $added us" '+ 400 us' '1.5 x inflating'
 	result 6b "the same, against zlib's inflating the canvas' data" "+ $added us" "$inflate us" \
 		"$(calculate %.2f "$added / $inflate")" - '1.5'

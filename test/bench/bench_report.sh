@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# bench_report.sh: what looking costs: the views, mnist_metrics and mnist_report over 1,000,000 readings and 100,000
+# bench_report.sh: what looking costs: the views, mnist_metrics and mnist_report over 1,000,000 predictions and 100,000
 # labels.
 . "$(dirname "$0")/server.sh"
 
-readings=$(smoke 2000 1000000)
+predictions=$(smoke 2000 1000000)
 bench_psql -o /dev/null <<-SQL
 	-- A thousand images, predicted again and again.
 	SELECT count(*) FROM mnist_predict_batch(ARRAY(SELECT mnist_draw(i % 10, i, 28) FROM generate_series(0, 999) AS i));
 	CREATE TEMP TABLE digit AS SELECT row_number() OVER () - 1 AS i, p.* FROM mnist_prediction p;
 	INSERT INTO mnist_prediction (created_at, image, label, confidence, probabilities, model_version, features,
 		pixels_hash)
-	SELECT now() - ($readings - n) * interval '1 second', d.image, d.label, d.confidence, d.probabilities, 1,
+	SELECT now() - ($predictions - n) * interval '1 second', d.image, d.label, d.confidence, d.probabilities, 1,
 		d.features, n
-	FROM generate_series(1, $readings) AS n JOIN digit d ON d.i = n % 1000;
+	FROM generate_series(1, $predictions) AS n JOIN digit d ON d.i = n % 1000;
 	-- Labels as corrections would leave them, made at once.
 	SET session_replication_role = replica;
 	INSERT INTO mnist_feedback (prediction_id, label, predicted_label, model_version, annotator, pixels_sha256)
@@ -43,7 +43,7 @@ milliseconds()
 		END { printf "%-50s %8.1f %8.1f\n", statement, t[int((NR + 1) / 2)], t[NR] }'
 }
 
-echo "milliseconds over $readings readings, a tenth of them labelled, median and most of ten"
+echo "milliseconds over $predictions predictions, a tenth of them labelled, median and most of ten"
 for view in mnist_drift mnist_data_quality mnist_model_performance mnist_metrics; do
 	milliseconds "SELECT * FROM $view"
 done

@@ -2,7 +2,7 @@
 # bench_switch.sh: switching the live model under load: 8 clients read all the time while another session switches
 # between three models.  Row 11.
 #
-# Each reading is stored with its model's version and the moment its transaction began, so the readings themselves
+# Each prediction is stored with its model's version and the moment its transaction began, so the predictions themselves
 # tell: none failed; each has exactly the probabilities that its version gives; and none that
 # began after a switch had been committed is of the version before it.
 . "$(dirname "$0")/server.sh"
@@ -60,21 +60,21 @@ for version in 1 2 3; do
 	bench_psql -o /dev/null -c "SELECT mnist_activate($version) FROM mnist_live WHERE version <> $version" \
 		-c "INSERT INTO truth SELECT $version, png, mnist_probabilities(png) FROM png WHERE id <= 8"
 done
-read -r readings mixed late <<<"$(bench_psql -At -F ' ' -c "
+read -r predictions mixed late <<<"$(bench_psql -At -F ' ' -c "
 	SELECT count(*), count(*) FILTER (WHERE t.probabilities IS DISTINCT FROM p.probabilities),
 		count(*) FILTER (WHERE p.model_version = s.previous)
 	FROM mnist_prediction p LEFT JOIN truth t USING (model_version, image)
 		LEFT JOIN (SELECT lag(version) OVER w AS previous, committed, lead(committed, 1, 'infinity') OVER w AS next
 			FROM switched WINDOW w AS (ORDER BY begun)) s ON p.created_at > s.committed AND p.created_at < s.next")"
 switches=$(bench_psql -At -c 'SELECT count(*) FROM switched')
-what="$switches switches, $readings readings by 8 clients:"
+what="$switches switches, $predictions predictions by 8 clients:"
 result 11 "$what failed" "$(printf '%s\n' "${failed[@]}" | awk '{ sum += $1 } END { print sum }')" - - 0 -
 result 11 "$what not exactly what their version gives" "$mixed" - - 0 -
 result 11 "$what begun after the commit, yet of the old version" "$late" - - 0 -
 result 11 'mean latency of 8 clients, 10 switches a second, over none' "$switching ms" "$steady ms" \
 	"+ $(calculate %.3f "$switching - $steady") ms" '+ 1 ms' -
 
-# first STATEMENT: milliseconds of the first reading of an open session after another session has executed that.
+# first STATEMENT: milliseconds of the first prediction of an open session after another session has executed that.
 first()
 {
 	{
@@ -92,5 +92,5 @@ first()
 bench_psql -o /dev/null -c 'SELECT mnist_activate(2)' # versions 1 and 2 from here on
 switched=$(first 'mnist_activate(3 - version) FROM mnist_live')
 other=$(first 'version FROM mnist_live')
-result 11 "a session's first reading after a switch elsewhere, over one after a query elsewhere" \
+result 11 "a session's first prediction after a switch elsewhere, over one after a query elsewhere" \
 	"$switched ms" "$other ms" "+ $(calculate %.3f "$switched - $other") ms" '+ 1 ms' -
