@@ -12,9 +12,9 @@ echo 'SELECT * FROM mnist_predict(:png);' >"$bench_directory/predict.sql"
 image=$(png_of_row 1)
 bench_psql -c 'ALTER DATABASE bench SET synchronous_commit = off'
 views=$(bench_psql -At -c "
-	SELECT c.relname
+	SELECT c.oid::regclass
 	FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-	WHERE c.relkind = 'v' ORDER BY 1")
+	WHERE c.relkind = 'v' AND c.relname LIKE 'mnist\_%' ORDER BY 1")
 
 # fill N: predict so many more images, in batches, and correct every tenth prediction.
 fill()

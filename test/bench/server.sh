@@ -40,10 +40,13 @@ bench_pgbench()
 	as_server_user "$bench_bindir/pgbench" -n -M prepared -h "$bench_directory" -p "$bench_port" -U bench "$@" bench
 }
 
-# The middle one of the numbers on standard input.
+# The middle one of the numbers on standard input.  Ends the script if there is none.
 median()
 {
-	sort -n | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'
+	sort -n | awk '{ value[NR] = $1 } END { if (NR == 0) exit 1; print value[int((NR + 1) / 2)] }' || {
+		echo 'nothing was measured' >&2
+		kill $$
+	}
 }
 
 # calculate FORMAT EXPRESSION: of awk's.
