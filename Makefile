@@ -52,9 +52,9 @@ LIBRARY_OBJS := $(patsubst %.c,%.o,$(filter-out $(KERNEL_SOURCES),$(LIBRARY_SOUR
 	$(foreach isa,$(ISAS),$(KERNEL_SOURCES:.c=.$(isa).o))
 OBJS := $(SERVER_SOURCES:.c=.o) $(LIBRARY_OBJS)
 
-# The install script is put together from a file for each subject, and can be run over itself.  An upgrade script in sql/
-# says what is altered and dropped; what is installed is that and then the install script.  The order is that in which
-# views and the bodies of functions, which are bound when they are created, need each other.
+# The install script is put together from a file for each subject, and can be run over itself.  An upgrade script in
+# sql/ says what is altered and dropped; what is installed is that and then the install script.  The order is that in
+# which views and the bodies of functions, which are bound when they are created, need each other.
 SQL_SUBJECTS = header common \
 	run model event image prediction feedback dataset snapshot label_noise release_0_1_0 \
 	statistics challenge transfer training gate \
@@ -270,19 +270,20 @@ CPPCHECK = cppcheck
 format:			## put the C sources into shape
 	$(CLANG_FORMAT) -i $(FORMATTED)
 
-lint: all		## install what it needs; clang-format, line lengths, cppcheck, test roles, versions, the arrows between rooms
+lint: all		## install what it needs; format, line lengths, cppcheck, test roles, versions, arrows between rooms
 	@test/packages.sh install lint
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
-	@bad=0; for file in $(FORMATTED) $(SCRIPTS); do \
+	@bad=0; for file in $(FORMATTED) $(SCRIPTS) Makefile; do \
 		case $$file in *.[ch]) most=118 ;; *) most=120 ;; esac; \
 		expand -t 4 $$file | awk -v file=$$file -v most=$$most 'length > most \
 			{ print file ":" NR ": longer than " most " columns"; bad = 1 } END { exit bad }' || bad=1; done; exit $$bad
-	@wc -l $(filter-out sql/bundled/%,$(SQL_PARTS)) | awk '$$2 != "total" && $$1 > 800 { print $$2 ": longer than 800 lines"; bad = 1 } \
-		END { exit bad }'
+	@wc -l $(filter-out sql/bundled/%,$(SQL_PARTS)) | awk '$$2 != "total" && $$1 > 800 \
+		{ print $$2 ": longer than 800 lines"; bad = 1 } END { exit bad }'
 	$(CPPCHECK) --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
 		--suppressions-list=test/cppcheck.txt --library=test/cppcheck.cfg --error-exitcode=1 -j 2 -Isrc src test
-	@! grep -rnE 'CREATE (ROLE|USER) ' test/sql test/isolation/specs test/t | grep -vE 'CREATE (ROLE|USER) ("?regress|\$$)' || \
-		{ echo 'Test roles are called regress_..., as the user who runs the tests may have any other name.' >&2; exit 1; }
+	@! grep -rnE 'CREATE (ROLE|USER) ' test/sql test/isolation/specs test/t | \
+		grep -vE 'CREATE (ROLE|USER) ("?regress|\$$)' || \
+		{ echo 'Test roles are called regress_...: the user who runs the tests may have any other name.' >&2; exit 1; }
 	test "$$(grep -c '"version": "$(EXTVERSION)"' META.json)" = 2
 	perl test/lint/rooms.pl $(LIBRARY_ARROWS) $(SERVER_ARROWS)
 
