@@ -1,5 +1,5 @@
 /*
- * commands.c: what the processes of a run carry out together, and the helpers, which do nothing else.
+ * commands.c: the commands that all processes of a run carry out together, and the main loop of the helpers.
  */
 #include "postgres.h"
 
@@ -19,8 +19,8 @@
 extern PGDLLEXPORT void mnist_hil_helper_main(Datum main_arg);
 
 /*
- * Do TRAINING_LOAD.  The trainer is in the transaction that exported the snapshot; a helper opens its own
- * under it.
+ * Do TRAINING_LOAD.  The trainer is in the transaction that exported the snapshot.  A helper starts a transaction of
+ * its own and imports the snapshot.
  */
 static void
 load(Workers *workers)
@@ -61,8 +61,8 @@ setup(Workers *workers)
 }
 
 /*
- * Carry out the command at hand, between the barrier that announced it and the one that all pass when done, in a
- * memory context that goes with it.
+ * Carry out the current command, in a memory context of its own, and wait at the barrier until all processes have
+ * done so.  The callers have passed the barrier that announced the command.
  */
 static void
 carry_out(Workers *workers)
@@ -134,7 +134,7 @@ workers_load(Workers *workers, void (*then)(void *argument), void *argument)
 	CommitTransactionCommand();
 }
 
-/* Carry out the trainer's commands until it has gone, which is an error that throws. */
+/* Carry out the trainer's commands, until the end of the run makes workers_barrier throw an error. */
 static void
 serve(Workers *workers, int number)
 {
@@ -155,7 +155,7 @@ mnist_hil_helper_main(Datum main_arg)
 	NnError blas;
 	int number;
 
-	(void) nn_blas_load(&blas); /* without it the built-in product serves */
+	(void) nn_blas_load(&blas); /* if it cannot be loaded, the built-in matrix product is used */
 	workers = workers_join(main_arg, &number);
 	if (workers == NULL)
 		return; /* the run is over */

@@ -1,5 +1,5 @@
 /*
- * commands.h: what the processes of a run carry out together.
+ * commands.h: the commands that all processes of a run carry out together.
  */
 #ifndef TRAIN_COMMANDS_H
 #define TRAIN_COMMANDS_H
@@ -11,10 +11,13 @@
 /* The entry point of a helper, for workers_create. */
 #define COMMANDS_HELPER_MAIN "mnist_hil_helper_main"
 
-/* Trainer: have all processes do something, itself included, and return when all have. */
+/* Trainer: have all processes carry out a command, this one included.  Returns when all have done so. */
 extern void workers_command(Workers *workers, TrainingCommand command);
 
-/* Trainer: have all processes load their shares, under one snapshot; then call a function within it, unless NULL. */
+/*
+ * Trainer: have all processes load their samples under one snapshot.  "then", unless NULL, is called afterwards in
+ * the transaction that exported the snapshot.
+ */
 extern void workers_load(Workers *workers, void (*then)(void *argument), void *argument);
 
 /* Trainer: make all processes ready for a fit.  is_trial: see steps_trial_feedback. */

@@ -67,7 +67,10 @@ compare_set(TrainingComparison *sum, const TrainingSet *set, const NnPlan *plan,
 	}
 }
 
-/* Have the live model, fold -1, or else one tuned on the other fold predict a set of feedback. */
+/*
+ * Predict a set of feedback.  With fold -1: all images, with the live model.  Else: the images of the fold, with the
+ * model that was tuned on the other fold.
+ */
 static void
 weigh_set(const TrainingSet *set, LabelEvidence *evidence, int fold, const NnPlan *plan, void *scratch)
 {
@@ -99,7 +102,7 @@ weigh_set(const TrainingSet *set, LabelEvidence *evidence, int fold, const NnPla
 	}
 }
 
-/* Have the same model predict base images of the validation split. */
+/* Predict base images of the validation split with the same model. */
 static void
 predict_references(Workers *workers, const NnPlan *plan, void *scratch)
 {
@@ -138,7 +141,7 @@ evaluate_sets(Workers *workers)
 		{
 			TrainingSet set = workers->data->sets[i];
 
-			/* of the feedback, what a trial was not trained on */
+			/* only the feedback that the trial was not trained on */
 			if (i == TRAINING_SET_FEEDBACK && shared->is_trial)
 				set = last_images(&set, steps_trial_feedback(workers, set.n));
 			shared->slots[workers->rank].scores.sets[i] = evaluate_set(&set, plan, scratch);

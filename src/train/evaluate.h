@@ -14,7 +14,7 @@ extern void evaluate_sets(Workers *workers);
 /* Do TRAINING_COMPARE. */
 extern void evaluate_compare(Workers *workers);
 
-/* Do TRAINING_WEIGH: what the live model, and the average, predict for this process's feedback. */
+/* Do TRAINING_WEIGH: predict this process's feedback and references, with the live model or with the average. */
 extern void evaluate_feedback(Workers *workers);
 
 #endif /* TRAIN_EVALUATE_H */

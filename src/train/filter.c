@@ -1,28 +1,28 @@
 /*
- * filter.c: the label-noise filter: labels in the feedback that are probably wrong.
+ * filter.c: the label-noise filter, which excludes feedback labels that are probably wrong.
  *
- * Feedback corrects errors.  That the live model contradicts a label therefore says little: the image may be in a
- * style that the model has yet to learn.  A label is probably wrong if neither the live model nor the rest of the
- * feedback supports it.  So, before a run trains, the feedback images are split into two folds.  For each fold a
- * copy of the live model is tuned quickly on what the other fold corrects, beside base data, and predicts the
- * images of the fold.  What a consistent style teaches carries over from one fold to the other.  A mistake does not
- * (cross-fitting, as in confident learning: Northcutt, Jiang and Chuang 2021).
+ * Feedback corrects errors.  So a label is not suspect just because the live model contradicts it: the image may be
+ * in a style that the model has yet to learn.  A label is probably wrong if neither the live model nor the rest of
+ * the feedback supports it.  Before a run trains, the feedback images are therefore split into two folds.  For each
+ * fold a copy of the live model is tuned quickly, on base data and on the corrections in the other fold.  It then
+ * predicts the images of the fold.  A consistent style that a copy learns in one fold helps in the other.  A mistake
+ * does not (cross-fitting, as in confident learning: Northcutt, Jiang and Chuang 2021).
  *
- * The support for a label is measured against base images of the validation split, which no annotator can
- * influence. Let an image be labelled 9, and let 4 be the digit that the copy finds most probable besides.  If the
- * image does show a 4, its probability of being a 9 is one that images of a 4 have.  The copy predicts base images
- * that show a 4, too.  The fraction of them whose probability of being a 9 is at least that of the image is the
- * p-value of the hypothesis that the image shows a 4 (conformal prediction: Vovk, Gammerman and Shafer 2005).  The
- * live model gives another p-value.  Mistakes that an annotator makes again and again do teach the copies
- * something, but they raise the probabilities of base images as much as those of feedback images, so the p-value
+ * The support for a label is measured against base images of the validation split, which no annotator can influence.
+ * Suppose that an image is labelled 9, and that the copy finds 4 the most probable of the other digits.  If the image
+ * does show a 4, the copy gives it about as high a probability of being a 9 as it gives other images of a 4.  So the
+ * copy also predicts base images that show a 4.  The p-value of the hypothesis that the image shows a 4 is the
+ * fraction of these that get at least the same probability of being a 9 (conformal prediction: Vovk, Gammerman and
+ * Shafer 2005).  The live model gives a second p-value.  Mistakes that an annotator repeats do teach the copies
+ * something.  But they raise the probabilities of base images as much as those of feedback images, so the p-value
  * stays the same.
  *
- * Confirmations of images that are easy to predict change nothing here.  A copy learns from as many confirmations
- * as corrections, the hardest ones, and the rest of the filter is about corrections alone.  Which labels are
- * excluded is decided in SQL: mnist_internal.filter_labels.
+ * Confirmations of easy images have no effect here.  A copy is tuned on at most as many confirmations as corrections,
+ * those that the live model is least sure of, and only corrections can be excluded.  SQL decides which labels are
+ * excluded: mnist_internal.filter_labels.
  *
- * The quick fits have processes of their own, which load a part of the base data only.  Their seed is fixed.  What
- * is excluded follows from the data, the live model and the number of processes.
+ * The quick fits have processes of their own, which load a part of the base data only.  Their seed is fixed, so the
+ * data, the live model and the number of processes determine which labels are excluded.
  */
 #include "postgres.h"
 
@@ -36,8 +36,8 @@
 #include "train/record.h"
 #include "train/steps.h"
 
-#define FILTER_MIN_IMAGES 20	 /* of feedback: fewer teach too little to filter by */
-#define FILTER_BASE_IMAGES 10000 /* to train beside, and as many references at most */
+#define FILTER_MIN_IMAGES 20	 /* of feedback: with fewer the filter does nothing */
+#define FILTER_BASE_IMAGES 10000 /* about as many base images to train on, and references, at most */
 #define FILTER_MIN_STEPS 20
 #define FILTER_MAX_STEPS 60
 #define FILTER_CHECK_STEPS 10	  /* between two checks that the run is still on record */
@@ -45,8 +45,8 @@
 #define FILTER_REPEATS 12		  /* how often a fit shows an image, at most */
 
 /*
- * The probabilities that a model gives base images: given[i][j] has those of digit j on the n[i] images that show
- * digit i, sorted upwards.
+ * The probabilities that a model gives base images: given[i][j] lists those of digit j for the n[i] images that show
+ * digit i, in ascending order.
  */
 typedef struct References
 {
@@ -54,7 +54,7 @@ typedef struct References
 	float *given[NN_CLASSES][NN_CLASSES];
 } References;
 
-/* How many images the run has as feedback. */
+/* Count the run's feedback images. */
 static int64
 count_images(int64 run_id)
 {
@@ -76,7 +76,7 @@ compare_floats(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* What the last TRAINING_WEIGH predicted for the references, over all processes. */
+/* Collect the predictions of the last TRAINING_WEIGH for the references, from all processes. */
 static References *
 collect_references(const Workers *workers)
 {
@@ -109,8 +109,9 @@ collect_references(const Workers *workers)
 }
 
 /*
- * The fraction of the base images showing a digit for which another digit has at least a probability.  The image
- * with the greatest probability does not count: it may be mislabelled itself, which matters where there are few.
+ * The fraction of the base images showing one digit that get at least a given probability of another digit.  The
+ * image with the highest probability is not counted: it may be mislabelled itself, and with few images that would
+ * matter.
  */
 static float
 reference_fraction(const References *references, int shown, int given, float probability)
@@ -131,7 +132,7 @@ reference_fraction(const References *references, int shown, int given, float pro
 	return (float) Max(references->n[shown] - low - 1, 0) / (float) Max(references->n[shown], 1);
 }
 
-/* The support for each label, by what the live model and the two fits predicted for the references. */
+/* Compute the support for each label from the predictions of the live model and the two fits for the references. */
 static void
 measure_support(const Workers *workers, const References *live, References *const fits[TRAINING_FOLDS])
 {
@@ -149,7 +150,7 @@ measure_support(const Workers *workers, const References *live, References *cons
 	}
 }
 
-/* Have labels excluded by the evidence. */
+/* Pass the evidence to SQL, which excludes labels. */
 static void
 exclude_labels(int64 run_id, const Workers *workers)
 {
@@ -187,7 +188,7 @@ exclude_labels(int64 run_id, const Workers *workers)
 	record_commit();
 }
 
-/* What the processes of the quick fits are told. */
+/* The orders for the processes of the quick fits. */
 static TrainingOrders
 filter_orders(const TrainingOrders *orders, int64 images)
 {
@@ -206,7 +207,7 @@ filter_orders(const TrainingOrders *orders, int64 images)
 	return filter;
 }
 
-/* The quick fits report no progress, but end with the run. */
+/* Step hook of the quick fits: throw if the run is no longer on record.  They report no progress. */
 static void
 check_run(void *context, int64 step, const TrainingScore *score)
 {
@@ -218,15 +219,15 @@ check_run(void *context, int64 step, const TrainingScore *score)
 }
 
 /*
- * Tune a copy of the live model on what the feedback outside a fold corrects, so many labels in all folds, and have
- * it predict the images in the fold; NULL if training diverged.
+ * Tune a copy of the live model on the corrections outside a fold, and predict the images in the fold.  Returns NULL
+ * if training diverged.  corrections: their number in all folds.
  */
 static References *
 fit_without(Workers *workers, int fold, int64 corrections)
 {
 	TrainingShared *shared = workers->shared;
 	double batch = shared->hyper.batch_size;
-	/* of all images of the deck together, which are as many again as the corrections: see steps_fold */
+	/* how many images to draw from the deck: it has up to as many confirmations as corrections, see steps_fold */
 	double repeats = FILTER_REPEATS * 2.0 * (double) corrections / TRAINING_FOLDS;
 	int64 steps = (int64) Min(Max(repeats / (FILTER_FEEDBACK_SHARE * batch), FILTER_MIN_STEPS), FILTER_MAX_STEPS);
 
@@ -245,7 +246,7 @@ fit_without(Workers *workers, int fold, int64 corrections)
 	return collect_references(workers);
 }
 
-/* Count the labels that the live model does not agree with: to train on, and held out. */
+/* Count the labels that contradict the live model, in the feedback to train on and in the held-out feedback. */
 static void
 count_corrections(const Workers *workers, int64 *train, int64 *held_out)
 {
@@ -260,7 +261,7 @@ count_corrections(const Workers *workers, int64 *train, int64 *held_out)
 	}
 }
 
-/* With the samples loaded: have the models predict the images, and labels excluded. */
+/* Once the samples are loaded: collect the evidence and exclude labels. */
 static void
 filter_loaded(int64 run_id, Workers *workers)
 {

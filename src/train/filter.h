@@ -9,8 +9,8 @@
 #include "train/workers.h"
 
 /*
- * Find labels in a run's feedback that are probably wrong, and exclude them in its snapshot.  *workers: the processes
- * at work, for the caller to end after an error.
+ * Find labels in a run's feedback that are probably wrong, and exclude them in its snapshot.  *workers is set while
+ * processes are at work: after an error the caller has to end them.
  */
 extern void filter_labels(const TrainingOrders *orders, const TrainingParent *parent, const WorkerHome *home,
 						  Workers **workers);

@@ -1,10 +1,11 @@
 /*
- * fit.c: one training of a network, from its first values to its last.
+ * fit.c: one training of a network (a fit).
  *
- * A run makes one fit.  Where it has trials it makes one for each of them, and one more for the best.  The steps
- * are done in as many stretches as there are reports.  After each stretch the moving average of the weights
- * predicts the validation images, the figures are recorded, and the fit's go_on says whether to continue.  Within a
- * stretch progress is recorded about once a second.
+ * A run without trials makes one fit.  A run with trials makes one for each of them, and then one with the best
+ * hyperparameters, unless the weights of the best trial were kept (search.c).  The steps of a fit are divided into
+ * stretches, one for each report.  After each stretch the moving average of the weights predicts the validation
+ * images, the figures are recorded, and the fit's go_on says whether to continue.  Within a stretch progress is
+ * recorded about once a second.
  */
 #include "postgres.h"
 
@@ -40,11 +41,12 @@ training_diverged(double loss)
 }
 
 /*
- * How long an epoch is, in steps, and how much of it is feedback.
+ * Plan the epochs: return the number of steps of one, and set the fraction of each batch that is feedback.
  *
- * Feedback has the share of each batch that the options give it, unless it would take more repeats than they
- * allow, and at least the share that it has of all images.  An epoch has the images that they ask for, or as
- * many as there are, and shows all feedback at least once.
+ * The fraction is hyper->feedback_share, or less if an epoch would otherwise show an image more than feedback_repeats
+ * times.  But it is never less than the fraction of feedback among all images.  An epoch has hyper->epoch_images
+ * images, or more if that is needed to show all feedback once; 0 stands for as many as there are.  A trial's epoch
+ * has max_images at most.
  */
 static int64
 plan_steps(const TrainingFit *fit, double *feedback_share)
@@ -78,7 +80,7 @@ training_fit_images(const TrainingFit *fit)
 	return (double) plan_steps(fit, &share) * fit->hyper->epochs * fit->hyper->batch_size;
 }
 
-/* Where training starts. */
+/* Set the values that training starts from. */
 static void
 init_values(const TrainingFit *fit)
 {
@@ -92,7 +94,7 @@ init_values(const TrainingFit *fit)
 	steps_begin(workers);
 }
 
-/* Record how far the fit is after so many steps. */
+/* Record the progress of the fit after a number of steps. */
 static void
 record_steps(const Stretch *stretch, int64 steps, const TrainingScore *score, double seconds)
 {
@@ -104,7 +106,7 @@ record_steps(const Stretch *stretch, int64 steps, const TrainingScore *score, do
 					(double) score->images / seconds);
 }
 
-/* After each step. */
+/* Step hook: add up scores, and record progress every REPORT_SECONDS. */
 static void
 after_step(void *context, int64 step, const TrainingScore *score)
 {
@@ -140,13 +142,13 @@ report(Stretch *stretch, int64 steps)
 	r->value = NAN;
 	if (fit->trial > 0)
 	{
-		/* feedback has the weight here that it has in training */
+		/* feedback has the same weight here as in training */
 		double share = r->trial_feedback.images > 0 ? fit->run->workers->shared->feedback_share : 0;
 
 		r->value = (1 - share) * training_accuracy(&r->validation);
 		if (share > 0)
 			r->value += share * training_accuracy(&r->trial_feedback);
-		r->value = (float) r->value; /* as it will be read back from the record */
+		r->value = (float) r->value; /* rounded as in the record, which a resumed search reads */
 	}
 	r->images = steps * fit->hyper->batch_size;
 	r->learning_rate = steps_learning_rate(fit->hyper, steps - 1, stretch->all_steps);

@@ -25,7 +25,7 @@ typedef struct TrainingRun
 
 	/* progress, in images to train on */
 	double work;	  /* of the whole run, repeats included */
-	double work_done; /* before the fit at hand */
+	double work_done; /* before the current fit */
 } TrainingRun;
 
 typedef enum TrainingFitEnd
@@ -41,24 +41,24 @@ typedef struct TrainingFit
 	TrainingRun *run;
 	const Hyperparameters *hyper;
 	int trial;											   /* 0: none */
-	bool is_trial;										   /* part of the feedback validates it */
+	bool is_trial;										   /* it is validated with part of the feedback */
 	int max_images;										   /* of an epoch; 0: no limit */
-	int parts;											   /* of an epoch: how often it is reported on */
+	int parts;											   /* of an epoch: the number of reports on it */
 	bool (*go_on)(struct TrainingFit *fit, void *context); /* after each report; NULL: always */
 	void *context;
 
-	/* what came of it so far */
+	/* results so far */
 	TrainingReport report;
 	double epochs;
 } TrainingFit;
 
-/* Train.  The average of the weights is left in TRAINING_AVERAGE. */
+/* Train.  TRAINING_AVERAGE then has the average of the weights. */
 extern TrainingFitEnd training_fit(TrainingFit *fit);
 
-/* Images that a fit will train on, repeats included; the data is loaded. */
+/* Images that a fit will train on, repeats included.  The data must be loaded. */
 extern double training_fit_images(const TrainingFit *fit);
 
-/* ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE: training diverged. */
+/* Throw ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE: training diverged. */
 extern void training_diverged(double loss) pg_attribute_noreturn();
 
 #endif /* TRAIN_FIT_H */

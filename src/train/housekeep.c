@@ -1,14 +1,14 @@
 /*
  * housekeep.c: what mnist_check and mnist_housekeep need that SQL cannot express.
  *
- * The locks of who acts on the loop's behalf are locks on the extension, as an object, under sub-ids that nobody else
- * uses: they do not collide with an application's advisory locks, nor with DROP EXTENSION.  They belong to the
- * transaction, so that they go with it, whatever happens and whichever session of a pooler comes next.  Retention has
- * one of its own, so that a check which decides to train never finds it taken by one that only deletes.
+ * Checks take a lock so that one session at a time makes them.  It is an object lock on the extension, under a sub-id
+ * that nothing else uses, so it conflicts neither with an application's advisory locks nor with DROP EXTENSION.  The
+ * end of the transaction releases it, so it does not outlive an error or stay with a session of a pooler.  Retention
+ * has a lock of its own, so that a session that only deletes never keeps another from starting a run.
  *
  * mnist_housekeep is a procedure because only a procedure can commit between the batches that it deletes.  It is in C
- * because a procedure in SQL that commits can neither run as its owner nor have a search_path of its own: this one
- * runs as the caller, and is the owner during each statement alone, never while it commits.
+ * because a procedure in SQL that commits can neither run as its owner nor have a search_path of its own.  This one
+ * runs as the caller, and switches to the owner for each statement only, never while it commits.
  */
 #include "postgres.h"
 
@@ -42,7 +42,7 @@ try_lock(uint16 subid)
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
-/* mnist_hil_try_lock() RETURNS boolean: false if another transaction has the lock; true again to who has it. */
+/* mnist_hil_try_lock() RETURNS boolean: false if another transaction has the lock, true if this one has it now. */
 Datum
 mnist_hil_try_lock(PG_FUNCTION_ARGS)
 {
@@ -50,7 +50,7 @@ mnist_hil_try_lock(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(try_lock(LOOP_LOCK_SUBID));
 }
 
-/* mnist_hil_try_retention_lock() RETURNS boolean: the same of who deletes what is too old. */
+/* mnist_hil_try_retention_lock() RETURNS boolean: the same for the lock of retention. */
 Datum
 mnist_hil_try_retention_lock(PG_FUNCTION_ARGS)
 {
@@ -58,7 +58,7 @@ mnist_hil_try_retention_lock(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(try_lock(RETENTION_LOCK_SUBID));
 }
 
-/* Run a statement as the extension's owner; SPI is connected.  True if its first row begins with true. */
+/* Run a statement as the extension's owner; SPI is connected.  True if the first column of its row is true. */
 static bool
 execute_as_owner(const char *statement)
 {
@@ -81,22 +81,23 @@ execute_as_owner(const char *statement)
 }
 
 /*
- * Delete a batch of what is too old, in the transaction just begun; true if there is more.  In a READ COMMITTED
- * transaction, whatever the default is: another could not see feedback that commits while it deletes.
+ * Delete a batch of rows that are too old, in the transaction just begun.  Returns whether there may be more.  The
+ * transaction is READ COMMITTED whatever the default is: another one could not see feedback that commits while it
+ * deletes.
  */
 static bool
 retain_some(void)
 {
-	/* as SET TRANSACTION, which through SPI would come after the snapshot */
+	/* not SET TRANSACTION, which through SPI would come after the snapshot was taken */
 	spi_set_local("transaction_isolation", "read committed");
 	return execute_as_owner("SELECT mnist_internal.retain(s.retention) FROM mnist_internal.settings() AS s"
 							" WHERE s.retention IS NOT NULL");
 }
 
 /*
- * CALL mnist_housekeep(): mnist_check, and then what mnist_hil.retention has it delete, batch by batch with a commit
- * after each, until nothing is left or mnist_hil.retention_budget is used up.  Within a transaction block, where it
- * cannot commit, and where nothing can be written, it is mnist_check.
+ * CALL mnist_housekeep(): run mnist_check, then delete what is older than mnist_hil.retention, in batches with a
+ * commit after each, until nothing is left or mnist_hil.retention_budget is used up.  In a transaction block, where
+ * it cannot commit, and in a read-only transaction it only runs mnist_check.
  */
 Datum
 mnist_housekeep(PG_FUNCTION_ARGS)

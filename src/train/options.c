@@ -1,8 +1,8 @@
 /*
- * options.c: what a run is to do: every hyperparameter of training, in one table, and the study.
+ * options.c: the options of a run: all hyperparameters, in one table, and the study.
  *
- * A strategy's row is what was found by experiment to work for it; a call of mnist_retrain changes only what
- * it names. The values as used are recorded in mnist_run.parameters, from where a run can be done again.
+ * The defaults of each strategy were found by experiment.  A call of mnist_retrain changes only those that it names.
+ * The values used are recorded in mnist_run.parameters, from which mnist_reproduce repeats a run.
  */
 #include "postgres.h"
 
@@ -11,7 +11,7 @@
 #include "pg/errors.h"
 #include "train/options.h"
 
-/* A search's trial: enough images to tell good from bad, a fraction of MNIST. */
+/* The size of a search's trial: a fraction of MNIST, but enough images to tell good hyperparameters from bad ones. */
 #define TRIAL_EPOCHS_DEFAULT 1
 #define TRIAL_IMAGES_DEFAULT 12800
 
@@ -123,7 +123,7 @@ training_strategy_parse(const char *name)
 					errhint("The strategies are \"fine_tune\", \"from_scratch\" and \"auto\".")));
 }
 
-/* What a hyperparameter is called in JSON, and where it lies. */
+/* A hyperparameter: its name in JSON, its type, and its place in the struct. */
 typedef enum FieldType
 {
 	FIELD_INT,
@@ -202,7 +202,7 @@ hyperparameters_set(Hyperparameters *hyper, const char *name, const char *value)
 				*(int *) field = pg_strtoint32(value);
 				break;
 			case FIELD_FLOAT:
-				*(float *) field = strtof(value, NULL); /* the shortest decimal gives back the very float */
+				*(float *) field = strtof(value, NULL); /* JSON has the shortest decimal that gives the same float */
 				break;
 			case FIELD_BOOL:
 				*(bool *) field = strcmp(value, "true") == 0;

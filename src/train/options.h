@@ -1,8 +1,8 @@
 /*
- * options.h: what a run is to do.
+ * options.h: the options of a run.
  *
- * Hyperparameters are what is on record, and differ from trial to trial.  Orders are what the processes of a run are
- * told besides, and stay the same as long as they are at work.  A study says which trials a run makes.
+ * Hyperparameters are recorded, and differ from trial to trial.  Orders are what else the processes of a run need to
+ * know, and do not change while they are at work.  A study says which trials a run makes.
  */
 #ifndef TRAIN_OPTIONS_H
 #define TRAIN_OPTIONS_H
@@ -17,7 +17,7 @@
 #define TRAINING_MAX_PROCESSES 64	  /* of one run */
 #define TRAINING_MAX_DATASETS 256	  /* that a call can name */
 #define TRAINING_MAX_ARCHITECTURES 16 /* that a call can name */
-#define TRAINING_MAX_TRIALS 1000	  /* of a search; as SEARCH_MAX_TRIALS */
+#define TRAINING_MAX_TRIALS 1000	  /* of a search; the same as SEARCH_MAX_TRIALS */
 #define TRAINING_MAX_TRIAL_EPOCHS 100
 
 typedef enum TrainingStrategy
@@ -26,7 +26,7 @@ typedef enum TrainingStrategy
 	TRAINING_FROM_SCRATCH
 } TrainingStrategy;
 
-/* What decides, with the data and the number of processes, which weights a training comes to. */
+/* Together with the data and the number of processes, these determine the weights that a training gives. */
 typedef struct Hyperparameters
 {
 	TrainingStrategy strategy;
@@ -37,42 +37,42 @@ typedef struct Hyperparameters
 	int batch_size;		 /* images of a step, over all processes */
 	int epoch_images;	 /* images of an epoch at least; 0: as many as there are to train on */
 	float learning_rate; /* at its peak */
-	float warmup;		 /* fraction of the steps that it takes to get there */
+	float warmup;		 /* fraction of the steps until the peak */
 	float beta1;		 /* of Adam */
 	float beta2;
 	float weight_decay;
 	bool frozen_stats;	  /* batch norm uses the live model's statistics, and keeps them */
 	float stats_momentum; /* of batch norm's running statistics */
-	float average_decay;  /* of the moving average of the weights, which is what is kept */
+	float average_decay;  /* of the moving average of the weights, of which the candidate is made */
 	float label_smoothing;
 	float distillation;	  /* weight of the live model's own prediction in a base image's target */
 	float plain_share;	  /* of a batch's base images: the fraction that is not augmented */
-	float feedback_share; /* of each batch: the fraction that is feedback, at most */
+	float feedback_share; /* of each batch: the fraction that is feedback; see plan_steps */
 	int feedback_repeats; /* how often an epoch may show the same feedback image */
 	NnAugment augment;
-	bool promote; /* go live if the gate lets it pass; no hyperparameter, but on record with them */
+	bool promote; /* go live after passing the gate; no hyperparameter, but recorded with them */
 } Hyperparameters;
 
-/* The sets to load, and how many images of them; see sets.h. */
+/* What the processes of a run need to know besides the hyperparameters. */
 typedef struct TrainingOrders
 {
 	int64 run_id;		/* whose feedback to load; set once the run has its row */
 	int64 reproduces;	/* the run to repeat, or 0 */
-	int parent_version; /* where to start from, and what to compare with; 0: the live model */
+	int parent_version; /* the model to start from and to compare with; 0: the live one */
 	int processes;		/* asked for, the trainer included */
 	int memory_kb;		/* over all processes */
 	uint32 sets;		/* which sets to load, as TRAINING_SET_BITs */
-	int base_limit;		/* images of the base data's training and of its validation split to load, about; 0: all */
-	int64 evidence;		/* feedback images, at most, if the label-noise filter is to weigh them; else 0 */
-	int references;		/* validation images that models predict beside them, at most */
+	int base_limit;		/* about how many base images to load of training and of validation each; 0: all */
+	int64 evidence;		/* of the label-noise filter: feedback images to weigh, at most; else 0 */
+	int references;		/* of the label-noise filter: validation images to predict, at most */
 	double annotator_share;
 	int annotator_labels;
-	bool require_approval; /* what passes the gate waits for a person */
+	bool require_approval; /* a model that passes the gate waits for approval */
 	int ndatasets;		   /* 0: all data sets */
 	int dataset_ids[TRAINING_MAX_DATASETS];
 } TrainingOrders;
 
-/* A network by the name it goes under in records: a preset's, or else its canonical description. */
+/* A network, and its name in records: a preset's name, or else the canonical description. */
 typedef struct TrainingArchitecture
 {
 	char name[2 * NN_MAX_TEXT];
@@ -80,23 +80,23 @@ typedef struct TrainingArchitecture
 } TrainingArchitecture;
 
 /*
- * The trials of a run.  A search has "trials" of them, short ones, whose best is then trained in full.  Without one,
- * each of several architectures is a trial, in full, and the best is kept.  With one architecture and no search there
- * are none.
+ * The trials of a run.  A search makes a number of short trials, and the best one is then trained in full.  Without a
+ * search, each of several architectures is a trial, trained in full, and the best is kept.  With one architecture and
+ * no search there are no trials.
  */
 typedef struct TrainingStudy
 {
 	int trials;				  /* of a search; 0: there is none */
-	int trial_epochs;		  /* that a search's trial is trained */
-	int trial_images;		  /* of such an epoch, at most */
+	int trial_epochs;		  /* of a search's trial */
+	int trial_images;		  /* of an epoch of such a trial, at most */
 	int64 resume_run;		  /* the run whose trials are taken over; 0: none */
-	bool fixed_learning_rate; /* not searched: the caller has named it */
+	bool fixed_learning_rate; /* given by the caller, so not searched */
 	bool fixed_batch_size;
 	int narchitectures; /* 0 in fine-tuning, until the live model is known */
 	TrainingArchitecture architectures[TRAINING_MAX_ARCHITECTURES];
 } TrainingStudy;
 
-/* A strategy's hyperparameters; the network is left empty. */
+/* Set a strategy's default hyperparameters; the network is left empty. */
 extern void hyperparameters_init(Hyperparameters *hyper, TrainingStrategy strategy);
 
 extern const char *training_strategy_name(TrainingStrategy strategy);
@@ -113,7 +113,7 @@ extern bool hyperparameters_set(Hyperparameters *hyper, const char *name, const 
 /* The chosen data sets as a parameter of type int4[], null for all. */
 extern void orders_add_datasets(SpiParameters *parameters, const TrainingOrders *orders);
 
-/* The size of a search's trials, where the caller does not name it. */
+/* Make an empty study, with the default size of a search's trials. */
 extern void training_study_init(TrainingStudy *study);
 
 /* Add an architecture by a preset's name or a description; throws if it is no network. */

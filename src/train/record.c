@@ -1,20 +1,19 @@
 /*
- * record.c: what a retraining run reads from and writes into the tables.
+ * record.c: what a retraining run reads from the tables and writes into them.
  *
- * Each write is a transaction of its own, so that training itself runs with none open.  Progress is written without
- * waiting for the disk; nothing is lost with it that matters.
+ * Each write is a transaction of its own, so that no transaction is open during training.  Progress is written with
+ * synchronous_commit off: a crash may lose the last of it, which does no harm.
  *
- * Both the extension and the run's row may go while a run is under way, by DROP EXTENSION or by hand, and another
- * extension with another run of the same id may come.  So each transaction begins with record_begin_run, which finds
- * the row that this process wrote, by its pid and the time that it started at, and locks it: what follows in the
- * transaction concerns the run at hand.  If it is not there the error is ERRCODE_UNDEFINED_OBJECT, on which the
- * trainer exits without reporting a result, for there is nowhere left to write one.
+ * DROP EXTENSION or a DELETE can remove the row of a run that is under way, and a new extension can have another run
+ * with the same id.  So each transaction begins with record_begin_run, which looks for the row with this process's
+ * pid and start time and locks it.  If there is none the error is ERRCODE_UNDEFINED_OBJECT.  The trainer then tells
+ * its caller, but records nothing.
  *
- * Locks of others delay a write, and never fail the run: record_write tries again until it is done or cancelled.
- * Between two attempts it holds no lock and no snapshot.
+ * A lock of another session delays a write, but does not fail the run: record_write tries again until it succeeds or
+ * is cancelled.  Between two attempts it holds no lock and no snapshot.
  *
- * A run is 'running' while its row says so and the process named there lives: same pid, same start time.  A
- * row whose process has gone was left by a crash, and is closed by the next run.
+ * A run is under way if its row says 'running' and the process with the row's pid and start time exists.  If there is
+ * no such process, a crash left the row, and the next run closes it.
  */
 #include "postgres.h"
 
@@ -42,14 +41,14 @@ PG_FUNCTION_INFO_V1(mnist_hil_process_alive);
 
 /* How long an attempt to write waits for a lock. */
 #define WRITE_LOCK_TIMEOUT "2s"
-/* ... and the record of a cancelled run, which is to end within a second. */
+/* ... and to record a cancelled run, which must end within a second. */
 #define CANCELLED_LOCK_TIMEOUT "500ms"
 
 /* Milliseconds between two attempts: the first pause, doubled each time up to the last. */
 #define FIRST_PAUSE 100
 #define LAST_PAUSE 5000
 
-/* Attempts where something else than a lock is in the way that may pass, such as a full disk. */
+/* Attempts after other errors that may be temporary, such as a full disk. */
 #define MAX_ATTEMPTS 8
 
 void
@@ -91,7 +90,7 @@ record_commit(void)
 	pgstat_report_activity(STATE_RUNNING, "training");
 }
 
-/* Is it worth another attempt after so many? */
+/* Is another attempt worth it, after this error and this number of attempts? */
 static bool
 may_pass(int sqlerrcode, int attempts)
 {
@@ -101,7 +100,7 @@ may_pass(int sqlerrcode, int attempts)
 		case ERRCODE_T_R_DEADLOCK_DETECTED:
 		case ERRCODE_T_R_SERIALIZATION_FAILURE:
 			return true;
-		case ERRCODE_UNIQUE_VIOLATION: /* a row of somebody's with the same number */
+		case ERRCODE_UNIQUE_VIOLATION: /* another session added a row with the same number */
 		case ERRCODE_DISK_FULL:
 		case ERRCODE_OUT_OF_MEMORY:
 		case ERRCODE_INSUFFICIENT_RESOURCES:
@@ -111,7 +110,10 @@ may_pass(int sqlerrcode, int attempts)
 	}
 }
 
-/* Make one attempt; NULL if it is done, else the error, which is worth another one, in a memory context. */
+/*
+ * Make one attempt.  Returns NULL if it succeeded, or an error after which to try again, in a memory context.  Throws
+ * other errors.
+ */
 static ErrorData *
 attempt_write(int64 run_id, RecordWrite write, void *argument, int attempts, MemoryContext context)
 {
@@ -158,7 +160,7 @@ record_write(int64 run_id, RecordWrite write, void *argument)
 	}
 }
 
-/* Do RecordStatements. */
+/* Execute RecordStatements. */
 static void
 write_statements(void *argument)
 {
@@ -176,7 +178,7 @@ record_statements(int64 run_id, RecordStatements *statements)
 	record_write(run_id, write_statements, statements);
 }
 
-/* Does a process with this pid that started at this time exist?  Works without any rights, in every session. */
+/* Does a process with this pid and this start time exist?  Needs no privileges. */
 static bool
 process_alive(int pid, TimestampTz started)
 {
@@ -198,7 +200,7 @@ mnist_hil_process_alive(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(process_alive(PG_GETARG_INT32(0), PG_GETARG_TIMESTAMPTZ(1)));
 }
 
-/* The id of the run that is under way, or 0; *orphan: of one whose process is gone.  SPI is connected. */
+/* The id of the run under way, or 0.  *orphan: the id of a run whose process is gone, or 0.  SPI is connected. */
 static int64
 find_running(int64 *orphan)
 {
@@ -282,7 +284,7 @@ record_read_parent(TrainingParent *parent, int version, MemoryContext context)
 	memcpy(parent->values, values, parent->net.nvalues * sizeof(float));
 }
 
-/* What did the work: extension, server, matrix products, kernels. */
+/* What trains: extension, server, library for matrix products, kernels. */
 static char *
 software(void)
 {
@@ -309,7 +311,7 @@ record_check_software(const TrainingOrders *orders)
 	record_check_nothing_missing(orders->reproduces, TextDatumGetCString(spi_result(1)));
 }
 
-/* What the weights' exact bits depend on besides: the machine's processor, as the kernel names it. */
+/* The processor's name, as the kernel has it, or NULL: the exact bits of the weights depend on the processor, too. */
 static char *
 cpu_model(void)
 {
@@ -334,8 +336,8 @@ cpu_model(void)
 }
 
 /*
- * Add the run's row, once the row of a run that crashed is closed.  The unique index on running runs decides between
- * two that start at once: the second waits for the first and is refused then.  SPI is connected.
+ * Close the row that a crashed run left, and add this run's row.  If two runs start at once, the unique index on
+ * running runs makes the second wait for the first one's commit and then refuses it.  SPI is connected.
  */
 int64
 record_start(const Hyperparameters *hyper, const TrainingOrders *orders, const TrainingStudy *study,
@@ -507,9 +509,9 @@ record_possible(void)
 }
 
 /*
- * Close the run's row after an error, if it is still there and the run's own; whether it was.  A cancelled run makes
- * one attempt, for it is to end at once: a row that somebody has locked is left to the next run, which finds that its
- * process is gone.
+ * Close the run's row after an error, if it is still there and this run's.  Returns whether it was closed.  A
+ * cancelled run has to end at once, so it makes one attempt only.  If the row is locked then, the next run closes it
+ * as that of a crashed run.
  */
 bool
 record_failure(int64 run_id, const ErrorData *edata)

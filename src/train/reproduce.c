@@ -1,10 +1,10 @@
 /*
- * reproduce.c: mnist_reproduce(), a run done again from its record.
+ * reproduce.c: mnist_reproduce(), which repeats a run from its record.
  *
- * The hyperparameters come from the run's row, the feedback from its snapshot, the data sets are found by
- * their hashes.  Then the same trainer does the same work, with as many processes, and says whether the weights are
- * the same.  What is missing is told before anything starts; what only the trainer can know (which kernels and which
- * matrix product it has, how many processes it gets) by the trainer.
+ * The hyperparameters come from the run's row and the feedback from its snapshot.  The data sets are found by their
+ * hashes.  The same trainer then does the same work, with as many processes, and says whether the weights are the
+ * same.  If something is missing, this side says so before a process starts.  The trainer checks what only it knows:
+ * the kernels, the library for matrix products, and the number of processes.
  */
 #include "postgres.h"
 
@@ -40,7 +40,7 @@ check_run(int64 run_id)
 	record_check_nothing_missing(run_id, TextDatumGetCString(spi_result(1)));
 }
 
-/* Read what the run did from its record. */
+/* Read the run's hyperparameters and orders from its record. */
 static void
 read_run(int64 run_id, Hyperparameters *hyper, TrainingOrders *orders)
 {
@@ -79,16 +79,17 @@ read_run(int64 run_id, Hyperparameters *hyper, TrainingOrders *orders)
 /*
  * mnist_reproduce(run_id bigint)
  *
- * Train again from the record of a run.  Returns one row, as mnist_retrain; the verdict says whether the weights are
- * the same, bit for bit.  The model is kept, and does not go live.  ERRCODE_UNDEFINED_OBJECT if there is no such run,
- * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if it made no model or something is missing, which the detail tells.
+ * Train again from the record of a run.  Returns one row, as mnist_retrain does; the verdict says whether the weights
+ * are the same, bit for bit.  The model is kept, but does not go live.  ERRCODE_UNDEFINED_OBJECT if there is no such
+ * run, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if it made no model or something is missing; the detail says what.
  */
 Datum
 mnist_reproduce(PG_FUNCTION_ARGS)
 {
 	Hyperparameters hyper;
 	TrainingOrders *orders = palloc0(sizeof(TrainingOrders));
-	TrainingStudy *study = palloc0(sizeof(TrainingStudy)); /* what its trials found is in the hyperparameters */
+	TrainingStudy *study =
+		palloc0(sizeof(TrainingStudy)); /* no trials: the record has the hyperparameters that they chose */
 	int64 run_id;
 
 	if (PG_ARGISNULL(0))

@@ -1,5 +1,5 @@
 /*
- * request.h: what the caller of a run and its trainer tell each other.
+ * request.h: what the caller of a run and its trainer pass to each other.
  */
 #ifndef TRAIN_REQUEST_H
 #define TRAIN_REQUEST_H
@@ -16,13 +16,13 @@
 typedef enum TrainingDecision
 {
 	TRAINING_REJECTED,
-	TRAINING_NOT_PROMOTED, /* nobody wants it live */
+	TRAINING_NOT_PROMOTED, /* it passed, but was not to go live */
 	TRAINING_AWAITING_APPROVAL,
 	TRAINING_PROMOTION_PENDING, /* it passed; the switch could not be made yet */
 	TRAINING_PROMOTED
 } TrainingDecision;
 
-/* What a run came to; NaN stands for a figure that there is none of. */
+/* The result of a run. */
 typedef struct TrainingOutcome
 {
 	int model_version;
@@ -33,16 +33,16 @@ typedef struct TrainingOutcome
 	float seconds;
 } TrainingOutcome;
 
-/* Why there is a run, beside who asked for it: for its record alone. */
+/* Why a run was started; only recorded. */
 typedef struct TrainingCause
 {
-	bool by_check;						/* mnist_check decided it; else a person, and the rest is unset */
+	bool by_check;						/* mnist_check started it; if not, the rest is unset */
 	int attempt;						/* 1, 2, ... of the same decision */
 	int64 retry_of;						/* the run that failed before; 0: none */
 	char reasons[TRAINING_MAX_REASONS]; /* a text[] in its text form */
 } TrainingCause;
 
-/* See pg/worker.h: the caller writes what is above run_id, the trainer what is below. */
+/* See pg/worker.h.  The caller writes the members above run_id, the trainer the rest. */
 typedef struct RetrainRequest
 {
 	WorkerRequest worker;
@@ -57,7 +57,7 @@ typedef struct RetrainRequest
 	TrainingOutcome outcome; /* from WORKER_DONE on */
 } RetrainRequest;
 
-/* A decision as in mnist_run.decision, and back; parsing fails on one that no trainer makes. */
+/* The name of a decision in mnist_run.decision, and back.  A name that no trainer writes is an error. */
 extern const char *training_decision_name(TrainingDecision decision);
 extern TrainingDecision training_decision_parse(const char *name);
 

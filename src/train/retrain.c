@@ -1,19 +1,18 @@
 /*
  * retrain.c: mnist_retrain(), the caller's side of a retraining run.
  *
- * The caller checks the arguments, writes them into a small segment of dynamic shared memory (RetrainRequest),
- * starts the trainer with the segment's handle and sleeps on its latch until the trainer has announced the run
- * (wait => false) or its end.  It holds nothing over the run but its own transaction and leaves all writing to
- * the trainer.
+ * The caller checks the arguments, writes them into a small segment of dynamic shared memory (RetrainRequest), and
+ * starts the trainer with the segment's handle.  It then sleeps on its latch until the trainer has announced the run
+ * (wait => false) or its end.  During the run it holds nothing but its own transaction, and the trainer alone writes.
  *
- * Whatever ends the call early -- an error, a cancel, statement_timeout, termination -- detaches the segment,
- * in the abort of the transaction or at exit, and the callback registered on that ends the trainer too.  The
- * trainer keeps a mapping of its own, so that a run nobody waits for lives on when the caller has gone.
+ * Whatever ends the call early (an error, a cancel, statement_timeout, termination) detaches the segment, in the
+ * abort of the transaction or at exit, and a callback of the segment terminates the trainer.  With wait => false that
+ * callback is cancelled once the run is announced, and the trainer's own mapping keeps the segment for as long as it
+ * lives.
  *
- * While the caller waits, its statement keeps its snapshot, and with it backend_xmin, which holds VACUUM back.  That
- * snapshot is not this function's to release: the portal that runs the statement has pushed it, the executor's state
- * refers to it, and both go on with it once the function returns.  A long run is better started with
- * wait => false.
+ * While the caller waits, its statement keeps its snapshot and so its backend_xmin, which holds VACUUM back.  This
+ * function cannot release that snapshot: the portal that runs the statement has pushed it, the executor's state
+ * refers to it, and both use it after the function returns.  A long run is better started with wait => false.
  *
  * The function is SECURITY DEFINER: the checks read the extension's tables as its owner.
  */
@@ -47,7 +46,7 @@
 #define BATCH_SIZE_MAX 4096
 #define TRIAL_IMAGES_MIN 256
 #define MAX_STRATEGY 1024	 /* bytes of its name */
-#define MAX_ELEMENT BLCKSZ	 /* bytes of the name of an architecture or a data set; an index has no longer ones */
+#define MAX_ELEMENT BLCKSZ	 /* bytes of an architecture's or a data set's name; index entries are not longer */
 #define STRATEGY_AUTO "auto" /* from scratch if architectures are named, else fine-tuning */
 
 /* The arguments' positions, as in sql/training.sql. */
@@ -80,7 +79,7 @@ null_argument(const char *name)
 					errmsg("argument \"%s\" of mnist_retrain must not be null", name)));
 }
 
-/* The elements of a text[] argument; an empty array, more than so many elements or a null one is an error. */
+/* The elements of a text[] argument.  It is an error if there are none, more than most, or a null one. */
 static int
 text_elements(Datum array, int most, const char *name, char ***elements)
 {
@@ -135,8 +134,8 @@ set_architectures(const Hyperparameters *hyper, TrainingStudy *study, const Datu
 }
 
 /*
- * What a from-scratch run is known by until the best architecture is: the one, or the list of all that are tried; and
- * its network, the first one.
+ * Set what the record of a from-scratch run says until the best architecture is known: the names of all that are
+ * tried, and the network of the first.
  */
 static void
 set_network(Hyperparameters *hyper, const TrainingStudy *study)
@@ -210,7 +209,7 @@ bool_argument(const NullableDatum *arguments, int arg, const char *name)
 	return DatumGetBool(arguments[arg].value);
 }
 
-/* How many trials, and of what size, if any. */
+/* Set the number of trials and their size. */
 static void
 read_search(const NullableDatum *arguments, TrainingStudy *study)
 {
@@ -260,14 +259,14 @@ learning_rate_argument(const NullableDatum *arguments, float defaultval)
 	return rate;
 }
 
-/* Is the strategy left to us? */
+/* Is the strategy "auto"? */
 static bool
 is_auto(const NullableDatum *arguments)
 {
 	return strcmp(text_argument(arguments[ARG_STRATEGY].value, MAX_STRATEGY, "strategy"), STRATEGY_AUTO) == 0;
 }
 
-/* What a run that resumes another's trials may not be told, for it is on record. */
+/* The arguments that must not be given with resume_run, because the record has their values. */
 static const struct
 {
 	int arg;
@@ -296,7 +295,7 @@ resume(const NullableDatum *arguments, Hyperparameters *hyper, TrainingOrders *o
 	trials_read_study(DatumGetInt64(arguments[ARG_RESUME_RUN].value), hyper, orders, study);
 }
 
-/* The strategy; what is left to us depends on whether there are architectures to train from scratch. */
+/* The strategy.  "auto" stands for from scratch if architectures are named, else for fine-tuning. */
 static TrainingStrategy
 strategy_argument(const NullableDatum *arguments)
 {
@@ -305,7 +304,7 @@ strategy_argument(const NullableDatum *arguments)
 	return arguments[ARG_ARCHITECTURES].isnull ? TRAINING_FINE_TUNE : TRAINING_FROM_SCRATCH;
 }
 
-/* Begin with what the strategy and its architectures are by default. */
+/* Set up a run that resumes no other: the defaults of the strategy, the architectures, the seed. */
 static void
 start_anew(const NullableDatum *arguments, Hyperparameters *hyper, TrainingStudy *study)
 {
@@ -322,7 +321,7 @@ start_anew(const NullableDatum *arguments, Hyperparameters *hyper, TrainingStudy
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random seed")));
 }
 
-/* Check all arguments and make of them what the run goes by; SPI is connected. */
+/* Check all arguments, and make hyperparameters, orders and study of them; SPI is connected. */
 static void
 read_arguments(const NullableDatum *arguments, Hyperparameters *hyper, TrainingOrders *orders, TrainingStudy *study)
 {
@@ -350,7 +349,7 @@ read_arguments(const NullableDatum *arguments, Hyperparameters *hyper, TrainingO
 		set_datasets(orders, arguments[ARG_DATASETS].value);
 }
 
-/* Who calls: not the owner, as whom the body of this function runs. */
+/* The role that calls the function.  Its body runs as the owner. */
 static void
 read_invoker(NameData *invoker)
 {
@@ -360,9 +359,9 @@ read_invoker(NameData *invoker)
 }
 
 /*
- * The trainer writes these tables, and would wait for a lock of this transaction, which waits for the trainer: a
- * deadlock that the server cannot see, because this side of it is no lock.  mode: the weakest lock that is in the
- * way.
+ * The trainer writes these tables.  If this transaction holds a lock on one of them and waits for the trainer, the
+ * trainer waits for the lock: a deadlock that the server cannot detect, because this side does not wait for a lock.
+ * mode: the weakest lock that conflicts.
  */
 static const struct
 {
@@ -392,7 +391,7 @@ check_no_lock_in_the_way(const char *relname, LOCKMODE mode)
 						errhint("Commit first, or use wait => false.")));
 }
 
-/* What would be refused by the trainer, said before any process starts. */
+/* Check what the trainer would refuse, before any process starts. */
 static void
 check_ready(const TrainingOrders *orders, bool wait)
 {
@@ -405,7 +404,7 @@ check_ready(const TrainingOrders *orders, bool wait)
 		check_no_lock_in_the_way(written_tables[i].relname, written_tables[i].mode);
 }
 
-/* The trainer has gone without reporting a result, in this state. */
+/* Throw an error: the trainer has exited in this state, without reporting a result. */
 static void
 process_ended(WorkerState state)
 {
@@ -455,8 +454,9 @@ result_row(FunctionCallInfo fcinfo, const RetrainRequest *request, bool finished
 }
 
 /*
- * Have a trainer do a run; cause: NULL for one by hand.  Returns a copy of the request as the trainer left it when
- * the run was done or, without wait, on record.  Throws what is in the way, and the run's own errors.
+ * Have a trainer make a run.  With wait, returns a copy of the request when the run is done, else as soon as the run
+ * is on record.  Throws an error if the run cannot start, and the run's own errors.  cause: NULL if a person started
+ * it.
  */
 static RetrainRequest *
 run_trainer(const Hyperparameters *hyper, const TrainingOrders *orders, const TrainingStudy *study,
@@ -486,7 +486,7 @@ run_trainer(const Hyperparameters *hyper, const TrainingOrders *orders, const Tr
 	if (!worker_call_wait(&call, wait ? WORKER_DONE : WORKER_BEGUN, &state))
 		process_ended(state);
 	if (state >= WORKER_DONE)
-		WaitForBackgroundWorkerShutdown(call.handle); /* its slot is free for the next call */
+		WaitForBackgroundWorkerShutdown(call.handle); /* so that its slot is free for the next call */
 	memcpy(request, call.request, sizeof(RetrainRequest));
 	if (state == WORKER_FAILED)
 		worker_error_throw(&request->worker.error);
@@ -506,8 +506,8 @@ retrain_request(FunctionCallInfo fcinfo, const Hyperparameters *hyper, const Tra
  *				 learning_rate real, batch_size int, promote boolean, trials int, search boolean, resume_run bigint,
  *				 trial_epochs int, trial_images int)
  *
- * Train a model on base data and feedback, and let it go live if the gate passes it.  Returns one row: the run and,
- * unless wait is false, what came of it.  The errors are those of the checks above, or the run's own.
+ * Train a model on base data and feedback, and let it go live if it passes the gate.  Returns one row: the run and,
+ * unless wait is false, its result.  The errors are those of the checks above, or the run's own.
  */
 Datum
 mnist_retrain(PG_FUNCTION_ARGS)
@@ -528,8 +528,8 @@ mnist_retrain(PG_FUNCTION_ARGS)
 /*
  * mnist_hil_retrain_by_check(reasons text, attempt int, retry_of bigint) RETURNS bigint
  *
- * What mnist_retrain(wait => false) does, whose record says that mnist_check decided it and why.  Returns the run.
- * retry_of: 0 if no run failed before.
+ * Do the same as mnist_retrain(wait => false), and record that mnist_check decided it and why.  Returns the run's id.
+ * retry_of: the run that failed before, or 0.
  */
 Datum
 mnist_hil_retrain_by_check(PG_FUNCTION_ARGS)

@@ -1,5 +1,5 @@
 /*
- * retrain.h: to have a trainer do a run.
+ * retrain.h: having a trainer make a run.
  */
 #ifndef TRAIN_RETRAIN_H
 #define TRAIN_RETRAIN_H
@@ -11,8 +11,8 @@
 #include "train/options.h"
 
 /*
- * Have a trainer do a run, as the SQL function at hand was called to, and return its row.  Without wait it holds only
- * the run.  Throws what is in the way, and the run's own errors.
+ * Have a trainer make a run for the SQL function that was called with fcinfo, and return its row.  Without wait the
+ * row has only the run's id.  Throws an error if the run cannot start, and the run's own errors.
  */
 extern Datum retrain_request(FunctionCallInfo fcinfo, const Hyperparameters *hyper, const TrainingOrders *orders,
 							 const TrainingStudy *study, bool wait);

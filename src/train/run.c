@@ -1,17 +1,17 @@
 /*
  * run.c: the trainer, a background worker that makes one retraining run.
  *
- * It writes the run's row, reads the live model and starts helpers.  All processes load their shares of the
- * samples, train, and predict the sets.  Then the trainer records the outcome together with the switch to the new
- * model, if the model passes the gate and nobody holds the lock for the switch, in one transaction.  While it
- * trains no transaction is open.  Progress is written at most once a second, in transactions of its own.
+ * It writes the run's row, reads the live model, filters labels and starts helpers.  All processes load their
+ * samples, train, and predict the sets.  Then the trainer records the outcome.  If the model passes the gate and the
+ * lock for the switch is free, the same transaction makes it live.  No transaction is open while it trains.  Progress
+ * is written about once a second, in transactions of its own.
  *
  * Loading happens under one snapshot, which the trainer exports and the helpers import, so that all processes see
  * the same rows.
  *
- * An error anywhere (its own, a helper's, a cancel, a termination) unwinds to mnist_hil_trainer_main.  There the
- * helpers are ended, the row is closed as failed or cancelled in a new transaction, and the caller is told.  Where
- * the extension has been dropped meanwhile there is nothing to close.
+ * An error anywhere (its own, a helper's, a cancel, a termination) unwinds to mnist_hil_trainer_main.  That ends the
+ * helpers, closes the row as failed or cancelled in a new transaction, and tells the caller.  If the extension has
+ * been dropped meanwhile, there is no row to close.
  */
 #include "postgres.h"
 
@@ -38,7 +38,7 @@
 
 extern PGDLLEXPORT void mnist_hil_trainer_main(Datum main_arg);
 
-/* Write the run's row, or be refused. */
+/* Write the run's row and its snapshot of the feedback.  Throws an error if the run is refused. */
 static void
 open_run(TrainingRun *run)
 {
@@ -70,7 +70,7 @@ open_run(TrainingRun *run)
 	record_open_snapshot(&run->orders);
 }
 
-/* A run that is repeated needs as many processes as it had, for its sums depend on them. */
+/* Check that a repeated run has as many processes as the original: the order of its sums depends on their number. */
 static void
 check_processes(const TrainingRun *run)
 {
@@ -82,7 +82,7 @@ check_processes(const TrainingRun *run)
 						errhint("Increase max_worker_processes.")));
 }
 
-/* Within the transaction that loads the samples: what the run trains on, as JSON. */
+/* Read what the run trains on, as JSON, in the transaction that loads the samples. */
 static void
 read_data(void *argument)
 {
@@ -93,7 +93,7 @@ read_data(void *argument)
 	SPI_finish();
 }
 
-/* Load the samples in all processes, and write down what there is. */
+/* Load the samples in all processes, check that there are enough, and record their numbers. */
 static void
 load_data(TrainingRun *run)
 {
@@ -115,7 +115,7 @@ load_data(TrainingRun *run)
 	record_data(run->id, &run->orders, totals, run->workers->shared->nprocesses, run->data);
 }
 
-/* The model's own training, trials apart: by the run's options, from beginning to end. */
+/* Train the run's model with its own hyperparameters; search.c trains the trials. */
 static void
 train(TrainingRun *run)
 {
@@ -162,7 +162,7 @@ make_run(TrainingRun *run)
 	gate_choose(run->workers);
 	gate_compare(run->workers, EVALUATED_SETS, comparison, outcome);
 	gate = gate_decide(&run->hyper, &run->orders, run->parent.version, comparison, outcome);
-	workers_end(run->workers); /* storing may take long where locks are in the way */
+	workers_end(run->workers); /* storing may wait long for locks */
 	stored = (TrainingResult){
 		.hyper = &run->hyper,
 		.orders = &run->orders,
@@ -178,7 +178,7 @@ make_run(TrainingRun *run)
 	worker_announce(&run->request->worker, WORKER_DONE);
 }
 
-/* What the caller is told of a run's error. */
+/* Tell the caller the run's error. */
 static void
 answer_failure(TrainingRun *run, const ErrorData *edata)
 {
@@ -203,7 +203,7 @@ fail_run(TrainingRun *run, ErrorData *edata)
 	AbortOutOfAnyTransaction();
 	if (run->workers != NULL)
 		workers_end(run->workers);
-	QueryCancelPending = false; /* once is enough */
+	QueryCancelPending = false; /* this cancel has been handled */
 	if (cancelled)
 		edata->message = "cancelled by a signal to a training process";
 	if (run->id != 0 && record_possible() && record_failure(run->id, edata))
@@ -220,7 +220,7 @@ mnist_hil_trainer_main(Datum main_arg)
 	TrainingRun *run;
 	NnError blas;
 
-	(void) nn_blas_load(&blas); /* without it the built-in product serves */
+	(void) nn_blas_load(&blas); /* if it cannot be loaded, the built-in matrix product is used */
 	request = (RetrainRequest *) worker_attach(main_arg);
 	if (request == NULL)
 		return; /* the caller has gone */

@@ -1,18 +1,19 @@
 /*
- * samples.c: each process's share of the samples.
+ * samples.c: loading each process's part of the samples.
  *
- * Every process of a run reads all rows, in one order and under one snapshot, and keeps every n-th image of each set:
- * no sample passes through shared memory, and which process has which image depends on the data and the number of
- * processes alone.  Only images that count are dealt out, so that the shares of a set differ by one image at most.
+ * Every process of a run reads all rows, in the same order and under the same snapshot, and keeps every n-th image of
+ * each set.  No sample passes through shared memory.  Which process has which image depends only on the data and the
+ * number of processes.  Images that are left out do not count, so the parts of a set differ by one image at most.
  *
- * No image is in two sets.  Rows are compared by the SHA-256 of their pixels, and what is read first wins: feedback
- * (its label wins over the base data's), then the base test, validation and training images.  In detail:
- *	- a feedback image is what the run's snapshot says (sql/feedback.sql), once, however often it was predicted;
+ * No image is in two sets.  Rows are compared by the SHA-256 of their pixels, and the row that is read first wins.
+ * Feedback is read first, so its label wins over the base data's; then the base test, validation and training images.
+ * In detail:
+ *	- a feedback image counts as the run's snapshot says (sql/snapshot.sql), and once, however often it was predicted;
  *	- a base image that is also feedback is not trained on;
  *	- a base validation or test image that is also feedback to train on is left out;
  *	- a base image that occurs several times counts once, as test or validation image if it is one;
- *	- one that occurs with different labels is left out (view mnist_dataset_conflict shows them).  That it does is
- *	  known only when all rows have been read: then the base data is read once more, without these images.
+ *	- a base image that occurs with different labels is left out (view mnist_dataset_conflict shows them).  This is
+ *	  known only when all rows have been read.  The base data is then read a second time, without these images.
  *
  * 16 bytes of the hash are enough to tell images apart (a collision among a billion has a chance of 1 in 10^21).
  */
@@ -64,7 +65,7 @@ typedef struct Loader
 	int64 unreadable;
 } Loader;
 
-/* The base data's splits in the order they are read. */
+/* The splits of the base data, in the order in which they are read. */
 static const struct
 {
 	const char *split;
@@ -102,7 +103,7 @@ has_base_limit(TrainingSetKind kind)
 	return kind == TRAINING_SET_TRAIN || kind == TRAINING_SET_VALIDATION;
 }
 
-/* Images of such a set taken of each data set. */
+/* How many images of such a set are taken from each data set. */
 static int64
 base_limit(const Loader *loader)
 {
@@ -139,7 +140,7 @@ count_rows(const Loader *loader, int64 rows[TRAINING_NSETS])
 			rows[i] = Min(rows[i], base_limit(loader) * loader->ndatasets);
 }
 
-/* What feedback has besides. */
+/* Allocate what only feedback has: weights and ids. */
 static void
 set_up_feedback(Loader *loader, MemoryContext context)
 {
@@ -153,8 +154,8 @@ set_up_feedback(Loader *loader, MemoryContext context)
 }
 
 /*
- * Count the rows for each set, which is an upper bound, for duplicates are not yet known, and check what they and
- * other_bytes come to against the setting.  Returns how many rows there are.
+ * Count the rows for each set, and check the memory for them and other_bytes against the setting.  The counts are
+ * upper bounds, because duplicates are not known yet.  Returns the number of all rows.
  */
 static int64
 check_memory(const Loader *loader, Size other_bytes, int64 rows[TRAINING_NSETS])
@@ -183,7 +184,7 @@ check_memory(const Loader *loader, Size other_bytes, int64 rows[TRAINING_NSETS])
 	return all_rows;
 }
 
-/* Make room for this process's shares, once it is known that there may be. */
+/* Check the memory, and allocate this process's part of each set. */
 static void
 allocate(Loader *loader, Size other_bytes, MemoryContext context)
 {
@@ -223,7 +224,7 @@ see(Loader *loader, const bytea *sha256, int where, int *before)
 	return seen;
 }
 
-/* Count an image of a set; where it is this process's, the place for its pixels, else NULL. */
+/* Count an image of a set.  Returns the place for its pixels if it belongs to this process, else NULL. */
 static uint8 *
 next_place(Loader *loader, TrainingSetKind kind)
 {
@@ -298,9 +299,9 @@ take_base_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind kin
 }
 
 /*
- * A row (label, image, sha256, held_out, weight, feedback_id) of feedback.  The image was readable when it was read;
- * should it have become unreadable, by a lower mnist_hil.max_image_pixels say, it is left out rather than the run
- * given up.
+ * A row (label, image, sha256, held_out, weight, feedback_id) of feedback.  The image was readable when it was
+ * predicted.  If it no longer is, for example under a lower mnist_hil.max_image_pixels, it is left out, and the run
+ * goes on.
  */
 static void
 take_feedback_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind kind)
@@ -339,7 +340,7 @@ take_feedback_row(Loader *loader, HeapTuple row, TupleDesc desc, TrainingSetKind
 static void
 load_feedback(Loader *loader)
 {
-	/* 784 bytes are taken as they are, a PNG is decoded; of what runs have used before the pixels are at hand */
+	/* feedback_image has the pixels of PNGs that a run has decoded; other images are 784 bytes or a PNG */
 	char *sql = psprintf("SELECT d.label, coalesce(i.pixels, p.image), d.pixels_sha256, d.held_out, d.weight,"
 						 " d.feedback_id"
 						 " FROM mnist_internal.run_images($1) d JOIN %s.mnist_prediction p ON p.id = d.prediction_id"
@@ -391,7 +392,7 @@ forget_base(Loader *loader)
 	}
 }
 
-/* Load the base data; once more if images turned out to be left out that were dealt out. */
+/* Load the base data, and load it again if images were dealt out that must be left out. */
 static void
 load_base(Loader *loader)
 {

@@ -1,5 +1,5 @@
 /*
- * samples.h: each process's share of the samples.
+ * samples.h: loading each process's part of the samples.
  */
 #ifndef TRAIN_SAMPLES_H
 #define TRAIN_SAMPLES_H
@@ -17,22 +17,25 @@ typedef struct TrainingSet
 	/* of feedback to train on, else NULL */
 	float *weights; /* (n): how much each counts, above 0, at most 1 */
 	/* of all feedback, else NULL */
-	int64 *ids; /* (n): a row of mnist_feedback that it rests on */
+	int64 *ids; /* (n): the newest row of mnist_feedback that counts for the image */
 } TrainingSet;
 
-/* One process's share of every set. */
+/* One process's part of every set. */
 typedef struct TrainingData
 {
 	TrainingSet sets[TRAINING_NSETS];
 } TrainingData;
 
-/* Check that a run of so many processes, which needs other_bytes besides its samples, may have the memory. */
+/*
+ * ERRCODE_OUT_OF_MEMORY if a run of nprocesses needs more than mnist_hil.training_memory.  other_bytes: what it needs
+ * besides its samples.  SPI is connected.
+ */
 extern void samples_check_memory(const TrainingOrders *orders, int nprocesses, Size other_bytes);
 
 /*
- * Load share rank of nprocesses into a memory context, under the snapshot at hand; SPI is connected.
- * other_bytes: what the run needs besides, over all processes; ERRCODE_OUT_OF_MEMORY if all of it is more than
- * mnist_hil.training_memory.
+ * Load the samples of process rank of nprocesses into a memory context, under the active snapshot; SPI is connected.
+ * other_bytes: what the run needs besides its samples, over all processes.  ERRCODE_OUT_OF_MEMORY if it needs more
+ * than mnist_hil.training_memory in all.
  */
 extern TrainingData *samples_load(const TrainingOrders *orders, int rank, int nprocesses, Size other_bytes,
 								  MemoryContext context);

@@ -1,15 +1,15 @@
 /*
- * schedule.c: mnist_schedule() and mnist_unschedule(), the way to pg_cron, which is to call mnist_housekeep.
+ * schedule.c: mnist_schedule() and mnist_unschedule(), which make and remove the pg_cron job that calls
+ * mnist_housekeep.
  *
- * pg_cron lives in one database of the server.  Where that is this one, its functions are called here, as the
- * caller, in the caller's transaction.  Where it is another one, a background worker is sent there, which
- * connects as the caller, does the same in a transaction of its own, and brings back the job's id or the error;
- * so there the schedule takes effect at once, whatever becomes of the caller's transaction.  The worker can do
- * nothing that the caller could not do over a connection of their own: the caller must be allowed to connect
- * there and to use pg_cron.
+ * pg_cron lives in one database of the server.  If it is this one, its functions are called here, as the caller, in
+ * the caller's transaction.  If it is another one, a background worker connects to it as the caller, calls them in a
+ * transaction of its own, and brings back the job's id or the error.  The schedule then takes effect at once, even if
+ * the caller's transaction aborts.  The worker can do nothing that the caller could not do over a connection of their
+ * own: the caller must be allowed to connect there and to use pg_cron.
  *
- * Jobs run as who scheduled them.  There is one a database and role, by its name; a superuser's replaces those of
- * others, which only superusers see.
+ * A job runs as the role that scheduled it.  Each role has one job at most for a database, found by its name.  A
+ * superuser's calls also remove the jobs of other roles, which only superusers see.
  */
 #include "postgres.h"
 
@@ -36,7 +36,7 @@
 #define MAX_SCHEDULE 256
 #define MAX_COMMAND (2 * NAMEDATALEN + 64)
 
-/* What is to be done with the job, and what came of it; see pg/worker.h. */
+/* A change of the job, and its result; see pg/worker.h. */
 typedef struct JobRequest
 {
 	WorkerRequest worker;
@@ -47,7 +47,7 @@ typedef struct JobRequest
 	Oid cron_database;
 	Oid role;
 
-	int64 result; /* from WORKER_DONE on: the job's id, or how many there were */
+	int64 result; /* from WORKER_DONE on: the job's id, or how many jobs were removed */
 } JobRequest;
 
 PG_FUNCTION_INFO_V1(mnist_schedule);
@@ -56,7 +56,7 @@ PG_FUNCTION_INFO_V1(mnist_hil_check_job_name);
 
 extern PGDLLEXPORT void mnist_hil_scheduler_main(Datum main_arg);
 
-/* The first column of a statement's only row; the parameters are text. */
+/* Execute a statement and return the first column of its only row.  The parameters are text. */
 static int64
 query(const char *statement, int n, const char *const *parameters)
 {
@@ -74,7 +74,7 @@ query(const char *statement, int n, const char *const *parameters)
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
-/* ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE: pg_cron is not in the database where it belongs. */
+/* Throw ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE: pg_cron is not in the database where it belongs. */
 static void not_installed(const char *database) pg_attribute_noreturn();
 
 static void
@@ -152,7 +152,7 @@ mnist_hil_scheduler_main(Datum main_arg)
 	worker_announce(&request->worker, state);
 }
 
-/* What an administrator can run where pg_cron is, if the way there is barred. */
+/* A hint: the statement that an administrator can run in pg_cron's database if the caller cannot get there. */
 static char *
 by_hand(const JobRequest *request, const char *cron_database)
 {
@@ -168,7 +168,7 @@ by_hand(const JobRequest *request, const char *cron_database)
 	return psprintf("In database \"%s\", where pg_cron is, this does it: %s", cron_database, statement.data);
 }
 
-/* The worker connects as the caller, and so does pg_cron for the job: the role must be one that may. */
+/* Check that the role can log in: the worker connects as the caller, and pg_cron does so for the job. */
 static void
 check_login(Oid role, const char *hint)
 {
@@ -184,7 +184,7 @@ check_login(Oid role, const char *hint)
 						errhint("%s", hint)));
 }
 
-/* Throw the worker's error; where the caller lacks a privilege, with a hint what an administrator can run. */
+/* Throw the worker's error.  If the caller lacks a privilege, the hint says what an administrator can run. */
 static void
 throw_worker_error(const WorkerCall *call, const char *hint)
 {
@@ -221,7 +221,10 @@ change_job_elsewhere(const JobRequest *request, const char *cron_database)
 	return result;
 }
 
-/* The name of this database's job, of which pg_cron keeps NAMEDATALEN - 1 bytes. */
+/*
+ * The name of this database's job.  Since pg_cron keeps NAMEDATALEN - 1 bytes of it, a long name of a database gives
+ * way to its OID.
+ */
 static char *
 job_name(void)
 {
@@ -249,7 +252,7 @@ describe_job(JobRequest *request)
 		elog(ERROR, "schema name is too long");
 }
 
-/* Where is pg_cron?  Do it there. */
+/* Find out where pg_cron is, and change the job there; an empty schedule removes it. */
 static int64
 dispatch(const char *schedule)
 {
@@ -282,7 +285,7 @@ dispatch(const char *schedule)
 	return result;
 }
 
-/* The job runs as the caller: refuse one that would fail each time. */
+/* Check that the caller may call mnist_housekeep: the job runs as the caller, and would fail each time. */
 static void
 check_may_housekeep(void)
 {
@@ -328,7 +331,7 @@ mnist_schedule(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(dispatch(schedule));
 }
 
-/* mnist_unschedule() RETURNS boolean: have pg_cron call mnist_check no more; false if it did not. */
+/* mnist_unschedule() RETURNS boolean: remove the job that calls mnist_housekeep; false if there was none. */
 Datum
 mnist_unschedule(PG_FUNCTION_ARGS)
 {

@@ -1,22 +1,24 @@
 /*
- * search.c: the trials of a run: which there are, what they come to, which is the best.
+ * search.c: the trials of a run: what they vary, how they are made, and which is the best.
  *
- * A search makes a number of short trials over the dimensions below, and the hyperparameters of the best train the
- * model in full.  The first trial of each architecture is its defaults, so that every one is tried and what is
- * known to work is among the trials; the others are proposed by src/search, which also says which to give up at one
- * of their reports. A trial that diverges has failed, and the search goes on.
+ * A search makes a number of short trials, which vary the dimensions below.  The model is then trained in full with
+ * the hyperparameters of the best trial.  The first trial of each architecture has its default hyperparameters, so
+ * each architecture is tried with values that are known to work.  The library in src/search proposes the other
+ * trials, and decides after each report whether to stop a trial.  A trial that diverges has failed, and the search
+ * goes on.
  *
- * Without a search each of several architectures is a trial, trained in full by its defaults, and the best one's
- * weights are kept.
+ * Without a search each of several architectures is a trial, trained in full with the run's hyperparameters, and the
+ * weights of the best one are kept.
  *
- * A trial is compared by what it was not trained on: validation images and, where there is feedback, one in five of
- * the feedback to train on, which the final training has again.  What is held out for the gate, and the test
- * images, take no part.
+ * Trials are compared on images that they were not trained on: validation images and, in a search, one in five of the
+ * feedback images to train on.  The final training trains on this feedback, too.  Held-out feedback and test images
+ * are not used here.
  *
- * Every trial starts from the same weights and sees the same images, as far as the batch size lets it: all follow
- * from the run's seed.  So do the proposals, with what is on record of the trials before: another run with the same
- * seed and data makes the same trials, and one that takes over the trials of a run that was interrupted goes on as
- * that one would have.  For that the numbers in memory are rounded to those on record.
+ * Everything random in a trial follows from the run's seed, so all trials start from the same weights and see the
+ * same images, as far as architecture and batch size permit.  The proposals follow from the seed and from the trials
+ * on record.  So another run with the same seed and data makes the same trials, and a run that takes over the trials
+ * of an interrupted one continues as that one would have.  For this, numbers in memory are rounded to those on
+ * record.
  */
 #include "postgres.h"
 
@@ -37,7 +39,7 @@
 
 #define REPORTS 4 /* of a trial, at least */
 
-/* What is searched. */
+/* The dimensions of a search. */
 typedef enum Dimension
 {
 	DIMENSION_ARCHITECTURE,
@@ -55,7 +57,7 @@ static const char *const dimension_names[] = {
 	[DIMENSION_AUGMENTATION] = "augmentation", [DIMENSION_WEIGHT_DECAY] = "weight_decay",
 };
 
-/* Around the default: a tenth of it to ten times. */
+/* From a tenth of the default to ten times the default. */
 #define LEARNING_RATE_SPAN 10.0
 #define WEIGHT_DECAY_SPAN 10.0
 #define SMALLEST_BATCH 64
@@ -114,7 +116,7 @@ training_search_bytes(const Hyperparameters *hyper, const TrainingStudy *study, 
 		nn_parse(&net, study->architectures[i].network);
 		bytes = Max(bytes, steps_bytes(&largest, &net, live_net, nprocesses));
 	}
-	if (training_has_trials(study)) /* the trainer keeps the best one's weights; a little too much for the others */
+	if (training_has_trials(study)) /* the trainer keeps the best trial's weights; helpers need less */
 		bytes = add_size(bytes, limits->nvalues * sizeof(float));
 	return bytes;
 }
@@ -142,8 +144,8 @@ add_dimension(Study *study, Dimension which, SearchScale scale, double low, doub
 }
 
 /*
- * The dimensions that make sense: what the caller has fixed is none, nor dropout where no network has any.
- * Fine-tuning is held to the live model by other means than weight decay.
+ * Choose the dimensions to search: not those that the caller has fixed, nor dropout if no network has any, nor weight
+ * decay in fine-tuning, which has other means of staying close to the live model.
  */
 static void
 make_space(Study *study)
@@ -199,7 +201,7 @@ scale_augmentation(NnAugment *augment, float strength)
 	augment->elastic_alpha *= strength;
 }
 
-/* Hyperparameters with an architecture, and everything else as all trials have it. */
+/* The hyperparameters that all trials have in common, with an architecture. */
 static void
 set_architecture(const Study *study, int which, Hyperparameters *hyper)
 {
@@ -213,14 +215,14 @@ set_architecture(const Study *study, int which, Hyperparameters *hyper)
 			sizeof(hyper->architecture));
 }
 
-/* Which architecture a point has. */
+/* The index of a point's architecture. */
 static int
 architecture_of(const Study *study, const double *x)
 {
 	return study->space.ndimensions > 0 && study->dimensions[0] == DIMENSION_ARCHITECTURE ? (int) x[0] : 0;
 }
 
-/* The hyperparameters of a point; its numbers are rounded to what these hold. */
+/* Turn a point into hyperparameters.  The point's numbers are rounded to those that these hold. */
 static void
 apply_point(const Study *study, double *x, Hyperparameters *hyper)
 {
@@ -259,7 +261,7 @@ apply_point(const Study *study, double *x, Hyperparameters *hyper)
 	}
 }
 
-/* The defaults of an architecture, as a point and as hyperparameters, which go unchanged. */
+/* The default hyperparameters of an architecture, and the point that stands for them. */
 static void
 default_point(const Study *study, int architecture, double *x, Hyperparameters *hyper)
 {
@@ -309,7 +311,7 @@ point_json(const Study *study, const double *x)
 
 /* ---- trials on record ---- */
 
-/* A dimension's number from its text on record; throws if there is none that makes sense. */
+/* The value of a dimension, from its text on record; throws an error if it is missing or invalid. */
 static double
 read_number(const Study *study, Dimension dimension, const char *text)
 {
@@ -323,7 +325,7 @@ read_number(const Study *study, Dimension dimension, const char *text)
 				return i;
 	if (text != NULL && dimension != DIMENSION_ARCHITECTURE)
 	{
-		number = strtof(text, &end); /* the shortest decimal gives back the very float */
+		number = strtof(text, &end); /* the record has the shortest decimal that gives the same float */
 		if (*end == '\0' && end != text && isfinite(number))
 			return number;
 	}
@@ -331,7 +333,7 @@ read_number(const Study *study, Dimension dimension, const char *text)
 					errmsg("a recorded trial's parameter \"%s\" makes no sense", dimension_names[dimension])));
 }
 
-/* Take up the trials that the run has already: those of the run that it resumes. */
+/* Read the trials that the run has at its start: those of the run that it resumes. */
 static void
 read_trials(Study *study)
 {
@@ -362,7 +364,7 @@ read_trials(Study *study)
 
 /* ---- making trials ---- */
 
-/* After a report of a search's trial: is it worth going on? */
+/* After a report of a search's trial: is it worth continuing? */
 static bool
 worth_going_on(TrainingFit *fit, void *context)
 {
@@ -374,7 +376,10 @@ worth_going_on(TrainingFit *fit, void *context)
 	return last || !search_prune(trial, study->trials, study->n);
 }
 
-/* An architecture that was trained in full: evaluate it as it would go live, and keep the best. */
+/*
+ * Evaluate an architecture that was trained in full, in the form in which it would go live, and keep its weights if
+ * it is the best so far.
+ */
 static void
 keep_if_best(Study *study, TrainingFit *fit)
 {
@@ -473,7 +478,7 @@ next_point(Study *study, Hyperparameters *hyper)
 	return true;
 }
 
-/* How much there is to do over the whole run, in images; what was taken over counts as done. */
+/* Set the work of the whole run, in images.  Trials that were taken over count as done. */
 static void
 plan_work(Study *study, int ntrials)
 {

@@ -8,7 +8,7 @@
 
 #include "train/fit.h"
 
-/* What the largest and the smallest of all fits of the run need. */
+/* The size of the largest network, and the batch sizes, of all fits of the run. */
 typedef struct TrainingLimits
 {
 	Size nvalues;
@@ -23,8 +23,8 @@ extern Size training_search_bytes(const Hyperparameters *hyper, const TrainingSt
 								  const TrainingLimits *limits, const NnNet *live_net, int nprocesses);
 
 /*
- * Make the run's trials.  Sets run->hyper to those of the best; true: its weights are in TRAINING_AVERAGE, and the
- * workers are set up for it; false: it is yet to be trained in full.
+ * Make the run's trials, and set run->hyper to the hyperparameters of the best one.  Returns true if its weights are
+ * in TRAINING_AVERAGE and the workers are set up for it, false if it must still be trained in full.
  */
 extern bool training_search(TrainingRun *run);
 

@@ -1,5 +1,5 @@
 /*
- * sets.h: the sets of images of a run, and how well models read them.
+ * sets.h: the sets of images of a run, and how well models predict them.
  */
 #ifndef TRAIN_SETS_H
 #define TRAIN_SETS_H

@@ -1,18 +1,18 @@
 /*
  * steps.c: the steps of training, one process's part of them.
  *
- * A step.  Each process draws its share of the mini-batch from its share of the samples, augments the images,
- * and runs the network forward and backward into a gradient of its own in shared memory.  After a barrier all
- * gradients are there: each process then steps its slice of the values by the sum of all gradients, taken in
- * the order of ranks, and its slice of the average.  After the next one all values are there.
+ * A step.  Each process draws its part of the mini-batch from its part of the samples, augments the images, and runs
+ * the network forward and backward into a gradient of its own in shared memory.  After a barrier all gradients are
+ * complete.  Each process then updates its slice of the values by the sum of all gradients, taken in the order of
+ * ranks, and its slice of the average.  After a second barrier all values are complete.
  *
- * Everything drawn at random comes from a key made of the seed, the step and the rank, and all sums have a
- * fixed order: the same seed, data and number of processes give the same weights, bit for bit.
+ * Everything drawn at random comes from a key made of the seed, the step and the rank, and all sums have a fixed
+ * order.  So the same seed, data and number of processes give the same weights, bit for bit.
  *
- * A batch is part base data, part feedback (see plan_steps in fit.c for the shares).  In fine-tuning
- * the target of a base image is its label blended with what the live model predicts for the very same augmented
- * image: what the model knows is distilled into its successor (Li and Hoiem 2017, after Hinton, Vinyals and
- * Dean 2015), while feedback counts by its label.
+ * A batch is part base data, part feedback (see plan_steps in fit.c for the fractions).  In fine-tuning the target of
+ * a base image is a blend of its label and the live model's prediction for the same augmented image.  This distils
+ * what the live model knows into its successor (Li and Hoiem 2017, after Hinton, Vinyals and Dean 2015).  The target
+ * of a feedback image is its label alone.
  */
 #include "postgres.h"
 
@@ -31,7 +31,7 @@
 #include "util/rng.h"
 
 #define ADAM_EPSILON 1e-8f
-#define DIVERGED_LOSS 1e4	   /* guessing has 2.3; nothing comes back from here, or from NaN */
+#define DIVERGED_LOSS 1e4	   /* guessing gives 2.3; training recovers neither from this nor from NaN */
 #define CALIBRATE_IMAGES 16384 /* over all processes */
 
 /* What a key is for. */
@@ -98,7 +98,7 @@ deck_init(Deck *deck, int n, uint64 key)
 		deck->order[i] = i;
 }
 
-/* Draw the next image, shuffling first (Fisher and Yates) where all have been drawn; an error if there is none. */
+/* Draw the next image; shuffle first (Fisher and Yates) if all have been drawn.  It is an error if there is none. */
 static uint32
 deck_draw(Deck *deck)
 {
@@ -123,7 +123,7 @@ deck_draw(Deck *deck)
 	return deck->order[deck->next++];
 }
 
-/* A key of this run's, for a purpose. */
+/* A key of this run and this process, for a purpose. */
 static uint64
 run_key(const Workers *workers, int purpose)
 {
@@ -183,7 +183,7 @@ steps_learning_rate(const Hyperparameters *hyper, int64 step, int64 all_steps)
 	return hyper->learning_rate * nn_one_cycle(step, all_steps, hyper->warmup);
 }
 
-/* How many of this process's images of a step are feedback: on average its part of the share. */
+/* How many of this process's images of a step are feedback: on average, the fraction feedback_share. */
 static int
 feedback_in_step(const Workers *workers, int64 step)
 {
@@ -217,7 +217,7 @@ distill(Workers *workers, int from, int to)
 		steps->targets[i] += weight * (steps->teacher[i] - steps->targets[i]);
 }
 
-/* Fill in this process's share of a step's batch: feedback, then base images as they are, then augmented ones. */
+/* Fill in this process's part of a step's batch: augmented feedback, plain base images, augmented base images. */
 static NnBatch
 make_batch(Workers *workers, int64 step)
 {
@@ -250,7 +250,7 @@ make_batch(Workers *workers, int64 step)
 	};
 }
 
-/* Step this process's slice of the values and of their average. */
+/* Update this process's slice of the values and of their average. */
 static void
 apply_gradients(Workers *workers, int64 step)
 {
@@ -275,12 +275,12 @@ apply_gradients(Workers *workers, int64 step)
 		gradients[rank] = workers_vector(workers, TRAINING_GRADIENTS + rank);
 	nn_adam_step(&workers->net, values, workers_vector(workers, TRAINING_MOMENT1),
 				 workers_vector(workers, TRAINING_MOMENT2), gradients, shared->nprocesses, from, to, &adam);
-	/* the average forgets its beginning faster than its decay would have it */
+	/* a smaller decay in the first steps: the average soon forgets the values at the start */
 	nn_average_step(workers_vector(workers, TRAINING_AVERAGE), values,
 					Min(hyper->average_decay, (float) (step + 1) / (float) (step + 10)), from, to);
 }
 
-/* The step's loss over all processes; one that has left all bounds ends the fit. */
+/* The step's score over all processes.  If the loss is out of bounds, the fit has diverged and ends. */
 static TrainingScore
 step_score(const Workers *workers)
 {
@@ -321,7 +321,7 @@ steps_run(Workers *workers)
 	}
 }
 
-/* From all processes' sums: the mean of the means, and the mean of the squares less its square. */
+/* Combine all sums: the mean of the means, and, as variance, the mean of the squares less the mean's square. */
 static void
 combine_statistics(Workers *workers, float *values)
 {
@@ -350,10 +350,10 @@ combine_statistics(Workers *workers, float *values)
 }
 
 /*
- * Batch norm's running statistics come from augmented images with dropout, which shifts them a little; the model will
- * meet neither.  So at the end they are taken anew over plain images (Wu and Johnson 2021): each process sums up the
- * mean and the mean square of each channel over its images into its gradient's tail, and the trainer puts the sums
- * together.
+ * During training, batch norm's running statistics come from augmented images and dropout, which shift them a little.
+ * Predictions have neither.  So at the end the statistics are computed again from plain images (Wu and Johnson 2021).
+ * Each process puts the mean and the mean square of each channel, averaged over its batches, into the tail of its
+ * gradient, and the trainer combines them.
  */
 void
 steps_calibrate(Workers *workers)
@@ -378,7 +378,7 @@ steps_calibrate(Workers *workers)
 		nn_train_statistics(steps->trainer, average, grads, &batch);
 		for (Size i = 0; i < nstats; i++)
 			sums[i] += grads[first + i];
-		/* the variance of all images is that within the batches and that of their means */
+		/* the mean square is the variance plus the mean's square */
 		for (int l = 0; l < workers->net.nlayers; l++)
 		{
 			const NnLayer *layer = &workers->net.layers[l];
@@ -401,7 +401,7 @@ typedef struct Agreement
 	uint32 image;
 } Agreement;
 
-/* The ones that the live model is least sure of first. */
+/* Order by how sure the live model is of the label, the least sure first. */
 static int
 compare_agreements(const void *a, const void *b)
 {
@@ -414,8 +414,9 @@ compare_agreements(const void *a, const void *b)
 }
 
 /*
- * The deck is from here on what the feedback outside the fold corrects, and as many labels that the live model agrees
- * with: those that it is least sure of.  More of them would teach nothing, but take room from the corrections.
+ * From here on the deck of feedback has the corrections outside the fold, and at most as many labels that the live
+ * model agrees with: those that it is least sure of.  More of these would teach nothing and take room from the
+ * corrections.
  */
 void
 steps_fold(Workers *workers)
@@ -429,7 +430,7 @@ steps_fold(Workers *workers)
 	uint32 kept = 0;
 	uint32 corrections;
 
-	/* the room for all of them stays; a deck of other images, in an order of its own */
+	/* the array keeps its size, of which the first n are drawn; the fold's key gives an order of its own */
 	for (int i = 0; i < n; i++)
 	{
 		if (training_fold(i) == fold)

@@ -18,13 +18,13 @@ extern int steps_trial_feedback(const Workers *workers, int64 feedback);
 /* Make everything ready for steps and evaluation, once the data is loaded. */
 extern void steps_init(Workers *workers);
 
-/* Trainer: begin at TRAINING_VALUES: the average is the same, and Adam has seen no gradient. */
+/* Trainer: start from TRAINING_VALUES: copy them to the average, and clear Adam's moments. */
 extern void steps_begin(const Workers *workers);
 
 /* Do TRAINING_STEPS. */
 extern void steps_run(Workers *workers);
 
-/* Do TRAINING_CALIBRATE: set the average's batch norm statistics by base images without augmentation. */
+/* Do TRAINING_CALIBRATE: compute the average's batch norm statistics from base images without augmentation. */
 extern void steps_calibrate(Workers *workers);
 
 /* Do TRAINING_FOLD. */
@@ -33,10 +33,10 @@ extern void steps_fold(Workers *workers);
 /* Learning rate at a step of all_steps. */
 extern float steps_learning_rate(const Hyperparameters *hyper, int64 step, int64 all_steps);
 
-/* The live model, ready to predict n images at once, at most EVALUATE_CHUNK. */
+/* The live model, ready to predict up to EVALUATE_CHUNK images at once. */
 extern const NnPlan *steps_live_plan(const Workers *workers, void **scratch);
 
-/* A vector's weights, ready to predict; scratch is allocated in the current memory context. */
+/* A vector's weights, ready to predict as many images; scratch is allocated in the current memory context. */
 extern const NnPlan *steps_plan(const Workers *workers, TrainingVector vector, void **scratch);
 
 #define EVALUATE_CHUNK 64 /* images predicted between two checks for interrupts */

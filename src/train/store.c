@@ -1,11 +1,10 @@
 /*
- * store.c: what a run has come to, stored, and the switch to its model.
+ * store.c: storing the result of a run, and switching to its model.
  *
- * Storing waits for nothing that transactions of users commonly hold: rows are added beside theirs, and the version
- * of the model comes from a sequence.  The lock on mnist_deployment that a switch needs is taken if it is free; then
- * all of it is one transaction.  If it is not free, or the switch fails, the model is stored all the same, as
- * 'promotion pending'; the trainer then waits for the lock for a while, and after that mnist_check makes the switch
- * (sql/gate.sql).
+ * Storing does not wait for locks that users' transactions commonly hold: it adds rows, and a sequence gives the
+ * model's version.  A switch needs a lock on mnist_deployment.  If the lock is free, everything is one transaction.
+ * If it is not free, or the switch fails, the model is stored as 'promotion pending'.  The trainer then waits a while
+ * for the lock, and after that mnist_check makes the switch (sql/gate.sql).
  */
 #include "postgres.h"
 
@@ -21,7 +20,7 @@
 #include "pg/spi.h"
 #include "train/store.h"
 
-/* How long the switch that storing put off waits for the lock. */
+/* How long a switch that was postponed waits for the lock. */
 #define SWITCH_LOCK_TIMEOUT "5s"
 
 /* Take decision and verdict from the last statement's row. */
@@ -49,8 +48,8 @@ promote(int64 run_id, const TrainingParent *parent, const char *requested_by, Tr
 }
 
 /*
- * Do so as far as it can be done: false, and nothing is done, if there is an error, because what was trained is worth
- * more than the switch.
+ * Promote in a subtransaction.  Returns false and changes nothing if that fails: the trained model must be stored
+ * nevertheless.  A cancel is passed on.
  */
 static bool
 try_promote(const TrainingResult *stored, TrainingOutcome *outcome)
@@ -90,7 +89,7 @@ try_promote(const TrainingResult *stored, TrainingOutcome *outcome)
 	return done;
 }
 
-/* The switch is put off: the gate's outcome stands, and the verdict begins with the new decision. */
+/* Postpone the switch: change the decision, also at the beginning of the verdict. */
 static void
 put_off(TrainingOutcome *outcome)
 {
@@ -102,7 +101,7 @@ put_off(TrainingOutcome *outcome)
 	strlcpy(outcome->verdict, verdict, sizeof(outcome->verdict));
 }
 
-/* Has the run made the weights of the one that it repeats?  Writes the verdict. */
+/* Compare the weights with those of the run that is repeated, and write the verdict. */
 static void
 compare_weights(const TrainingOrders *orders, TrainingOutcome *outcome)
 {
@@ -148,8 +147,8 @@ finish_run(int64 run_id, const TrainingOutcome *outcome, const char *gate)
 }
 
 /*
- * Store a TrainingResult: the model, the switch if it passed and nobody holds the lock, the feedback that had a part,
- * the run's row.  The outcome is filled in once all of it is there.
+ * Store a TrainingResult: the model, the switch if the model passed and the lock is free, the run's row, and which
+ * feedback is no longer new.  The outcome is set at the end.
  */
 static void
 store(void *argument)
@@ -170,14 +169,14 @@ store(void *argument)
 	if (orders->reproduces != 0)
 		compare_weights(orders, &outcome);
 	finish_run(orders->run_id, &outcome, stored->gate);
-	/* the feedback that the run had before it is no longer new; the run's row says by now that it has succeeded */
+	/* the run's feedback is no longer new; this comes last because it counts the runs that have succeeded */
 	spi_execute("SELECT mnist_internal.note_all_used()", NULL);
 	*stored->outcome = outcome;
 }
 
 /*
- * Make the switch that storing put off, if the lock is to be had within SWITCH_LOCK_TIMEOUT.  Whatever is in the way,
- * the run has succeeded: what is left to do is left to mnist_check.
+ * Make the postponed switch, if the lock becomes free within SWITCH_LOCK_TIMEOUT.  The run has succeeded in any case:
+ * after an error mnist_check makes the switch.
  */
 static void
 switch_late(int64 run_id, TrainingOutcome *outcome)

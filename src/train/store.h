@@ -1,5 +1,5 @@
 /*
- * store.h: what a run has come to, stored.
+ * store.h: storing the result of a run.
  */
 #ifndef TRAIN_STORE_H
 #define TRAIN_STORE_H
@@ -8,7 +8,7 @@
 
 #include "train/record.h"
 
-/* What a run has come to. */
+/* The result of a run. */
 typedef struct TrainingResult
 {
 	const Hyperparameters *hyper;
@@ -22,9 +22,9 @@ typedef struct TrainingResult
 } TrainingResult;
 
 /*
- * Write down all that a run comes to.  Fills in the outcome's version, and changes decision and verdict if another
- * model went live meanwhile or the switch cannot be made now; of a run that repeats another the verdict is whether
- * the weights are the same.
+ * Store the result of a run.  Sets the outcome's version.  Changes decision and verdict if another model went live
+ * meanwhile or the switch is postponed.  If the run repeats another one, the verdict says whether the weights are the
+ * same.
  */
 extern void store_result(TrainingResult *result);
 

@@ -1,10 +1,10 @@
 /*
- * trials.c: what a run writes into the tables of its trials, and reads back.
+ * trials.c: what a run writes into the tables of trials and reads from them.
  *
- * A study is on record from its first moment: what it searches, by mnist_run.search, and each trial with its
- * parameters before it begins.  A trial's row ends as succeeded, pruned or failed, whatever the run comes to; one
- * that is under way when the run ends is closed with it, as cancelled, by a trigger on mnist_run, and is no trial to
- * go by. A run that takes over the trials of another copies the rows, so that each run's record is whole.
+ * A study is recorded from its start: mnist_run.search says what it searches, and each trial has a row, with its
+ * parameters, before it begins.  A trial ends as succeeded, pruned or failed, whatever becomes of the run.  A trial
+ * that is under way when the run ends is closed as cancelled, by a trigger on mnist_run, and later runs do not use
+ * it.  A run that takes over the trials of another copies the rows, so that each run's record is complete.
  */
 #include "postgres.h"
 
@@ -18,7 +18,7 @@
 #include "pg/spi.h"
 #include "train/trials.h"
 
-/* Trials that were made to their end, one way or the other. */
+/* Trials that have ended.  Cancelled ones are left out. */
 #define ENDED "status IN ('succeeded', 'pruned', 'failed')"
 
 static const char *const trial_status[] = {
@@ -27,7 +27,7 @@ static const char *const trial_status[] = {
 	[TRAINING_TRIAL_FAILED] = "failed",
 };
 
-/* Look up the data sets that a run was trained on; all of them must be there still. */
+/* Look up the data sets that a run was trained on.  It is an error if one has been dropped. */
 static void
 read_datasets(int64 run_id, TrainingOrders *orders)
 {
@@ -37,7 +37,7 @@ read_datasets(int64 run_id, TrainingOrders *orders)
 		run_id);
 
 	if (n > TRAINING_MAX_DATASETS)
-		n = 0; /* more than can be named: all of them */
+		n = 0; /* more than a call can name: use all data sets */
 	orders->ndatasets = (int) n;
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -52,7 +52,7 @@ read_datasets(int64 run_id, TrainingOrders *orders)
 	}
 }
 
-/* Refuse a study that cannot be gone on with; its row is the last statement's result. */
+/* Refuse a study that cannot be continued; its row is the last statement's result. */
 static void
 check_study(int64 run_id, uint64 found)
 {
@@ -112,7 +112,6 @@ trials_read_study(int64 run_id, Hyperparameters *hyper, TrainingOrders *orders, 
 	read_datasets(run_id, orders);
 }
 
-/* Copy the trials of another run, with their curves, within the transaction that adds this run's row. */
 void
 trials_take_over(int64 run_id, int64 from_run)
 {
@@ -172,10 +171,6 @@ read_trial(uint64 row, int nnames, TrainingTrial *trial)
 	}
 }
 
-/*
- * Read the run's trials that have ended, in order, into a memory context: their parameters of the given names.
- * Returns how many there are.
- */
 int
 trials_read(int64 run_id, const char *const *names, int nnames, TrainingTrial **trials, MemoryContext context)
 {
@@ -208,7 +203,6 @@ trials_read(int64 run_id, const char *const *names, int nnames, TrainingTrial **
 	return n;
 }
 
-/* Put a trial on record before it begins. */
 void
 trials_start(int64 run_id, int trial, const char *architecture, const char *trial_parameters)
 {
@@ -225,7 +219,6 @@ trials_start(int64 run_id, int trial, const char *architecture, const char *tria
 	record_statements(run_id, &write);
 }
 
-/* Close the row of the trial under way; report: its last. */
 void
 trials_end(int64 run_id, TrainingTrialEnd end, const TrainingReport *report, double epochs, const char *error,
 		   int sqlerrcode)
@@ -247,10 +240,6 @@ trials_end(int64 run_id, TrainingTrialEnd end, const TrainingReport *report, dou
 	record_statements(run_id, &write);
 }
 
-/*
- * Write down which trial was the best, and its options as the run's own.  kept: its training was the run's, and so
- * are its curves.
- */
 void
 trials_choose(int64 run_id, int trial, const Hyperparameters *hyper, bool kept)
 {

@@ -1,5 +1,5 @@
 /*
- * trials.h: what a run writes into the tables of its trials, and reads back.
+ * trials.h: what a run writes into the tables of trials and reads from them.
  */
 #ifndef TRAIN_TRIALS_H
 #define TRAIN_TRIALS_H
@@ -16,27 +16,27 @@ typedef enum TrainingTrialEnd
 	TRAINING_TRIAL_FAILED /* it diverged */
 } TrainingTrialEnd;
 
-/* A trial as it is on record. */
+/* A trial on record. */
 typedef struct TrainingTrial
 {
 	TrainingTrialEnd end;
-	char **parameters; /* by the names asked for; NULL if there is none of that name */
+	char **parameters; /* in the order of the names asked for; NULL: not recorded */
 	double value;
 	int nreports;
 	double *reports;
 } TrainingTrial;
 
 /*
- * Read the study of an earlier run, with the hyperparameters and data sets it began with; SPI is connected.  Errors
- * for the caller: ERRCODE_UNDEFINED_OBJECT, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE.
+ * Read the study of an earlier run, with the hyperparameters and data sets that it began with; SPI is connected.
+ * Throws ERRCODE_UNDEFINED_OBJECT or ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE.
  */
 extern void trials_read_study(int64 run_id, Hyperparameters *hyper, TrainingOrders *orders, TrainingStudy *study);
 
-/* Copy the trials of another run, with their curves, within the transaction that adds this run's row. */
+/* Copy the trials of another run, with their curves, in the transaction that adds this run's row. */
 extern void trials_take_over(int64 run_id, int64 from_run);
 
 /*
- * Read the run's trials that have ended, in order, into a memory context: their parameters of the given names.
+ * Read the run's trials that have ended, in order, into a memory context, with their parameters of the given names.
  * Returns how many there are.
  */
 extern int trials_read(int64 run_id, const char *const *names, int nnames, TrainingTrial **trials,
@@ -45,13 +45,13 @@ extern int trials_read(int64 run_id, const char *const *names, int nnames, Train
 /* Put a trial on record before it begins. */
 extern void trials_start(int64 run_id, int trial, const char *architecture, const char *parameters);
 
-/* Close the row of the trial under way; report: its last; error: NULL if there was none. */
+/* Close the row of the trial under way.  report: its last one; error: NULL if there was none. */
 extern void trials_end(int64 run_id, TrainingTrialEnd end, const TrainingReport *report, double epochs,
 					   const char *error, int sqlerrcode);
 
 /*
- * Write down which trial was the best, and its hyperparameters as the run's own.  kept: its training was the run's,
- * and so are its curves.
+ * Record which trial was the best, and its hyperparameters as the run's.  kept: the trial's training is the run's, so
+ * its curve is copied.
  */
 extern void trials_choose(int64 run_id, int trial, const Hyperparameters *hyper, bool kept);
 

@@ -1,30 +1,30 @@
 /*
  * workers.c: the processes of a run, their shared segment and their barrier.
  *
- * The trainer makes one segment of dynamic shared memory: TrainingShared, then the vectors (the live model's
- * values, the values, Adam's two moments, the average, a gradient a process), then, while the label-noise filter is
- * at work, its evidence and references.  Samples never go there: /dev/shm may be small.
+ * The trainer makes one segment of dynamic shared memory.  It holds TrainingShared, then the vectors (the live
+ * model's values, the values, Adam's two moments, the average, a gradient for each process), then, for the
+ * label-noise filter only, its evidence and references.  Samples are not in it, because /dev/shm may be small.
  *
- * A run may train several networks, one after the other: the vectors have room for the largest, and each training
- * begins with TRAINING_SETUP, at which every process makes itself ready for the hyperparameters that the trainer
- * has put there.
+ * A run may train several networks, one after the other.  The vectors have room for the largest.  Each fit begins
+ * with TRAINING_SETUP, by which every process prepares for the hyperparameters that the trainer has put into the
+ * segment.
  *
- * Helpers wait at the barrier for a command of the trainer, all processes carry it out, and wait for each other
- * again (commands.c).  Whoever reads what another process wrote does so after a barrier, which orders memory; no
- * lock is needed.
+ * Helpers wait at the barrier for a command of the trainer.  All processes carry it out and wait for each other again
+ * (commands.c).  A process reads what another one wrote only after a barrier.  The barrier orders memory, so no lock
+ * is needed.
  *
- * Who takes part is settled before the first command: the trainer waits for each helper to join or to be gone.
- * Ranks follow the order in which they were started.
+ * Before the first command the trainer waits until each helper has joined or has exited.  From then on the number of
+ * participants is fixed.  Their ranks follow the order in which they were started.
  *
- * The end.  A process that leaves -- the trainer when the run is over, any of them on an error or a signal -- sets
- * "stopped" and wakes those who wait; every process checks "stopped" when it wakes and after each barrier, and
- * leaves in turn.  A callback on the segment does the same at exit, whatever its reason.  So nobody waits for
- * somebody who has gone.  A process killed outright takes the whole server through crash recovery, as any other
- * would.
+ * The end.  A process that leaves (the trainer when the run is over, any of them on an error or a signal) sets
+ * "stopped" and wakes those that wait.  Every process checks "stopped" when it wakes and after each barrier, and then
+ * leaves, too.  A callback on the segment does the same whenever a process exits.  So no process waits for one that
+ * is gone.  A process that is killed outright takes the server through crash recovery, as any backend does.
  *
- * PostgreSQL's Barrier would nearly do.  But a process that is interrupted while it waits there can leave only by
- * BarrierDetach, which takes its own arrival for that of everybody else; who has not yet woken up from the phase
- * before then finds the phase two steps on, and sleeps for ever.  Here nobody is ever taken off the count.
+ * Why not PostgreSQL's Barrier: a process that is interrupted while it waits there can leave only by BarrierDetach.
+ * That lowers the number of participants, but still counts the arrival of the process that left.  So the barrier can
+ * open before everybody has arrived.  A process that has not yet woken up from the phase before then finds the phase
+ * two steps on, and sleeps for ever.  Here the number of participants never changes.
  */
 #include "postgres.h"
 
@@ -40,10 +40,10 @@
 #include "pg/errors.h"
 #include "train/workers.h"
 
-/* Images a process should have of each batch at least, for batch norm's statistics to mean something. */
+/* Images of each batch that a process has at least, so that batch norm's statistics mean something. */
 #define MIN_SHARE 8
 
-/* What a helper is told when it is started. */
+/* What a helper gets when it is started. */
 typedef struct HelperStart
 {
 	WorkerHome home;
@@ -66,14 +66,17 @@ workers_vector(const Workers *workers, int vector)
 	return (float *) (vectors + workers->shared->live_bytes + (Size) (vector - 1) * workers->shared->vector_bytes);
 }
 
-/* Where the evidence begins: behind one gradient for each process that was asked for. */
+/* The offset of the evidence: after one gradient for each process that there is room for. */
 static Size
 evidence_offset(const TrainingShared *shared, int processes)
 {
 	return vectors_offset() + shared->live_bytes + (TRAINING_GRADIENTS - 1 + processes) * shared->vector_bytes;
 }
 
-/* Room for evidence and references of so many processes, in bytes; each has part of two sets, and of one. */
+/*
+ * Bytes for the evidence and the references of a number of processes.  Each process has a part of two sets of
+ * feedback and of one set of references, and each part may be one image more than average.
+ */
 static Size
 evidence_bytes(const TrainingOrders *orders, int processes)
 {
@@ -152,7 +155,7 @@ join(dsm_segment *segment)
 	return workers;
 }
 
-/* Wait until every helper has joined or is gone, and give ranks to those who are here. */
+/* Wait until every helper has joined or has exited, and give ranks to those that joined. */
 static void
 wait_for_helpers(Workers *workers)
 {
@@ -194,7 +197,7 @@ start_helpers(Workers *workers, int wanted, const WorkerHome *home, const char *
 
 		workers->helpers[i] = worker_start("mnist_hil helper", function, workers->segment, &start, sizeof(start));
 		if (workers->helpers[i] == NULL)
-			break; /* no slot is free: make do with those there are */
+			break; /* no slot is free: train with fewer processes */
 		workers->nhelpers++;
 	}
 	wait_for_helpers(workers);
@@ -246,7 +249,7 @@ workers_create(const TrainingOrders *orders, const TrainingParent *parent, Size 
 	return workers;
 }
 
-/* Arrive at the barrier; the phase that it is in, and whether this process was the last. */
+/* Arrive at the barrier.  Returns its phase.  *last: all others had arrived already. */
 static uint64
 arrive(TrainingShared *shared, bool *last)
 {
@@ -317,7 +320,7 @@ workers_totals(const Workers *workers, int64 totals[TRAINING_NSETS])
 void
 workers_end(Workers *workers)
 {
-	HOLD_INTERRUPTS(); /* they end soon, and their slots must be free for the next run */
+	HOLD_INTERRUPTS(); /* the helpers end soon, and their slots must be free for the next run */
 	leave(workers);
 	for (int i = 0; i < workers->nhelpers; i++)
 	{
