@@ -2,8 +2,8 @@
  * drift.c: histograms of features, and how two of them are compared.
  *
  * An aggregate counts the features of a window of predictions into the bins of the reference, all features in one
- * pass.  SQL would need a row for every value of every prediction; here it is a search in an array.  Which
- * predictions and which reference are compared, and what follows, is decided in SQL.
+ * pass.  SQL would need a row for every value of every prediction.  Here each value is a search in an array.  SQL
+ * decides which predictions and which reference are compared, and what follows from it.
  */
 #include "postgres.h"
 
@@ -21,16 +21,16 @@
 #include "pg/settings.h"
 #include "stat/two_sample.h"
 
-#define PSI_GROUPS 10	  /* of about equal share of the reference, as is customary */
-#define CATEGORY_GROUPS 0 /* every one by itself */
+#define PSI_GROUPS 10	  /* each with about the same fraction of the reference, as is customary */
+#define CATEGORY_GROUPS 0 /* each category is a group */
 
 #define MAX_FEATURES 1000
-#define MAX_BINS 1000				 /* that a feature is cut into, and so ... */
-#define MAX_EDGES (2 * MAX_BINS + 2) /* ... edges, see two_sample_edges, ... */
-#define MAX_COUNTS (MAX_EDGES + 1)	 /* ... and bins */
+#define MAX_BINS 1000				 /* that a caller can ask for */
+#define MAX_EDGES (2 * MAX_BINS + 2) /* that two_sample_edges writes for these */
+#define MAX_COUNTS (MAX_EDGES + 1)	 /* of the bins that these edges make */
 #define MAX_SAMPLE (1024 * 1024)	 /* values that edges are found for */
 #define MAX_KIND 64					 /* bytes of the name of a kind of feature */
-#define ARRAY_HEADER 128			 /* bytes of an array that are not its elements, at most */
+#define ARRAY_HEADER 128			 /* bytes of an array without its elements, at most */
 #define HISTOGRAM_MAGIC 0x6d6e6864	 /* of the aggregate's state */
 
 PG_FUNCTION_INFO_V1(mnist_hil_drift_settings);
@@ -66,8 +66,8 @@ mnist_hil_drift_settings(PG_FUNCTION_ARGS)
 }
 
 /*
- * An array argument of up to so many elements of a size, without nulls.  ERRCODE_PROGRAM_LIMIT_EXCEEDED if it is
- * larger, before it is detoasted.
+ * An array argument without nulls, of up to most elements of a size.  ERRCODE_PROGRAM_LIMIT_EXCEEDED if it is larger;
+ * this is checked before it is detoasted.
  */
 static ArrayType *
 array_argument(Datum value, Size most, Size element_size, const char *name)
@@ -100,11 +100,11 @@ compare_floats(const void *a, const void *b)
 	float x = *(const float *) a;
 	float y = *(const float *) b;
 
-	CHECK_FOR_INTERRUPTS(); /* there are orders that make it quadratic */
+	CHECK_FOR_INTERRUPTS(); /* some inputs make qsort quadratic */
 	return (x > y) - (x < y);
 }
 
-/* mnist_hil_quantile_edges(sample real[], bins int): where to cut values into bins of about equal share. */
+/* mnist_hil_quantile_edges(sample real[], bins int): the edges of bins that hold about as many values each. */
 Datum
 mnist_hil_quantile_edges(PG_FUNCTION_ARGS)
 {
@@ -139,7 +139,7 @@ mnist_hil_quantile_edges(PG_FUNCTION_ARGS)
 
 typedef struct Histogram
 {
-	uint32 magic; /* HISTOGRAM_MAGIC: the state of another aggregate is not taken for one of these */
+	uint32 magic; /* HISTOGRAM_MAGIC, which tells it from the state of another aggregate */
 	int nfeatures;
 	int nedges;	   /* of every feature; unused ones are infinite */
 	float *edges;  /* (nfeatures, nedges) */
@@ -173,8 +173,9 @@ make_histogram(Datum value, MemoryContext context)
 }
 
 /*
- * The state that is the first argument, NULL if there is none yet; *context is where it lives.  It comes from an
- * aggregate: from this one, unless a superuser has made another of its functions.
+ * The state in the first argument, NULL if there is none yet; *context: the memory context where it lives.  Throws an
+ * error unless an aggregate calls, and if the state is another aggregate's: superusers can use these functions for
+ * aggregates of their own.
  */
 static Histogram *
 histogram_argument(FunctionCallInfo fcinfo, MemoryContext *context)
@@ -226,7 +227,7 @@ mnist_hil_histogram_add(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(histogram);
 }
 
-/* The result: counts bigint[][], a row a feature; NULL without any prediction. */
+/* The result: counts bigint[][], a row for each feature; NULL if there was no prediction. */
 Datum
 mnist_hil_histogram_counts(PG_FUNCTION_ARGS)
 {
@@ -249,7 +250,7 @@ mnist_hil_histogram_counts(PG_FUNCTION_ARGS)
 
 /* ---- comparing ---- */
 
-/* The counts in an array, or zeros behind its end, in so many bins or more. */
+/* The counts in an array, with zeros appended up to a number of bins and up to 2. */
 static int64_t *
 counts_of(const ArrayType *array, int bins)
 {
@@ -270,8 +271,8 @@ counts_of(const ArrayType *array, int bins)
  * mnist_hil_two_sample(kind text, reference bigint[], sample bigint[], OUT test text, OUT statistic float8,
  *		OUT p_value float8, OUT effect float8, OUT shift float8)
  *
- * The test that befits the kind of feature; all figures are NULL where either sample is empty.
- * ERRCODE_INVALID_PARAMETER_VALUE for another kind than continuous, flag or category, and for a count below 0;
+ * Compare two samples with the test for the kind of feature.  All figures are NULL if either sample is empty.
+ * ERRCODE_INVALID_PARAMETER_VALUE if the kind is not continuous, flag or category, and for a count below 0;
  * ERRCODE_PROGRAM_LIMIT_EXCEEDED for more than MAX_COUNTS bins.
  */
 Datum
