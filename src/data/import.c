@@ -14,7 +14,7 @@
 
 PG_FUNCTION_INFO_V1(mnist_hil_read_idx);
 
-/* A pair of files being read.  What the decompressors allocate, at any call, lives as long as the pair. */
+/* A pair of files being read.  All that the decompressors allocate lives as long as the pair. */
 typedef struct IdxPair
 {
 	IdxReader images;
@@ -55,7 +55,7 @@ open_pair(IdxPair *pair, const bytea *images, const bytea *labels)
 				 errdetail("The IDX files hold %d images and %d labels.", pair->images.nitems, pair->labels.nitems)));
 }
 
-/* Check that nothing follows the last item, and let go of the files. */
+/* Check that nothing follows the last item, and close the readers. */
 static void
 finish_pair(IdxPair *pair)
 {
@@ -91,9 +91,9 @@ next_tuple(IdxPair *pair, TupleDesc descriptor)
 }
 
 /*
- * mnist_hil_read_idx(images bytea, labels bytea): the images of a pair of IDX files, plain or gzip, with their
- * labels: a row (ordinal, images in all, label, pixels) each.  A row at a time, so that 60,000 images never lie in
- * memory together. ERRCODE_INVALID_BINARY_REPRESENTATION for what is not such a pair, is damaged or truncated;
+ * mnist_hil_read_idx(images bytea, labels bytea): read a pair of IDX files, plain or gzip.  Returns a row (ordinal,
+ * number of images, label, pixels) for each image, one at a time, so that 60,000 images are never in memory together.
+ * ERRCODE_INVALID_BINARY_REPRESENTATION if the files are no such pair, damaged or truncated;
  * ERRCODE_PROGRAM_LIMIT_EXCEEDED for more than IDX_MAX_ITEMS images.
  */
 Datum
