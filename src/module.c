@@ -1,5 +1,5 @@
 /*
- * module.c: what happens when the library is loaded: above all rooms, because it knows several of them.
+ * module.c: what happens when the library is loaded.  It stands above the rooms because it uses several of them.
  */
 #include "postgres.h"
 
@@ -39,7 +39,7 @@ _PG_init(void)
 {
 	settings_define();
 
-	/* Loaded later than at server start there is no shared memory to be had: see model/cache.c. */
+	/* If the library is not preloaded, it has no shared memory: see model/cache.c. */
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 
