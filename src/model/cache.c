@@ -1,55 +1,55 @@
 /*
  * cache.c: models ready to use.
  *
- * A model's weights are needed by every session that predicts.  They are unpacked for the kernels
- * (nn_plan_build) once, into shared memory, where all sessions of all databases use the same copy (shared.c).
+ * Every session that predicts needs a model's weights.  They are unpacked for the kernels (nn_plan_build) once, into
+ * shared memory, where all sessions of all databases use the same copy (shared.c).
  *
  * Which model is live
  *
- * The live version is that of the newest row of mnist_deployment.  A backend looks it up once and keeps it until
- * that table's relcache entry is invalidated, which its trigger does on every change.  Invalidations are part of
- * PostgreSQL's own transactions: other sessions get them when the change commits, hot standbys when they replay the
- * commit, the changing session at the end of its command, and again if it rolls back, a savepoint included.  So
- * what is kept here never outlives the row it was read from, and there is nothing to notify or to reload.
+ * The newest row of mnist_deployment names the live version.  A backend looks it up once and keeps it until that
+ * table's relcache entry is invalidated.  The table's trigger invalidates it on every change.  Invalidations are
+ * transactional: other sessions get them when the change commits, and hot standbys when they replay the commit.  The
+ * changing session gets them at the end of its command, and again if the transaction or a savepoint is rolled back.
+ * So the version kept here never outlives the row that it was read from.  Nothing needs to be notified or reloaded.
  *
- * In the same way it looks up whether another model challenges the live one: what the newest row of mnist_challenger
- * says, if it was added while the newest row of mnist_deployment was that already.  So whatever switches the live
- * model ends the challenge.  The challenger's weights are asked for by those who store predictions only; where they
- * cannot be used the server log says so, and the live model predicts alone.
+ * The challenger is looked up in the same way.  The newest row of mnist_challenger is valid only if it names the
+ * newest row of mnist_deployment.  So a switch of the live model always ends the challenge.  The challenger's weights
+ * are loaded only by functions that store predictions.  If they cannot be used, a message goes to the server log and
+ * the live model predicts alone.
  *
- * The rows are read as of now (a catalog snapshot), not as of the transaction's snapshot: a session in a REPEATABLE
- * READ transaction turns to a new model like any other, and parallel workers read the same row as their leader.
+ * The rows are read with a catalog snapshot, not with the transaction's snapshot.  So a session in a REPEATABLE READ
+ * transaction sees a new model like any other session, and parallel workers read the same row as their leader.
  *
- * Invalidations arrive when a session locks a relation, which a prediction does not.  So they are accepted here,
- * at the start of each statement, and a statement then keeps to its model (ModelUse), even if a switch commits
- * while it runs.
+ * A session receives invalidations when it locks a relation, but a prediction locks none.  So they are accepted here,
+ * at the start of each statement.  The statement then keeps its model (ModelUse), even if a switch commits while it
+ * runs.
  *
  * How long a model is pinned
  *
- * What a backend remembers of a model beyond a statement is its hash and where it was.  Memory is held as long as a
- * statement runs: a ModelUse pins its model in shared memory at its first call, and calls after that find it pinned,
- * at no cost.  The backend holds one pin for all uses of a model.  The pin ends
+ * Between statements a backend remembers only a model's hash and its place.  A ModelUse pins its model in shared
+ * memory at its first call; further calls find it pinned, at no cost.  The backend holds one pin for all uses of a
+ * model.  The pin ends
  *
- * - with the memory context of the last ModelUse: the executor's context of the statement, which also goes when the
- *   statement fails, is cancelled, or belongs to a subtransaction that aborts;
- * - at the end of the client's message, when MessageContext is reset.  That is for what outlives a statement: a
- *   cursor, and the expressions that PL/pgSQL keeps for a transaction;
- * - at the end of the transaction, for background workers, which have no MessageContext, and for procedures;
- * - when the process exits.  If it dies without cleaning up, the server restarts and clears the memory.
+ * - with the memory context of the last ModelUse.  This is the statement's executor context, which is also deleted
+ *   when the statement fails, is cancelled, or belongs to a subtransaction that aborts;
+ * - at the end of the client's message, when MessageContext is reset.  This covers uses that outlive a statement:
+ *   cursors, and the expressions that PL/pgSQL keeps for a transaction;
+ * - at the end of the transaction.  This covers procedures, and background workers, which have no MessageContext;
+ * - when the process exits.  If it crashes, the server restarts and clears the memory.
  *
- * A cursor that goes on after its model was unpinned pins it again, and loads it again if it was evicted; it keeps to
- * its model as any other statement.  No pin ends within a call of a function of ours: nothing of the above happens
- * there, but for the end of other statements' uses, which have their own share in the pin.
+ * A cursor that continues after its model was unpinned pins the same model again, and loads it again if it was
+ * evicted.  No pin ends during a call of one of our functions: of the events above, only the end of other uses can
+ * happen then, and these are counted separately.
  *
  * Where sharing fails
  *
- * If what running statements have pinned leaves no room, or the model is larger than the shared memory, the backend
- * keeps a copy of its own.  It keeps that between statements, too, since loading it for each would be slow, but each
- * statement first tries again to share it.  Such copies are counted, and logged.  If the library is not preloaded
- * all copies are of this kind, and nothing is counted.
+ * If pinned models leave no room, or the model is larger than the shared memory, the backend keeps a private copy.
+ * It keeps the copy between statements, since loading it for each would be slow, but each statement first tries
+ * again to share it.  Such copies are counted, and the first one for each reason is logged.  If the library is not
+ * preloaded, all copies are private, and nothing is counted.
  *
- * A model is read, checked and unpacked in local memory first, and is then only copied.  If two backends do so at the
- * same time, the second finds the first one's copy and uses that.
+ * A model is read, checked and unpacked in local memory first, and then copied.  If two backends do so at the same
+ * time, the second one finds and uses the copy of the first.
  */
 #include "postgres.h"
 
@@ -85,20 +85,20 @@ typedef struct Model
 	MemoryContext private; /* the backend's own copy, if there is one */
 	bool counted;		   /* among the copies that shared.c counts */
 	Size size;			   /* of the private copy's plan */
-	ShareFailure why;	   /* it is not shared */
+	ShareFailure why;	   /* reason for the private copy */
 	int references;		   /* to this struct */
-	int users;			   /* of them, those of statements: each ModelUse has at most one to a model */
+	int users;			   /* references held by statements: at most one for each ModelUse */
 } Model;
 
 struct ModelUse
 {
 	Model *model; /* NULL before the first call */
 	int version;
-	Challenge challenge; /* under way at the time */
-	Model *challenger;	 /* NULL until it is asked for */
+	Challenge challenge; /* under way at the first call */
+	Model *challenger;	 /* NULL until it is requested */
 	MemoryContextCallback on_end;
 
-	/* The snapshot of the last call, told from others by what is visible to it. */
+	/* Identify the snapshot of the last call. */
 	TransactionId xmax;
 	uint32 xcnt;
 	int32 subxcnt;
@@ -112,12 +112,12 @@ static struct
 	Model *model; /* NULL: not looked up yet */
 	int version;
 	Challenge challenge;
-	Model *challenger; /* NULL until it is asked for */
-	uint64 stamp;	   /* holds while this is schema_stamp() */
-	bool outdated;	   /* does not hold in any case */
+	Model *challenger; /* NULL until it is requested */
+	uint64 stamp;	   /* valid while equal to schema_stamp() */
+	bool outdated;	   /* invalid, whatever the stamp */
 } live;
 
-/* The statement-end callback's place in MessageContext. */
+/* The callback for the reset of MessageContext, and whether it is registered. */
 static MemoryContextCallback message_end;
 static bool message_end_awaited;
 
@@ -172,7 +172,7 @@ at_transaction_end(XactEvent event, void *argument)
 	}
 }
 
-/* A private copy is not there any more, or will be gone with the process. */
+/* Stop counting a private copy: it was deleted, or the process exits. */
 static void
 end_counting(Model *model)
 {
@@ -208,7 +208,7 @@ attach(void)
 	attached = true;
 }
 
-/* Have pins end with the client's message. */
+/* Make pins end with the client's message. */
 static void
 await_message_end(void)
 {
@@ -252,7 +252,7 @@ end_user(Model *model)
 	release(model);
 }
 
-/* Let *place, which is a ModelUse's, refer to a model, or to none, instead of what it refers to. */
+/* Make *place, a field of a ModelUse, refer to a model (NULL: to none), and drop its old reference. */
 static void
 turn_to(Model **place, Model *model)
 {
@@ -270,7 +270,7 @@ turn_to(Model **place, Model *model)
 		end_user(old);
 }
 
-/* A new reference to a version's model; if its row cannot be used that is reported as elevel says, NULL then. */
+/* A new reference to a version's model.  If its row cannot be used, reports this with elevel and returns NULL. */
 static Model *
 know_version(int version, int elevel)
 {
@@ -299,7 +299,7 @@ know_version(int version, int elevel)
 
 /* ---- making them ready ---- */
 
-/* Use the plan in shared memory that was pinned, or none. */
+/* Use a plan that was pinned in shared memory; false if it is NULL. */
 static bool
 use_pinned(Model *model, const NnPlan *plan)
 {
@@ -312,8 +312,8 @@ use_pinned(Model *model, const NnPlan *plan)
 }
 
 /*
- * Read a version's weights and make the model ready, in shared memory if there is room.  If they cannot be used that
- * is reported as elevel says; false if that returns.
+ * Read a version's weights and make the model ready, in shared memory if there is room.  If the weights cannot be
+ * used, reports this with elevel and returns false.
  */
 static bool
 load(Model *model, int version, int elevel)
@@ -328,7 +328,7 @@ load(Model *model, int version, int elevel)
 	if (usable && memcmp(hash, model->hash, MODEL_HASH_SIZE) != 0)
 	{
 		usable = false;
-		live.outdated = true; /* whoever changed the row went past what invalidates */
+		live.outdated = true; /* the row was changed without an invalidation */
 		ereport(elevel,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the weights of model version %d have changed", version),
@@ -362,7 +362,7 @@ load(Model *model, int version, int elevel)
 	return usable;
 }
 
-/* Make sure that a model that a ModelUse refers to has a plan; errors as above. */
+/* Make sure that a ModelUse's model has a plan.  Errors as above. */
 static bool
 make_ready(Model *model, int version, int elevel)
 {
@@ -375,8 +375,8 @@ make_ready(Model *model, int version, int elevel)
 }
 
 /*
- * At the start of a statement: share a model of which this backend has a copy of its own, if there is room by now.
- * Not while another statement, which may be in the middle of a call, uses the copy.
+ * At the start of a statement: replace this backend's private copy by a shared one, if there is room by now.  Does
+ * nothing while another statement uses the copy, since that one may be in the middle of a call.
  */
 static void
 share_again(Model *model)
@@ -394,7 +394,7 @@ share_again(Model *model)
 	use_pinned(model, shared);
 }
 
-/* Make sure that "live" holds. */
+/* Make sure that "live" is valid. */
 static void
 look_up_live(void)
 {
@@ -407,7 +407,7 @@ look_up_live(void)
 	if (live.model != NULL && live.stamp == stamp && !live.outdated)
 		return;
 
-	/* A change that arrives from here on leaves the result usable once, and no longer. */
+	/* The stamp was read first: if a change arrives from here on, the next statement looks up again. */
 	version = model_store_live_version(&deployment);
 	model_store_challenge(deployment, &challenge);
 	model = know_version(version, ERROR);
@@ -423,7 +423,7 @@ look_up_live(void)
 	live.outdated = false;
 }
 
-/* ---- what the other files call ---- */
+/* ---- the functions of cache.h ---- */
 
 static void
 end_use(void *argument)
@@ -454,9 +454,9 @@ model_use_of(FmgrInfo *flinfo)
 }
 
 /*
- * Is this the statement of the last call?  PL/pgSQL keeps a simple expression's state, and with it the ModelUse,
- * for a whole transaction; but it takes a new snapshot for each evaluation, and one that shows a switch differs
- * from one that does not.
+ * Is this the statement of the last call?  PL/pgSQL keeps a simple expression's state, and the ModelUse with it, for
+ * a whole transaction.  But it takes a new snapshot for each evaluation, and a switch changes the fields compared
+ * here.
  */
 static bool
 same_statement(const ModelUse *use, const SnapshotData *snapshot)
@@ -465,7 +465,7 @@ same_statement(const ModelUse *use, const SnapshotData *snapshot)
 		   use->subxcnt == snapshot->subxcnt && use->curcid == snapshot->curcid;
 }
 
-/* A new statement turns to a model. */
+/* Bind a use to a new statement and its model. */
 static void
 begin_statement(ModelUse *use, const SnapshotData *snapshot, Model *model, int version, const Challenge *challenge)
 {
@@ -516,7 +516,7 @@ model_use_version(ModelUse *use, int version)
 	return use->model->plan;
 }
 
-/* Let a use refer to the model of its challenge, and make that ready; false if it is of no use. */
+/* Make a use refer to the challenger's model, and make that model ready; false if it cannot be used. */
 static bool
 turn_to_challenger(ModelUse *use)
 {
@@ -532,13 +532,13 @@ turn_to_challenger(ModelUse *use)
 			release(model);
 		return model != NULL && make_ready(model, version, LOG);
 	}
-	/* The backend keeps it in mind for the next call as well. */
+	/* Keep it for the backend's later statements, too. */
 	if (live.challenger == NULL)
 		live.challenger = know_version(version, LOG);
 	turn_to(&use->challenger, live.challenger);
 	if (use->challenger != NULL && make_ready(use->challenger, version, LOG))
 		return true;
-	live.challenge.id = 0; /* not to be tried with each prediction */
+	live.challenge.id = 0; /* do not try again with each prediction */
 	return false;
 }
 
@@ -555,11 +555,11 @@ model_use_challenger(ModelUse *use, Challenge *challenge)
 	return use->challenger ? use->challenger->plan : NULL;
 }
 
-/* ---- what SQL calls ---- */
+/* ---- SQL functions ---- */
 
 /*
- * Trigger on mnist_deployment and mnist_challenger: make every session look up the live model and its challenger anew
- * once the transaction commits.
+ * Trigger on mnist_deployment and mnist_challenger: once the transaction commits, every session looks up the live
+ * model and its challenger again.
  */
 Datum
 mnist_hil_deployment_changed(PG_FUNCTION_ARGS)
@@ -572,8 +572,7 @@ mnist_hil_deployment_changed(PG_FUNCTION_ARGS)
 }
 
 /*
- * mnist_hil_load(version): bring a version into the cache before it goes live; throws if its weights cannot be
- * used.
+ * mnist_hil_load(version): load a version into the cache before it goes live; throws if its weights cannot be used.
  */
 Datum
 mnist_hil_load(PG_FUNCTION_ARGS)
@@ -582,7 +581,7 @@ mnist_hil_load(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* What this backend keeps for itself: the whole cache, where the library is not preloaded. */
+/* This backend's private copies: the whole cache if the library is not preloaded. */
 static void
 backend_state(SharedState *state)
 {
@@ -606,7 +605,7 @@ backend_state(SharedState *state)
  * mnist_hil_cache(OUT place text, OUT memory_size bigint, OUT memory_used bigint, OUT models int, OUT pinned int,
  *				   OUT private int, OUT fallbacks bigint, OUT evictions bigint)
  *
- * The state of the cache.  The declaration of 0.1.0 has the first five.
+ * The state of the cache.  The function's declaration in version 0.1.0 has only the first five columns.
  */
 Datum
 mnist_hil_cache(PG_FUNCTION_ARGS)

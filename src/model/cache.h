@@ -12,31 +12,31 @@
 #include "nn/infer/plan.h"
 
 /*
- * One place of a statement that uses a model: it keeps to that however long the statement takes.  The plans that the
- * functions below return are valid until the SQL function that calls them returns, or calls them again with the same
- * use for another version.
+ * The use of a model by one function call site of a statement.  It keeps its model until the statement ends.  The
+ * plans that the functions below return are valid until the calling SQL function returns, or calls them again with
+ * the same use for another version.
  */
 typedef struct ModelUse ModelUse;
 
-/* Make one; it ends with the memory context. */
+/* Create a use; it ends with the memory context. */
 extern ModelUse *model_use_create(MemoryContext context);
 
-/* That of a function which keeps nothing else from call to call: made at the first call. */
+/* The use kept in flinfo->fn_extra, created at the first call; for functions that keep nothing else there. */
 extern ModelUse *model_use_of(FmgrInfo *flinfo);
 
 /*
- * The live model of this database as of the statement's first call (see the head of cache.c for when a switch is
- * seen).  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if no model is live; errors of weights that cannot be used: see
- * store.h.
+ * The live model of this database as of the statement's first call.  The head of cache.c says when a switch takes
+ * effect.  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if no model is live; the errors of store.h if its weights cannot
+ * be used.
  */
 extern const NnPlan *model_use_plan(ModelUse *use, int *version);
 
-/* A given version's model, in a use that nothing else is asked of; errors as above. */
+/* A given version's model; the use must serve no other function of this header.  Errors as above. */
 extern const NnPlan *model_use_version(ModelUse *use, int version);
 
 /*
- * The challenger as of the same moment, and *challenge, how it takes part; NULL if there is no challenge, or the
- * challenger's weights cannot be used.  To be called after model_use_plan.
+ * The challenger as of the statement's first call, and its challenge; call model_use_plan first.  NULL if no
+ * challenge is under way, or the challenger's weights cannot be used.
  */
 extern const NnPlan *model_use_challenger(ModelUse *use, Challenge *challenge);
 

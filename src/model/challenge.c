@@ -3,11 +3,11 @@
  *
  * A challenge gives a second model, the challenger, a fraction of the predictions that mnist_predict and
  * mnist_predict_batch store.  The challenger answers them (A/B), or it predicts along with the live model (shadow).
- * Which challenge is under way is looked up with the live model (see cache.c).  How the labels compare is for SQL.
+ * The challenge is looked up together with the live model (cache.c).  SQL compares the two models by the labels.
  *
- * Which predictions the challenger gets follows from their ids alone: each id has a point between 0 and 1, and the
- * challenger gets those below the fraction.  So a prediction is always on the same side, whatever the image shows and
- * whoever asks, and with a larger fraction the challenger keeps what it had.
+ * The id of a prediction alone decides who answers it.  Each id has a point between 0 and 1, and the challenger gets
+ * the points below the fraction.  So neither the image nor the user influences the choice, and if the fraction
+ * grows, the challenger keeps the ids that it had.
  */
 #include "postgres.h"
 
@@ -22,7 +22,8 @@ PG_FUNCTION_INFO_V1(mnist_hil_challenge_point);
 PG_FUNCTION_INFO_V1(mnist_hil_readers);
 
 /*
- * The point of an id, 0 <= point < 1: the upper 53 bits of the id scrambled by SplitMix64 (util/rng.h).
+ * The point of an id, 0 <= point < 1: SplitMix64 (util/rng.h) scrambles the id, and the upper 53 bits of the result
+ * are the point.
  */
 static double
 challenge_point(int64 id)
@@ -44,8 +45,8 @@ mnist_hil_challenge_point(PG_FUNCTION_ARGS)
 }
 
 /*
- * mnist_hil_readers(): one row: the newest deployment and its version, and the challenge under way; nulls where there
- * is none; as of now, whatever the snapshot, which is what sessions go by.
+ * mnist_hil_readers(): one row with the newest deployment, its version, and the challenge under way; nulls if there
+ * is none.  It shows the committed state as of now, whatever the snapshot, since sessions use that, too.
  */
 Datum
 mnist_hil_readers(PG_FUNCTION_ARGS)

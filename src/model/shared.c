@@ -1,38 +1,38 @@
 /*
  * shared.c: the models that all sessions share.
  *
- * If the library is preloaded there is shared memory of a fixed size (mnist_hil.shared_memory).  It consists of the
- * struct CacheControl, a hash table's buckets, and a DSA area created in place, which is kept from growing beyond it:
- * no DSM segment is ever made, as containers tend to have a small /dev/shm.  Nothing in it is a pointer.
+ * If the library is preloaded, there is shared memory of a fixed size (mnist_hil.shared_memory).  It consists of the
+ * struct CacheControl, the buckets of a hash table, and a DSA area created in place.  A size limit keeps the area
+ * from growing: no DSM segment is ever made, since containers tend to have a small /dev/shm.  It contains no
+ * pointers.
  *
- * An entry holds a model under the SHA-256 of its weights blob: whatever has the same weights, in whatever database,
- * is the same model, and no entry can ever be stale.  Entries are found by a chained hash table, or by a backend that
- * has pinned the entry before, without any lock, by its number and generation.
+ * An entry holds a model under the SHA-256 of its weights blob.  Equal weights are the same model, in whatever
+ * database, and no entry can be stale.  Entries are found by a chained hash table.  A backend that has pinned an
+ * entry before finds it by number and generation, without a lock.
  *
  * Pins
  *
- * A pinned entry stays where it is.  The state of an entry is one atomic word: its generation, and how many backends
- * have pinned it.  A backend pins it by compare-and-exchange, which fails if the generation is another: the entry
- * was evicted.  Eviction increments the generation by compare-and-exchange, which fails if there is a pin.  So the
- * two exclude each other, and pinning a model that was pinned before takes one atomic operation.
+ * A pinned entry is not evicted.  The state of an entry is one atomic word: its generation, and the number of
+ * backends that have pinned it.  A backend pins the entry by compare-and-exchange, which fails if the generation has
+ * changed, that is, if the entry was evicted.  Eviction increments the generation by compare-and-exchange, which
+ * fails if there is a pin.  So the two exclude each other, and pinning a model again takes one atomic operation.
  *
  * Use
  *
- * "clock" counts turns: a backend that pins an entry which was not the last one used advances the clock and writes
- * the new value to the entry.  So last_use orders the entries by their last use, and as long as everybody uses one
- * model nobody writes.  Eviction takes the entry that was not used for longest.
+ * "clock" orders the entries by their last use.  A backend that pins an entry other than the last one used advances
+ * the clock and writes the new value to the entry's last_use.  So nobody writes as long as all use the same model.
+ * Eviction takes the least recently used entry.
  *
- * What protects what
+ * Locking
  *
  * "lock" guards the buckets, the list of free entries, the sums, and the other fields of the entries that are in the
- * hash table.  It is held for a few instructions: a look-up takes it in shared mode; linking or unlinking one entry
- * takes it in exclusive mode.  An entry that is neither free nor in the hash table belongs to the backend that took
- * it from the one and has not put it into the other.  Hash, memory and size of a pinned entry may be read without
- * the lock.  Evicting reads "state" and "last_use" of all entries, which are atomic, without the lock to choose; it
- * then takes the lock for the one chosen, and chooses again if that was used meanwhile.
+ * hash table.  It is held for a few instructions: in shared mode to look up an entry, in exclusive mode to link or
+ * unlink one.  An entry that is neither free nor in the hash table belongs to the backend that took it.  Hash, memory
+ * and size of a pinned entry may be read without the lock.  Eviction chooses an entry without the lock: "state" and
+ * "last_use" are atomic.  It then takes the lock, and chooses again if that entry was used meanwhile.
  *
  * Plans are copied and memory is allocated without the lock (DSA has its own).  No lock is held across anything that
- * may throw or wait, and nothing here throws or accepts interrupts: what has begun is finished.
+ * may throw or wait.  Nothing here throws or accepts interrupts, so every operation runs to its end.
  */
 #include "postgres.h"
 
@@ -48,10 +48,10 @@
 #include "model/shared.h"
 #include "pg/settings.h"
 
-#define AREA_ALIGN 4096				 /* DSA's page size: keeps its pages on pages */
-#define MEMORY_PER_ENTRY (32 * 1024) /* the smallest models take about as much */
+#define AREA_ALIGN 4096				 /* DSA's page size */
+#define MEMORY_PER_ENTRY (32 * 1024) /* about the size of the smallest models */
 
-#define PIN_BITS 24 /* of an entry's state: room for all backends there can be */
+#define PIN_BITS 24 /* of an entry's state: enough for MAX_BACKENDS */
 #define PIN_MASK ((UINT64CONST(1) << PIN_BITS) - 1)
 
 #define NONE (-1) /* no entry */
@@ -68,7 +68,7 @@ typedef struct CacheEntry
 
 typedef struct CacheControl
 {
-	/* These never change once they are set at server start; offsets are from the start of this struct. */
+	/* Set at server start, never changed; offsets are from the start of this struct. */
 	int lock_tranche;
 	int area_tranche;
 	int nentries;
@@ -76,20 +76,20 @@ typedef struct CacheControl
 	Size buckets_offset;
 	Size area_offset;
 	Size area_size;
-	Size largest; /* bytes that can be allocated at once in an area that has nothing else in it */
+	Size largest; /* bytes of the largest plan that fits into the empty area */
 
-	/* These are guarded by the lock. */
+	/* Guarded by the lock. */
 	LWLock lock;
 	int free; /* first free entry */
 	Size used;
 	int models;
 	int64 evictions;
 
-	/* These are atomic. */
+	/* Atomic. */
 	pg_atomic_uint64 clock;
 	pg_atomic_uint64 fallbacks;
 	pg_atomic_uint32 private;
-	pg_atomic_uint32 logged[SHARE_FAILURES]; /* 1: it has been */
+	pg_atomic_uint32 logged[SHARE_FAILURES]; /* 1: this failure was logged */
 
 	CacheEntry entries[FLEXIBLE_ARRAY_MEMBER];
 } CacheControl;
@@ -123,7 +123,7 @@ buckets(void)
 	return (int *) ((char *) control + control->buckets_offset);
 }
 
-/* Where everything lies, with no model in it. */
+/* Set the offsets and sizes, and make the cache empty. */
 static void
 lay_out(void)
 {
@@ -153,14 +153,14 @@ lay_out(void)
 	control->evictions = 0;
 }
 
-/* Memory for a plan of so many bytes, or InvalidDsaPointer. */
+/* Memory for a plan of size bytes, or InvalidDsaPointer. */
 static dsa_pointer
 allocate(dsa_area *from, Size size)
 {
 	return dsa_allocate_extended(from, size + NN_ALIGN, DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
 }
 
-/* The largest plan that an empty area has memory for; found by trying, as DSA's own needs are its own affair. */
+/* The largest plan that fits into an empty area.  Found by trying, since DSA's overhead is not documented. */
 static Size
 largest_plan(dsa_area *empty, Size area_size)
 {
@@ -298,7 +298,7 @@ pins_of(uint64 state)
 	return (int) (state & PIN_MASK);
 }
 
-/* Pin an entry unless it is of another generation by now. */
+/* Pin an entry unless its generation has changed. */
 static bool
 try_pin(CacheEntry *entry, uint64 generation)
 {
@@ -312,7 +312,7 @@ try_pin(CacheEntry *entry, uint64 generation)
 	return false;
 }
 
-/* A pinned entry becomes the one last used. */
+/* Make a pinned entry the most recently used. */
 static void
 note_use(CacheEntry *entry)
 {
@@ -320,7 +320,7 @@ note_use(CacheEntry *entry)
 		pg_atomic_write_u64(&entry->last_use, pg_atomic_add_fetch_u64(&control->clock, 1));
 }
 
-/* Where the plan of a pinned entry lies. */
+/* The plan of a pinned entry. */
 static NnPlan *
 entry_plan(const CacheEntry *entry)
 {
@@ -364,8 +364,8 @@ model_shared_unpin(const SharedPlace *place)
 /* ---- making room ---- */
 
 /*
- * Would a plan fit if all models that nobody has pinned were gone?  The answer may be outdated when it arrives; it
- * saves evicting all of them in vain.
+ * Would a plan fit if all unpinned models were evicted?  The answer may be outdated at once; it avoids evicting all
+ * of them in vain.
  */
 static bool
 could_fit(Size size)
@@ -382,7 +382,7 @@ could_fit(Size size)
 	return taken <= TYPEALIGN(AREA_ALIGN, control->largest + NN_ALIGN);
 }
 
-/* The entry that was not used for longest, of those that nobody has pinned, as it was when looked at; or NONE. */
+/* The least recently used of the unpinned entries, with its state and last_use as read; or NONE. */
 static int
 choose_victim(uint64 *state, uint64 *last_use)
 {
@@ -446,7 +446,7 @@ make_room(void)
 	return true;
 }
 
-/* Take an entry off the list of free ones; NONE if all entries are pinned. */
+/* Take a free entry, evicting a model if there is none; NONE if all entries are pinned. */
 static int
 take_entry(void)
 {
@@ -463,7 +463,7 @@ take_entry(void)
 	return i;
 }
 
-/* Memory for a plan, whoever must go for it; InvalidDsaPointer if those that are pinned leave too little. */
+/* Memory for a plan, evicting models as needed; InvalidDsaPointer if the pinned ones leave too little. */
 static dsa_pointer
 take_memory(Size size)
 {
@@ -478,8 +478,8 @@ take_memory(Size size)
 }
 
 /*
- * Bring a filled entry, which is the caller's own, into the hash table, pinned.  If the model is there already, that
- * one is pinned, and the caller's is freed.  Returns the pinned one.
+ * Put the caller's filled entry into the hash table, pinned.  If the table has the model already, its entry is pinned
+ * instead, and the caller's is freed.  Returns the pinned entry.
  */
 static int
 publish(int i)
@@ -536,7 +536,7 @@ model_shared_add(SharedPlace *place, const uint8 hash[MODEL_HASH_SIZE], const Nn
 	return pinned(place, publish(i));
 }
 
-/* ---- what is not shared, and what is to be known ---- */
+/* ---- counting private copies, and the state ---- */
 
 void
 model_shared_begin_private(Size size, ShareFailure why)

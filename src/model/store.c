@@ -1,9 +1,9 @@
 /*
  * store.c: model rows, and the bundled model's file.
  *
- * Rows are read below the executor, by index scans with a catalog snapshot, as the system catalogs are: that shows
- * what is committed by now, works in parallel workers and on a standby, asks for no rights, runs no code of users',
- * and costs a new session a small part of what planning a query does.
+ * Rows are read like the system catalogs: below the executor, by index scans with a catalog snapshot.  That shows
+ * the rows committed by now, works in parallel workers and on a standby, needs no privileges, and runs no user code.
+ * In a new session it is much cheaper than planning a query.
  */
 #include "postgres.h"
 
@@ -72,8 +72,8 @@ column_value(Relation rel, HeapTuple tuple, const char *name)
 }
 
 /*
- * A scan that stands on the newest row of a table, the one with the highest id; its tuple is invalid if there is
- * none.
+ * A scan positioned at the newest row of a table, which has the highest id.  The tuple is invalid if the table is
+ * empty.
  */
 typedef struct NewestRow
 {
@@ -149,8 +149,8 @@ model_store_challenge(int64 deployment, Challenge *challenge)
 }
 
 /*
- * Read a version's row: the hash of its weights, and the blob itself if "blob" is not NULL.  What is wrong is
- * reported as elevel says; false if that returns.
+ * Read a version's row: the hash of its weights, and the blob itself if "blob" is not NULL.  Problems are reported
+ * with elevel; returns false then.
  */
 static bool
 read_row(int version, uint8 hash[MODEL_HASH_SIZE], bytea **blob, int elevel)
@@ -286,7 +286,7 @@ model_store_add(const NnNet *net, const float *values, const char *architecture,
 	return DatumGetInt32(spi_result(1));
 }
 
-/* ---- what SQL calls ---- */
+/* ---- SQL functions ---- */
 
 /* mnist_hil_default_weights(): the bundled model's blob, for the install script. */
 Datum
@@ -318,7 +318,7 @@ mnist_hil_default_weights(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(blob);
 }
 
-/* mnist_hil_describe(weights): check a blob; its network and number of trainable parameters. */
+/* mnist_hil_describe(weights): check a blob, and return its network and number of trainable parameters. */
 Datum
 mnist_hil_describe(PG_FUNCTION_ARGS)
 {

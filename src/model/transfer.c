@@ -1,5 +1,5 @@
 /*
- * transfer.c: models from and for other programs.
+ * transfer.c: export and import of models.
  */
 #include "postgres.h"
 
@@ -22,8 +22,8 @@ PG_FUNCTION_INFO_V1(mnist_hil_read_safetensors);
 
 /*
  * mnist_export(version int, format text): a model as a file.  ERRCODE_UNDEFINED_OBJECT if there is no such version,
- * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if its weights were pruned, ERRCODE_INVALID_PARAMETER_VALUE for a format
- * that there is not.
+ * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if its weights were pruned, ERRCODE_INVALID_PARAMETER_VALUE for an unknown
+ * format.
  */
 Datum
 mnist_export(PG_FUNCTION_ARGS)
@@ -58,7 +58,7 @@ mnist_export(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(file);
 }
 
-/* The name of the preset that this network is, or "custom". */
+/* The name of the preset with this network, or "custom". */
 static const char *
 architecture_name(const NnNet *net)
 {
@@ -80,11 +80,11 @@ architecture_name(const NnNet *net)
 }
 
 /*
- * mnist_hil_read_safetensors(file bytea, architecture text): check a safetensors file of a network that is given by
- * name or description; the architecture's name and the weights as mnist_model has them.
+ * mnist_hil_read_safetensors(file bytea, architecture text): check a safetensors file; the network is given by name
+ * or description.  Returns the architecture's name and the weights as mnist_model stores them.
  * ERRCODE_INVALID_BINARY_REPRESENTATION for a malformed file, ERRCODE_FEATURE_NOT_SUPPORTED for one of a newer
- * version, ERRCODE_INVALID_PARAMETER_VALUE if it is of another network or there is no such architecture,
- * ERRCODE_PROGRAM_LIMIT_EXCEEDED if that is too large.
+ * version, ERRCODE_INVALID_PARAMETER_VALUE if the file has another network or there is no such architecture,
+ * ERRCODE_PROGRAM_LIMIT_EXCEEDED if the network is too large.
  */
 Datum
 mnist_hil_read_safetensors(PG_FUNCTION_ARGS)
