@@ -1,8 +1,8 @@
 /*
- * explain.c: what SQL calls to see why a digit was predicted: which pixels support a label, and which contradict it.
+ * explain.c: SQL functions that explain a prediction: which pixels support a label, and which contradict it.
  *
- * nn/occlusion.c finds out, with the live model, in some 500 predictions of the image with parts of it erased;
- * here it becomes an array, or a picture.
+ * nn/infer/occlusion.c computes the attribution of each pixel: the live model predicts the image some 500 times, each
+ * time with another part erased.  Here the result becomes an array or a picture.
  */
 #include "postgres.h"
 
@@ -19,13 +19,13 @@
 #include "pg/rows.h"
 #include "serve/picture.h"
 
-#define SCALE 10 /* a pixel becomes a square of so many a side */
+#define SCALE 10 /* side of the square that a pixel becomes */
 #define SIDE (IMAGE_SIDE * SCALE)
 
-/* Okabe and Ito's colours, which the colour-blind tell apart: orange speaks for the label, sky blue against it. */
+/* Okabe and Ito's colours, which colour-blind people can distinguish: orange supports, sky blue contradicts. */
 static const uint8 color_for[3] = {230, 159, 0};
 static const uint8 color_against[3] = {86, 180, 233};
-static const float neutral = 0.6f; /* brightness of ink that says neither */
+static const float neutral = 0.6f; /* brightness of ink that does neither */
 
 PG_FUNCTION_INFO_V1(mnist_explain);
 PG_FUNCTION_INFO_V1(mnist_explanation);
@@ -36,7 +36,7 @@ typedef struct Explanation
 	float attribution[IMAGE_PIXELS];
 } Explanation;
 
-/* The second argument: a digit, or -1 for NULL, which stands for the digit read. */
+/* The second argument: a digit, or -1 for NULL, which stands for the predicted digit. */
 static int
 label_argument(FunctionCallInfo fcinfo)
 {
@@ -73,7 +73,7 @@ explain_argument(FunctionCallInfo fcinfo, Explanation *explanation)
 	return true;
 }
 
-/* mnist_explanation(image, label): what each of the 28 x 28 pixels says for the label. */
+/* mnist_explanation(image, label): how much each of the 28 x 28 pixels supports (> 0) or contradicts the label. */
 Datum
 mnist_explanation(PG_FUNCTION_ARGS)
 {
@@ -84,7 +84,7 @@ mnist_explanation(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(make_reals(explanation.attribution, IMAGE_PIXELS));
 }
 
-/* A pixel's colour: its ink in gray, the more colourful the more it says. */
+/* Blend a pixel's ink, in gray, with a colour; strength: 0 .. 1. */
 static void
 color_pixel(uint8 ink, float strength, const uint8 *color, uint8 *out)
 {
@@ -92,7 +92,7 @@ color_pixel(uint8 ink, float strength, const uint8 *color, uint8 *out)
 		out[c] = (uint8) ((1.0f - strength) * neutral * ink + strength * color[c] + 0.5f);
 }
 
-/* mnist_explain(image, label): the picture of that. */
+/* mnist_explain(image, label): the same as a PNG. */
 Datum
 mnist_explain(PG_FUNCTION_ARGS)
 {

@@ -1,8 +1,8 @@
 /*
- * features.c: what is kept of a prediction to watch for drift, and the names of it.
+ * features.c: the features of a prediction that drift detection compares, and their names.
  *
- * The numbers lie in mnist_prediction.features in the order of ImageFeature and PredictionFeature; what they are
- * called and how two samples of one are compared (see drift.c) is said here and nowhere else.
+ * mnist_prediction.features has them in the order of ImageFeature and PredictionFeature.  Only the catalog below has
+ * their names, and their kinds, by which watch/drift.c chooses how to compare two samples.
  */
 #include "postgres.h"
 
@@ -69,7 +69,7 @@ features_measure(const uint8 *pixels, const ImageSource *source, int label, cons
 	memcpy(features + FEATURE_HIDDEN, hidden, NN_HIDDEN * sizeof(float));
 }
 
-/* Predict an image, which is there as pixels and as what it was, with a model and measure the prediction. */
+/* Predict an image, given in MNIST's form and by its source, and measure the prediction. */
 static void
 measure_image(const uint8 *pixels, const ImageSource *source, const NnPlan *plan, float features[FEATURES])
 {
@@ -80,7 +80,7 @@ measure_image(const uint8 *pixels, const ImageSource *source, const NnPlan *plan
 	features_measure(pixels, source, nn_best_class(probabilities), probabilities, hidden, features);
 }
 
-/* mnist_hil_features(image bytea, version int): the features that a model's prediction of a stored image has. */
+/* mnist_hil_features(image bytea, version int): the features of a model version's prediction of a stored image. */
 Datum
 mnist_hil_features(PG_FUNCTION_ARGS)
 {

@@ -1,5 +1,5 @@
 /*
- * features.h: what is kept of a prediction to watch for drift.
+ * features.h: the features of a prediction that drift detection compares.
  */
 #ifndef SERVE_FEATURES_H
 #define SERVE_FEATURES_H
@@ -10,7 +10,7 @@
 #include "image/preprocess.h"
 #include "nn/nn.h"
 
-/* The places of mnist_prediction.features: those of the image, then these. */
+/* The positions in mnist_prediction.features: first those of ImageFeature, then these. */
 typedef enum PredictionFeature
 {
 	FEATURE_CONFIDENCE = IMAGE_FEATURES,
@@ -21,8 +21,8 @@ typedef enum PredictionFeature
 } PredictionFeature;
 
 /*
- * Measure a prediction: its image in MNIST's form and as it came in, its label and probabilities (NN_CLASSES), and
- * what nn_forward_hidden said of the hidden layer (NN_HIDDEN).
+ * Measure a prediction: its image in MNIST's form, the source of that, its label, its probabilities (NN_CLASSES), and
+ * the projections of the hidden layer from nn_forward_hidden (NN_HIDDEN).
  */
 extern void features_measure(const uint8 *pixels, const ImageSource *source, int label, const float *probabilities,
 							 const float *hidden, float features[FEATURES]);

@@ -1,7 +1,7 @@
 /*
- * network.c: images through a model's network, as every function that serves puts them.
+ * network.c: prediction by a model's network, for all serving functions.
  *
- * What a backend keeps between statements is the scratch memory of the network.
+ * A backend keeps the network's scratch memory between statements.
  */
 #include "postgres.h"
 
@@ -12,7 +12,7 @@
 #include "pg/memory.h"
 #include "serve/network.h"
 
-#define BATCH_SCRATCH (512 * 1024) /* bytes of scratch memory that more than one image may not exceed */
+#define BATCH_SCRATCH (512 * 1024) /* bytes of scratch memory; a larger batch is split, down to single images */
 
 /* Scratch memory for n images, kept from call to call. */
 static void *
@@ -41,7 +41,7 @@ is_blank(const uint8 *pixels)
 	return pixels[0] == 0 && memcmp(pixels, pixels + 1, NN_PIXELS - 1) == 0;
 }
 
-/* How many images to put through the network at once, between two checks for interrupts. */
+/* How many images to predict at once, between two checks for interrupts. */
 static int
 batch_size(const NnPlan *plan)
 {
@@ -52,7 +52,7 @@ batch_size(const NnPlan *plan)
 	return n;
 }
 
-/* A blank image says nothing about which digit it is: by rule each is as likely as any other. */
+/* A blank image could be any digit: by rule, all digits get the same probability. */
 void
 network_predict(const NnPlan *plan, const uint8 *pixels, int n, float *probabilities, float *hidden)
 {

@@ -1,5 +1,5 @@
 /*
- * picture.c: what SQL calls to preprocess, look at and draw images.
+ * picture.c: SQL functions to preprocess, show and draw images.
  */
 #include "postgres.h"
 
@@ -57,7 +57,7 @@ mnist_preprocess(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(make_bytea(pixels, sizeof(pixels)));
 }
 
-/* mnist_hil_pixels(image): the same for an image that has been stored; see image_stored_source. */
+/* mnist_hil_pixels(image): the same for a stored image; see image_stored_source. */
 Datum
 mnist_hil_pixels(PG_FUNCTION_ARGS)
 {
@@ -113,7 +113,7 @@ mnist_png(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(png);
 }
 
-/* mnist_ascii(image): the image in MNIST's form as 28 lines of 28 characters, the denser the more ink. */
+/* mnist_ascii(image): the image in MNIST's form as 28 lines of 28 characters; denser ones stand for more ink. */
 Datum
 mnist_ascii(PG_FUNCTION_ARGS)
 {
@@ -133,7 +133,7 @@ mnist_ascii(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(out, to - out - 1));
 }
 
-/* mnist_draw(label, seed, side): a digit as drawn by hand on a canvas. */
+/* mnist_draw(label, seed, side): a synthetic digit that looks handwritten, as a PNG of side x side pixels. */
 Datum
 mnist_draw(PG_FUNCTION_ARGS)
 {

@@ -1,15 +1,15 @@
 /*
- * predict.c: what SQL calls to predict digits.
+ * predict.c: SQL functions that predict digits.
  *
- * An image goes through pg/image_input.c and then through the live model's network (network.c): one at a time, in
- * batches, from a parallel worker.
+ * pg/image_input.c decodes an image, and the live model's network (network.c) predicts it: one at a time, in batches,
+ * or in parallel workers.
  *
- * mnist_predict and mnist_predict_batch alone take part in a challenge (model/challenge.c): which model predicts
- * follows from the id that the prediction is stored under, and their result says which model it was.  The other
- * functions store nothing.  They are STABLE: within a statement they give the same for the same image.  So what is
- * not stored, by mnist_hil.log_predictions too, is predicted by the live model.
+ * Only mnist_predict and mnist_predict_batch take part in a challenge (model/challenge.c).  The id under which a
+ * prediction is stored decides which model predicts, and the result names the model.  The other functions store
+ * nothing and are STABLE: within a statement they return the same for the same image.  So the live model alone makes
+ * all predictions that are not stored, also those with mnist_hil.log_predictions off.
  *
- * What is stored, store.c stores.
+ * store.c stores the predictions.
  */
 #include "postgres.h"
 
@@ -30,11 +30,11 @@
 
 #define NCOLUMNS 5 /* of the row of mnist_predict */
 
-/* What a place in a statement that calls one of these functions keeps from call to call. */
+/* What a call site of one of these functions in a statement keeps from call to call. */
 typedef struct PredictCall
 {
 	ModelUse *use;
-	TupleDesc desc; /* of the result, where that is a row */
+	TupleDesc desc; /* of the result, if that is a row */
 } PredictCall;
 
 /* The models that predict for a statement. */
@@ -101,7 +101,7 @@ predict_pixels(const NnPlan *plan, int version, const uint8 *pixels, int n, Pred
 	}
 }
 
-/* Predict those of n images for which "chosen" says "which"; the other predictions stay as they are. */
+/* Predict the images i of n with chosen[i] == which; the other predictions stay unchanged. */
 static void
 predict_chosen(const NnPlan *plan, int version, const uint8 *pixels, int n, const bool *chosen, bool which,
 			   Prediction *predictions)
@@ -131,8 +131,8 @@ predict_chosen(const NnPlan *plan, int version, const uint8 *pixels, int n, cons
 }
 
 /*
- * Predict n images, by the models that their ids say.  Of what the challenger predicts in the shadow, shadows[] gets
- * the prediction of the same place; the version of the others is 0.
+ * Predict n images, each with the model that its id selects.  In a shadow challenge, shadows[i] gets the challenger's
+ * prediction of image i.  Where the challenger makes no shadow prediction, shadows[i].version is 0.
  */
 static void
 predict_challenged(const ServingModels *models, const uint8 *pixels, int n, Prediction *predictions,
@@ -156,7 +156,7 @@ predict_challenged(const ServingModels *models, const uint8 *pixels, int n, Pred
 
 /* ---- storing ---- */
 
-/* Refuse before any work is done where storing is impossible. */
+/* Throw before any work is done if predictions cannot be stored. */
 static void
 check_may_store(void)
 {
@@ -168,7 +168,7 @@ check_may_store(void)
 					errhint("Use mnist_classify or mnist_probabilities, which store nothing.")));
 }
 
-/* Predict up to PREDICT_BATCH images and store them, where predictions are stored. */
+/* Predict up to PREDICT_BATCH images, and store the predictions if mnist_hil.log_predictions is on. */
 static void
 predict(const ServingModels *models, Datum *images, const uint8 *pixels, const ImageSource *sources, int n,
 		Prediction *predictions)
@@ -190,7 +190,7 @@ predict(const ServingModels *models, Datum *images, const uint8 *pixels, const I
 		pfree(shadows);
 }
 
-/* ---- what SQL calls ---- */
+/* ---- SQL functions ---- */
 
 static void
 fill_row(const Prediction *prediction, Datum *values, bool *nulls)
@@ -272,7 +272,7 @@ mnist_probabilities(PG_FUNCTION_ARGS)
 
 /* ---- batches ---- */
 
-/* Where a batch stands, for the context of errors. */
+/* The context of errors: the element of the batch. */
 static void
 batch_error_context(void *argument)
 {
@@ -280,8 +280,8 @@ batch_error_context(void *argument)
 }
 
 /*
- * Predict, store and return up to PREDICT_BATCH elements of an array of which *place have been already; nulls give
- * rows of nulls.  False when there are no more.
+ * Predict, store and return the next elements of an array, up to PREDICT_BATCH.  *place counts the elements done.  A
+ * null element gives a row of nulls.  False if no element is left.
  */
 static bool
 predict_some(const ServingModels *models, ArrayIterator elements, int *place, Tuplestorestate *result, TupleDesc desc)

@@ -1,8 +1,8 @@
 /*
  * store.c: predictions as rows.
  *
- * Callers need no privilege on the tables: the inserts run as the extension's owner (pg/spi.c).  What a backend keeps
- * beyond a statement is their plans.
+ * Callers need no privilege on the tables: the inserts run as the extension's owner (pg/spi.c).  A backend keeps
+ * their plans between statements.
  */
 #include "postgres.h"
 
@@ -29,7 +29,7 @@ store_draw_ids(Prediction *predictions, int n)
 		predictions[i].id = nextval_internal(sequence, false);
 }
 
-/* What is measured of an image and its prediction to be stored. */
+/* Measurements that are stored with a prediction. */
 typedef struct Measures
 {
 	float features[FEATURES];
@@ -48,8 +48,8 @@ measure(const uint8 *pixels, const ImageSource *source, const Prediction *predic
 }
 
 /*
- * Has mnist_prediction the column for the hash?  Until ALTER EXTENSION UPDATE the table is as 0.1.0 made it, and
- * predictions are stored without.
+ * Does mnist_prediction have the column for the hash?  A table made by version 0.1.0 lacks it until ALTER EXTENSION
+ * UPDATE.  Predictions are stored without the hash then.
  */
 static bool
 has_hash_column(void)
@@ -57,7 +57,7 @@ has_hash_column(void)
 	return get_attnum(schema_relation("mnist_prediction"), "pixels_sha256") != InvalidAttrNumber;
 }
 
-/* The parameters' nulls for SPI: only a challenge that there is none of. */
+/* Set SPI's null flags: only the challenge is null, if there is none. */
 static void
 set_nulls(char *nulls, int nparameters, int challenge_parameter, int64 challenge)
 {
@@ -66,7 +66,7 @@ set_nulls(char *nulls, int nparameters, int challenge_parameter, int64 challenge
 		nulls[challenge_parameter] = 'n';
 }
 
-/* Store a prediction under its id, which is set to 0 if a trigger on the table leaves the row out. */
+/* Store a prediction under its id.  If a trigger on the table suppresses the row, the id is set to 0. */
 static void
 store_one(Datum image, const Measures *measures, Prediction *prediction, int64 challenge)
 {
@@ -114,13 +114,13 @@ store_one(Datum image, const Measures *measures, Prediction *prediction, int64 c
 	pfree(DatumGetPointer(values[PREDICTION_FEATURES]));
 }
 
-/* Store n predictions by one statement under their ids; those of rows that a trigger leaves out are set to 0. */
+/* Store n predictions under their ids by one statement.  If a trigger suppresses a row, its id is set to 0. */
 static void
 store_many(Datum *images, const Measures *measures, Prediction *predictions, int n, int64 challenge)
 {
 	/*
-	 * Probabilities and features come as one array each, of which a row takes its slice.  The bounds come along, as
-	 * an operator or a function here would be looked for in the caller's search_path.
+	 * Probabilities and features are passed as one array each, and each row takes its slice.  The bounds of the
+	 * slices are parameters, too.  An operator that computed them would be looked up in the caller's search_path.
 	 */
 	enum
 	{
@@ -192,7 +192,7 @@ store_many(Datum *images, const Measures *measures, Prediction *predictions, int
 	SPI_finish();
 }
 
-/* Store what the challenger predicted along with n predictions, where it did and the prediction is stored. */
+/* Store the shadow predictions that belong to stored predictions. */
 static void
 store_shadows(const Prediction *predictions, const Prediction *shadows, int n, const Challenge *challenge)
 {

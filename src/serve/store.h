@@ -20,16 +20,16 @@ typedef struct Prediction
 } Prediction;
 
 /*
- * Draw the ids of n predictions.  They are drawn here, not by the column's default, because which model predicts
- * follows from them, and to know which row got which, should a trigger on the table leave rows out.
+ * Draw the ids of n predictions.  The column's default would be too late, since the ids decide which model predicts.
+ * Known ids also show which rows a trigger on the table suppressed.
  */
 extern void store_draw_ids(Prediction *predictions, int n);
 
 /*
- * Store n predictions, up to PREDICT_BATCH, under their ids, with their images (bytea), and measure them: pixels (n,
- * NN_PIXELS), sources (n).  The id of what a trigger on the table leaves out is set to 0.  Of those that a challenger
- * predicted along with, by shadows (n; version 0: not), that is stored, too; NULL: none.  challenge: under way, or of
- * id 0.
+ * Store n predictions, up to PREDICT_BATCH, under their ids, with their images (n, bytea).  Their features are
+ * measured from pixels (n, NN_PIXELS) and sources (n).  If a trigger on the table suppresses a row, its id is set to
+ * 0. shadows (n, or NULL) are the shadow predictions to store; version 0: none for this image.  challenge->id is 0
+ * if no challenge is under way.
  */
 extern void store_predictions(Datum *images, const uint8 *pixels, const ImageSource *sources, int n,
 							  Prediction *predictions, const Prediction *shadows, const Challenge *challenge);
