@@ -1,12 +1,12 @@
 /*
- * mcnemar.c: is one of two networks better, going by the same images?
+ * mcnemar.c: is one of two classifiers better on the same images?
  */
 #include "stat/mcnemar.h"
 
 #include <float.h>
 #include <math.h>
 
-#define EXACT_MAX 1e8 /* images, up to which the sum below is exact; it takes some 50,000 terms */
+#define EXACT_MAX 1e8 /* images: up to this number the exact sum is computed, which takes some 50,000 terms */
 
 double
 mcnemar_p(int64_t only_first, int64_t only_second)
@@ -24,7 +24,7 @@ mcnemar_p(int64_t only_first, int64_t only_second)
 
 		return erfc(((double) difference - 1.0) / sqrt(2.0 * n));
 	}
-	/* From the largest term of the tail down to where nothing more is added, or numbers have too few digits left. */
+	/* Sum from the largest term of the tail down.  Stop where terms no longer change the sum, or become denormal. */
 	term = exp(lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0) - n * log(2.0));
 	for (double i = k; i >= 0.0 && term > fmax(sum * 1e-17, DBL_MIN); i -= 1.0)
 	{

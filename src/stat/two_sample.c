@@ -6,17 +6,17 @@
 #include <math.h>
 #include <stdbool.h>
 
-#define EXPECTED_MIN 5.0   /* in a bin of the smaller sample, for chi-square to hold */
+#define EXPECTED_MIN 5.0   /* expected count in a bin of the smaller sample, for chi-square to be valid */
 #define KS_TERMS 100	   /* of a series whose terms fall like exp(-k * k) */
 #define SERIES_TERMS 10000 /* of the incomplete gamma function; it converges in about sqrt(freedom) */
 #define PRECISION 1e-15
-#define TIE_TOLERANCE 1e-7 /* tables this much more likely than another count as no more likely */
-#define LEAST 1e-300	   /* a likelihood below which nothing counts; numbers soon get slow below that */
-#define EXACT_VARIANCE 1e8 /* of a cell of a table, up to which Fisher's test is exact; takes some milliseconds */
+#define TIE_TOLERANCE 1e-7 /* relative difference up to which likelihoods of tables count as equal */
+#define LEAST 1e-300	   /* smaller likelihoods are ignored: denormal numbers, soon below this, are slow */
+#define EXACT_VARIANCE 1e8 /* of a cell: up to this, Fisher's test is exact, which takes some milliseconds */
 
 /* ---- bins ---- */
 
-/* One past the last of the values equal to that at i. */
+/* The index after the run of values equal to values[i]. */
 static int
 end_of_run(const float *values, int n, int i)
 {
@@ -32,7 +32,7 @@ two_sample_edges(const float *values, int n, int bins, float *edges)
 {
 	int size = n / bins > 1 ? (n + bins - 1) / bins : 2;
 	int nedges = 0;
-	bool closed = false; /* the bin before ends with an edge of its own */
+	bool closed = false; /* the end of the bin before has been written as an edge */
 	int i = 0;
 
 	while (i < n)
@@ -46,7 +46,7 @@ two_sample_edges(const float *values, int n, int bins, float *edges)
 		{
 			int next = end_of_run(values, n, end);
 
-			/* a value with a bin of its own */
+			/* the next value gets a bin of its own */
 			if (next - end >= size)
 				break;
 			end = next;
@@ -116,7 +116,7 @@ two_sample_ks_p(double statistic, double n, double m)
 	double lambda = (root + 0.12 + 0.11 / root) * statistic;
 	double sum = 0;
 
-	/* below, the series converges slowly, to 1 */
+	/* below this, p is 1, and the series converges slowly */
 	if (lambda < 0.2)
 		return 1;
 	for (int k = 1; k <= KS_TERMS; k++)
@@ -153,7 +153,7 @@ two_sample_chi_square(const int64_t *a, const int64_t *b, int bins, int *freedom
 
 		group_a += (double) a[i];
 		group_b += (double) b[i];
-		/* enough here, and enough in all that follows, lest a remainder be left over */
+		/* close the group only if it and all the bins after it are large enough, so that no small rest is left */
 		if ((group_a + group_b) * scale < EXPECTED_MIN)
 			continue;
 		if (left - group_a - group_b > 0 && (left - group_a - group_b) * scale < EXPECTED_MIN)
@@ -225,8 +225,8 @@ two_sample_chi_square_p(double statistic, int freedom)
 /* ---- Fisher ---- */
 
 /*
- * A table of two rows, by its margins: of "all" observations "row" are in the row looked at, "column" are of the kind
- * looked at, and "both" are both.  Neither margin is more than half of all.
+ * A table of two rows and two columns, given by the margins of one row and one column: of "all" observations, "row"
+ * are in the row, "column" are in the column, and "both" are in both.  Neither margin is more than half of all.
  */
 typedef struct Table
 {
@@ -236,7 +236,7 @@ typedef struct Table
 	double both;
 } Table;
 
-/* Rows and kinds are exchanged as needed; the probabilities stay the same. */
+/* Rows and columns are exchanged as needed; this does not change the probabilities. */
 static Table
 make_table(const int64_t a[2], const int64_t b[2])
 {
@@ -250,7 +250,7 @@ make_table(const int64_t a[2], const int64_t b[2])
 	return (Table){n + m, fmin(n, m), (double) a[kind] + (double) b[kind], (double) row[kind]};
 }
 
-/* How many times as likely as one with k in both a table with one more is, and one with one less. */
+/* The likelihood of a table with k + 1, or k - 1, in "both", divided by that of a table with k. */
 static double
 likelihood_up(const Table *t, double k)
 {
@@ -263,15 +263,15 @@ likelihood_down(const Table *t, double k)
 	return k * (t->all - t->row - t->column + k) / ((t->row - k + 1) * (t->column - k + 1));
 }
 
-/* The sum of the likelihoods of tables, and of those that are no more likely than this one. */
+/* Sums of the likelihoods of tables. */
 typedef struct Sums
 {
 	double all;
-	double tail;
-	double limit; /* that likelihood */
+	double tail;  /* of tables that are no more likely than the observed one */
+	double limit; /* the likelihood of the observed one */
 } Sums;
 
-/* Add a table; false if neither it nor what is still less likely matters. */
+/* Add a table; false if it and less likely tables are too small to change the tail. */
 static bool
 add_table(Sums *sums, double likelihood)
 {
@@ -283,9 +283,9 @@ add_table(Sums *sums, double likelihood)
 }
 
 /*
- * The exact sum.  Likelihoods are relative to that of the likeliest table.  On both sides of it they fall about as a
- * normal density does, below LEAST within some 37 standard deviations (and some hundred tables, where the deviation
- * is small), which bounds the loops.  A table that is less likely than that is as good as impossible.
+ * The exact sum.  Likelihoods are relative to that of the likeliest table.  On both sides of it they fall about like
+ * a normal density: they are below LEAST after some 37 standard deviations, or some hundred tables where the
+ * deviation is small.  This bounds the loops.  Tables that are less likely than LEAST count as impossible.
  */
 static double
 fisher_exact(const Table *t)
@@ -338,7 +338,7 @@ two_sample_psi(const int64_t *a, const int64_t *b, int bins, int groups)
 
 	if (n == 0 || m == 0)
 		return 0;
-	/* twice: the fraction of half an observation depends on how many groups there come to be */
+	/* two passes: the fractions in the second one depend on the number of groups, which the first one counts */
 	for (int pass = 0; pass < 2; pass++)
 	{
 		double half = 0.5 * ngroups;

@@ -1,9 +1,9 @@
 /*
- * two_sample.h: are two samples of one distribution, and if not, how far apart are they?
+ * two_sample.h: are two samples from the same distribution, and if not, how far apart are they?
  *
  * Plain C: no PostgreSQL, no allocation, no I/O.  Samples come as histograms over the same bins: counts a (the
- * reference) and b (the sample), all counts at least 0.  Probabilities are upper tails: small ones speak against one
- * distribution.  How long a call takes depends on the number of bins alone, or has a bound of some milliseconds,
+ * reference) and b (the sample), all counts at least 0.  Probabilities are p-values: small ones are evidence of two
+ * different distributions.  The time of a call depends on the number of bins alone, or is at most some milliseconds,
  * whatever the counts.  Sums of counts are doubles: beyond 2^53 they are rounded to 16 digits.
  */
 #ifndef TWO_SAMPLE_H
@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 /*
- * Cut n values, sorted upwards and finite, into about so many bins that hold as many values each: writes at most
- * 2 * bins + 2 edges, strictly upwards, and returns how many.  A value belongs to the bin after the last edge that is
- * not above it.  A value that would fill a bin alone gets a bin of its own.  What lies outside of the values has the
- * first and the last bin to itself, so that a sample that differs only there is told apart.  n 0: no edges.
+ * Cut n finite values, in ascending order, into about "bins" bins of equal counts.  Writes at most 2 * bins + 2
+ * edges, strictly ascending, and returns their number; no edges if n is 0.  Bin i holds the values from edge i - 1
+ * on that are below edge i.  A value that would fill a bin alone gets a bin of its own.  The first and the last bin
+ * are empty: they are for values outside the range of these, so that a sample that differs only there is recognized.
  */
 extern int two_sample_edges(const float *values, int n, int bins, float *edges);
 
@@ -36,33 +36,34 @@ extern double two_sample_ks_p(double statistic, double n, double m);
 
 /*
  * Pearson's chi-square of homogeneity.  Neighbouring bins are joined until the smaller sample is expected to have at
- * least 5 in each (Cochran 1954); *freedom is what is left of them less one, and may be 0.
+ * least 5 in each (Cochran 1954).  *freedom is the number of joined bins less one, and may be 0.
  */
 extern double two_sample_chi_square(const int64_t *a, const int64_t *b, int bins, int *freedom);
 
-/* The probability of a larger chi-square with so many degrees of freedom; 1 for none. */
+/* The probability of a larger chi-square with these degrees of freedom; 1 for none. */
 extern double two_sample_chi_square_p(double statistic, int freedom);
 
 /*
- * Fisher's exact test, two-sided: the probability of all tables with the same margins that are no more likely than
- * this one, of two samples with so many of a kind (a[1], b[1]) and so many not (a[0], b[0]); 0 is less than 1e-290.
+ * Fisher's exact test, two-sided.  a[1] and b[1] count the observations of a kind in the two samples, a[0] and b[0]
+ * the others.  Returns the total probability of all tables with the same margins that are no more likely than this
+ * one; 0 stands for less than 1e-290.
  *
- * It is exact (relative error under 1e-8) as long as the variance of b[1], given the margins, is at most 1e8.  That
- * holds for samples of up to 1.6e9 in all, and for rare kinds in larger ones.  Beyond, it is the normal distribution
- * with a correction for continuity (Yates 1934), whose relative error there is under 0.1 % where p > 0.01 and under
- * 1 % where p > 1e-9: the first term of the Edgeworth series that it leaves out has the skewness in it, which is at
- * most one over the standard deviation.
+ * The result is exact (relative error under 1e-8) as long as the variance of b[1], given the margins, is at most
+ * 1e8.  That holds for samples of up to 1.6e9 in all, and for rare kinds in larger ones.  Beyond, it uses the normal
+ * distribution with a correction for continuity (Yates 1934), whose relative error there is under 0.1 % where p >
+ * 0.01 and under 1 % where p > 1e-9.  The first neglected term of the Edgeworth series is proportional to the
+ * skewness, which is at most one over the standard deviation.
  */
 extern double two_sample_fisher_p(const int64_t a[2], const int64_t b[2]);
 
 /*
- * The population stability index: the sum of (q - p) ln(q / p), p and q the fractions of a and of b, over groups of
- * bins, each with about one in so many of a; 0: every bin by itself.  Half an observation is added to every group, so
- * that none is empty.
+ * The population stability index: the sum of (q - p) ln(q / p) over groups of bins, where p and q are a group's
+ * fractions of a and b.  Bins are joined into about "groups" groups with equal counts of a; 0: each bin is a group.
+ * Half an observation is added to every group, so that none is empty.
  */
 extern double two_sample_psi(const int64_t *a, const int64_t *b, int bins, int groups);
 
-/* Cliff's delta: the probability that a value of b lies above one of a less that it lies below, -1 .. 1. */
+/* Cliff's delta, -1 .. 1: the probability that a value of b is above one of a, minus that it is below. */
 extern double two_sample_delta(const int64_t *a, const int64_t *b, int bins);
 
 #endif /* TWO_SAMPLE_H */
