@@ -1,5 +1,5 @@
 /*
- * bytes.h: numbers as bytes at any address: little-endian, as all our files store them, unless the name says more.
+ * bytes.h: numbers as bytes at any address.  Little-endian, as in our weight files, unless the name says otherwise.
  */
 #ifndef BYTES_H
 #define BYTES_H
@@ -20,7 +20,7 @@ get_u32(const uint8_t *in)
 	return (uint32_t) in[0] | (uint32_t) in[1] << 8 | (uint32_t) in[2] << 16 | (uint32_t) in[3] << 24;
 }
 
-/* Big-endian, as PNG and IDX have it. */
+/* Big-endian, as in PNG and IDX files. */
 static inline uint32_t
 get_u32_big(const uint8_t *in)
 {

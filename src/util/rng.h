@@ -1,8 +1,8 @@
 /*
- * rng.h: random numbers whose state we own.
+ * rng.h: random numbers from an explicit state.
  *
- * SplitMix64 (Steele, Lea, Flood 2014): a counter passed through a mixing function.  Its stream is a function of the
- * key alone, so that what an image gets does not depend on which process handles it or in what order.
+ * SplitMix64 (Steele, Lea, Flood 2014): a counter passed through a mixing function.  The stream depends on the key
+ * alone.  So an image gets the same random numbers whichever process handles it, and in whatever order.
  */
 #ifndef RNG_H
 #define RNG_H
@@ -15,7 +15,7 @@ typedef struct Rng
 	uint64_t state;
 } Rng;
 
-/* Scramble a 64-bit number; also used to derive keys from keys. */
+/* Scramble a 64-bit number. */
 static inline uint64_t
 rng_mix(uint64_t x)
 {
@@ -24,7 +24,7 @@ rng_mix(uint64_t x)
 	return x ^ (x >> 31);
 }
 
-/* A key from a key and a number: (seed, epoch), (key, sample), ... */
+/* Derive a key from a key and a number: (seed, epoch), (key, sample), ... */
 static inline uint64_t
 rng_key(uint64_t key, uint64_t number)
 {
