@@ -1,9 +1,8 @@
 /*
- * arguments.c: checks of what SQL passes in.
+ * arguments.c: checks of the arguments of SQL functions.
  *
- * The size of an argument is checked before its value is read.  A value of a gigabyte may be stored compressed, in
- * a row of some megabytes.  To detoast it only to refuse it would be work that no interrupt ends; nor may it come
- * back in an error message.
+ * The size of an argument is checked before it is detoasted.  A gigabyte may be stored compressed in some megabytes,
+ * and detoasting it cannot be interrupted.  An oversized value also never gets into an error message this way.
  */
 #include "postgres.h"
 

@@ -10,19 +10,19 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #if PG_VERSION_NUM >= 160000
-#include "varatt.h" /* until 15 a part of postgres.h */
+#include "varatt.h" /* part of postgres.h in 15 */
 #endif
 
 #if PG_VERSION_NUM < 150000
 #error "mnist_hil needs PostgreSQL 15 or later"
 #endif
 
-/* 16 gave the look-up by position a name of its own. */
+/* 16 renamed the look-up by index. */
 #if PG_VERSION_NUM >= 160000
 #define pgstat_fetch_stat_local_beentry(index) pgstat_get_local_beentry_by_index(index)
 #endif
 
-/* 18 asks whether a deferrable primary key will do. */
+/* 18 added an argument: whether a deferrable primary key is acceptable. */
 static inline Oid
 compat_primary_key_index(Relation rel)
 {
@@ -33,7 +33,7 @@ compat_primary_key_index(Relation rel)
 #endif
 }
 
-/* 18 has a C11 spelling of its own instead, which stands in another place. */
+/* 18 replaced this by pg_noreturn, which stands before a declaration. */
 #ifndef pg_attribute_noreturn
 #define pg_attribute_noreturn() __attribute__((noreturn))
 #endif

@@ -1,5 +1,5 @@
 /*
- * errors.c: from the plain libraries' status codes to SQLSTATEs.
+ * errors.c: throw the errors of the plain libraries, with SQLSTATEs for their status codes.
  */
 #include "postgres.h"
 

@@ -20,7 +20,7 @@ read_image(const bytea *image, int max_pixels, uint8_t pixels[IMAGE_PIXELS], Ima
 								 image_allocator(), pixels, source, error);
 }
 
-/* The size stands in the value's header, or in the pointer to where it is stored. */
+/* Check the size without detoasting: it is in the value's header or its TOAST pointer. */
 static void
 check_bytes(Datum image)
 {
@@ -32,7 +32,7 @@ check_bytes(Datum image)
 						errhint("A superuser can allow more bytes with mnist_hil.max_image_bytes.")));
 }
 
-/* Free a value that was detoasted, unless it is the very value that it was detoasted from. */
+/* Free a detoasted value, unless detoasting returned the original itself. */
 static void
 free_copy(bytea *copy, Datum original)
 {

@@ -1,7 +1,7 @@
 /*
  * json.h: JSON objects and arrays, written member by member.
  *
- * Numbers are the shortest decimals that read back as the same number.
+ * Floating-point numbers are written as the shortest decimals that are parsed as the same number.
  */
 #ifndef PG_JSON_H
 #define PG_JSON_H
@@ -10,17 +10,17 @@
 
 #include "lib/stringinfo.h"
 
-/* JSON under way. */
+/* JSON that is being written. */
 typedef struct Json
 {
 	StringInfoData text;
 	bool first; /* no member of the innermost object or array is written yet */
 } Json;
 
-/* Begin with an object. */
+/* Begin the outermost object. */
 extern void json_begin(Json *json);
 
-/* End it; the text, palloc'd. */
+/* End it; returns the text, palloc'd. */
 extern char *json_end(Json *json);
 
 /* An object or an array as a member; name: NULL within an array. */
@@ -36,7 +36,7 @@ extern void json_double(Json *json, const char *name, double value);
 extern void json_bool(Json *json, const char *name, bool value);
 extern void json_text(Json *json, const char *name, const char *value);
 
-/* A member whose value is JSON already. */
+/* A member whose value is given as JSON. */
 extern void json_raw(Json *json, const char *name, const char *value);
 
 #endif /* PG_JSON_H */

@@ -1,5 +1,5 @@
 /*
- * memory.c: memory of PostgreSQL's contexts for the plain libraries.
+ * memory.c: memory from PostgreSQL's memory contexts, for the plain libraries.
  */
 #include "postgres.h"
 
@@ -35,7 +35,7 @@ release(void *context, void *pointer)
 		pfree(pointer);
 }
 
-/* Throwing leaves libpng and zlib by longjmp; what they allocated goes with the memory context. */
+/* An error leaves libpng and zlib by longjmp; their memory is freed with the memory context. */
 static void
 check_for_interrupts(void *context)
 {

@@ -1,5 +1,5 @@
 /*
- * memory.h: memory of PostgreSQL's contexts for the plain libraries.
+ * memory.h: memory from PostgreSQL's memory contexts, for the plain libraries.
  */
 #ifndef PG_MEMORY_H
 #define PG_MEMORY_H
@@ -9,18 +9,18 @@
 #include "image/image.h"
 
 /*
- * size bytes in the context, aligned for src/nn, more than a gigabyte if need be; to be freed with the context
- * only.
+ * size bytes in the context, aligned for src/nn; may be more than a gigabyte.  They are freed with the context; pfree
+ * does not work.
  */
 extern void *nn_alloc(MemoryContext context, Size size);
 
 /*
- * An allocator over the current memory context that returns NULL instead of throwing, and throws where an interrupt
- * is pending.
+ * An allocator for the current memory context.  It returns NULL if there is no memory; its check for interrupts
+ * throws.
  */
 extern const ImageAllocator *image_allocator(void);
 
-/* The same over a context of the caller's. */
+/* The same for a given context. */
 extern ImageAllocator image_allocator_of(MemoryContext context);
 
 /* A bytea of these bytes, palloc'd. */

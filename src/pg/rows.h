@@ -11,18 +11,18 @@
 #include "utils/tuplestore.h"
 
 /*
- * Make a function that returns a set return a tuplestore of rows of so many columns; *desc is their type.
- * ERRCODE_FEATURE_NOT_SUPPORTED where no set can be returned.
+ * In a set-returning function: the tuplestore that it returns, for rows of ncolumns columns; *desc is their type.
+ * ERRCODE_FEATURE_NOT_SUPPORTED if the caller does not accept a set.
  */
 extern Tuplestorestate *begin_rows(FunctionCallInfo fcinfo, int ncolumns, TupleDesc *desc);
 
-/* The row type of a function's result, which has at most so many columns, in the current memory context. */
+/* The row type of a function's result, which has at most ncolumns columns, in the current memory context. */
 extern TupleDesc row_type(FunctionCallInfo fcinfo, int ncolumns);
 
 /* A row of that type as the function's result. */
 extern Datum make_row(TupleDesc desc, Datum *values, bool *nulls);
 
-/* An array of n values that are not null, palloc'd; its type: one of PostgreSQL's own. */
+/* An array of n values, none of them null, palloc'd; array_type: a built-in type. */
 extern Datum make_array(Datum *elements, int n, Oid array_type);
 
 /* A real[] of n values, palloc'd. */

@@ -1,10 +1,9 @@
 /*
  * schema.c: where the extension lives in this database.
  *
- * What is looked up in the catalogs is kept until something it rests on changes.  The stamp counts such changes:
- * whatever is derived from the extension's catalog entries, or from the contents of mnist_deployment and
- * mnist_challenger (whose triggers invalidate these tables' relcache entries on every change), holds as long as the
- * stamp is the same.
+ * Results of catalog look-ups are cached until they may be outdated.  The stamp counts changes of the extension's
+ * catalog entries and of the contents of mnist_deployment and mnist_challenger, whose triggers invalidate these
+ * tables' relcache entries on every change.  So data derived from these is valid as long as the stamp is the same.
  */
 #include "postgres.h"
 
@@ -31,10 +30,10 @@ static uint64 stamp = 1;
 
 static struct
 {
-	uint64 stamp; /* holds while equal to the stamp above */
+	uint64 stamp; /* valid while equal to the stamp above */
 	Oid namespace;
 	Oid owner;
-	Oid deployment; /* the relations whose invalidation is listened to */
+	Oid deployment; /* the relations whose invalidations count */
 	Oid challenger;
 	char name[2 * NAMEDATALEN + 3]; /* quoted */
 } cached;
@@ -84,7 +83,7 @@ find_extension(Oid *namespace, Oid *owner, char **version)
 	return HeapTupleIsValid(tuple);
 }
 
-/* Make sure that "cached" holds. */
+/* Make sure that "cached" is valid. */
 static void
 look_up(void)
 {
@@ -105,7 +104,7 @@ look_up(void)
 		listening = true;
 	}
 
-	/* A change that arrives while the catalogs are read leaves the result usable once, and no longer. */
+	/* The stamp is read first: if a change arrives while the catalogs are read, the next call looks up again. */
 	before = stamp;
 	if (find_extension(&namespace, &owner, &version))
 		name = get_namespace_name(namespace);
@@ -175,7 +174,7 @@ schema_check_version(void)
 					errhint("Run ALTER EXTENSION %s UPDATE.", EXTENSION_NAME)));
 }
 
-/* mnist_hil_library_version(): the version of the library that the server has loaded, which may be another one's. */
+/* mnist_hil_library_version(): the version of the loaded library, which may differ from the extension's. */
 Datum
 mnist_hil_library_version(PG_FUNCTION_ARGS)
 {

@@ -7,8 +7,8 @@
 #include "postgres.h"
 
 /*
- * The schema of the extension's objects, quoted for use in SQL text; it lives until the next call of a function of
- * schema.c, so copy it to keep it.  ERRCODE_UNDEFINED_OBJECT with a hint if the extension is not in this database.
+ * The schema of the extension's objects, quoted for use in SQL text; valid until the next call of a function of
+ * schema.c.  ERRCODE_UNDEFINED_OBJECT with a hint if the extension is not in this database.
  */
 extern const char *schema_name(void);
 
@@ -22,14 +22,14 @@ extern Oid schema_owner(void);
 extern char *schema_version(void);
 
 /*
- * Throws ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE where the extension in this database is of another version than the
- * library, so that the functions of mnist_internal that the library calls are not there or are others.
+ * Throws ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if the extension in this database has another version than the
+ * library.  Functions of mnist_internal that the library calls may be missing or different then.
  */
 extern void schema_check_version(void);
 
 /*
- * Changes whenever what the functions above return, or the contents of mnist_deployment or mnist_challenger, may have
- * changed.
+ * A number that changes whenever the results of the functions above, or the contents of mnist_deployment or
+ * mnist_challenger, may have changed.
  */
 extern uint64 schema_stamp(void);
 

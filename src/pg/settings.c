@@ -1,9 +1,9 @@
 /*
  * settings.c: the GUCs mnist_hil.*
  *
- * What an application must not decide for itself, because it takes the server's resources or what is on record, is
- * for superusers (PGC_SUSET: ALTER ROLE ... SET and ALTER DATABASE ... SET by a superuser, or GRANT SET ON
- * PARAMETER); what only shapes the caller's own work is for everyone.
+ * Settings that govern the server's resources or the records are PGC_SUSET, since an application must not decide
+ * them: a superuser sets them with ALTER ROLE ... SET or ALTER DATABASE ... SET, or grants this with GRANT SET ON
+ * PARAMETER.  Settings that only affect the caller's own work are PGC_USERSET.
  */
 #include "postgres.h"
 
@@ -23,14 +23,14 @@
 #define SHARED_MEMORY_MIN 1024
 #define SHARED_MEMORY_MAX (4 * 1024 * 1024)
 
-/* A pixel costs up to two bytes while an image is decoded, its ink and its transparency: 34 MB for the default. */
+/* Decoding takes up to two bytes a pixel, for ink and transparency: 34 MB for the default. */
 #define MAX_IMAGE_PIXELS_DEFAULT (16 * 1024 * 1024)
 #define MAX_IMAGE_PIXELS_MIN NN_PIXELS
 #define MAX_IMAGE_PIXELS_MAX MAX_MAX_IMAGE_PIXELS
 
 #define MAX_IMAGE_BYTES_DEFAULT (1024 * 1024)
 #define MAX_IMAGE_BYTES_MIN NN_PIXELS			 /* an image of raw pixels is always allowed */
-#define MAX_IMAGE_BYTES_MAX (1024 * 1024 * 1024) /* of any value */
+#define MAX_IMAGE_BYTES_MAX (1024 * 1024 * 1024) /* PostgreSQL's limit for any value */
 
 #define LOG_PREDICTIONS_DEFAULT true
 
@@ -46,7 +46,7 @@
 #define ACCURACY_FLOOR_MIN 0.0
 #define ACCURACY_FLOOR_MAX 1.0
 
-#define DRIFT_THRESHOLD_DEFAULT 0.3 /* of the features */
+#define DRIFT_THRESHOLD_DEFAULT 0.3 /* fraction of the features */
 #define DRIFT_THRESHOLD_MIN 0.0
 #define DRIFT_THRESHOLD_MAX 1.0
 
@@ -82,7 +82,7 @@
 #define EPOCHS_MIN 0
 #define EPOCHS_MAX MAX_EPOCHS
 
-#define TRIALS_DEFAULT 20 /* of the stack that this replaces */
+#define TRIALS_DEFAULT 20 /* as in the stack that this extension replaces */
 #define TRIALS_MIN 1
 #define TRIALS_MAX 1000
 
@@ -107,7 +107,7 @@
 #define DRIFT_MIN_WINDOW_MIN 10
 #define DRIFT_MIN_WINDOW_MAX 100000
 
-#define DRIFT_EFFECT_DEFAULT 0.1 /* of the population stability index: below, by convention, little has changed */
+#define DRIFT_EFFECT_DEFAULT 0.1 /* population stability index; by convention, less means little change */
 #define DRIFT_EFFECT_MIN 0.0
 #define DRIFT_EFFECT_MAX 10.0
 
@@ -136,7 +136,7 @@ int mnist_hil_annotator_labels = ANNOTATOR_LABELS_DEFAULT;
 bool mnist_hil_require_approval = REQUIRE_APPROVAL_DEFAULT;
 int mnist_hil_retention_budget = RETENTION_BUDGET_DEFAULT;
 
-/* of the loop; SQL gets them from mnist_hil_settings() */
+/* Settings of the loop: SQL reads them through mnist_hil_settings(). */
 static int mnist_hil_fail_threshold = FAIL_THRESHOLD_DEFAULT;
 static int mnist_hil_min_new_labels = MIN_NEW_LABELS_DEFAULT;
 static double mnist_hil_accuracy_floor = ACCURACY_FLOOR_DEFAULT;
@@ -159,9 +159,9 @@ static void
 define_serving(void)
 {
 	/*
-	 * A setting that is fixed at server start cannot be made later, which is the case where the library is not
-	 * preloaded.  There the setting does nothing, and is made only so that a line in postgresql.conf does not look
-	 * like a mistake.
+	 * A PGC_POSTMASTER setting can be defined at server start only.  If the library is not preloaded, the setting has
+	 * no effect.  It is then defined as PGC_SIGHUP, only so that a line in postgresql.conf does not look like a
+	 * mistake.
 	 */
 	DefineCustomIntVariable(
 		"mnist_hil.shared_memory", "Shared memory for models ready to use.",
@@ -300,8 +300,8 @@ define_gate(void)
  *					  OUT drift_threshold float8, OUT retry_delay interval, OUT retries int, OUT keep_models int,
  *					  OUT retention interval)
  *
- * The loop's settings as of now, for SQL: that this is in C loads the library, without which they do not exist.
- * retention: null where it is off.
+ * The current settings of the loop, for SQL.  Calling a C function loads the library, without which the settings do
+ * not exist.  retention is null if it is off.
  */
 Datum
 mnist_hil_settings(PG_FUNCTION_ARGS)

@@ -17,8 +17,8 @@ extern int mnist_hil_training_workers;	 /* processes of a run, the trainer inclu
 extern int mnist_hil_training_memory;	 /* kB, over all processes of a run */
 extern int mnist_hil_epochs;			 /* 0: the strategy's default */
 extern int mnist_hil_trials;			 /* of a search */
-extern double mnist_hil_annotator_share; /* of a run's feedback, at most */
-extern int mnist_hil_annotator_labels;	 /* images that an annotator may always label */
+extern double mnist_hil_annotator_share; /* largest fraction of a run's feedback */
+extern int mnist_hil_annotator_labels;	 /* images that each annotator may label alone in any case */
 extern bool mnist_hil_require_approval;
 extern int mnist_hil_retention_budget; /* ms */
 

@@ -1,9 +1,9 @@
 /*
- * spi.c: statements through SPI: qualified by schema, with parameters by name of type, as the caller or the owner.
+ * spi.c: statements through SPI: with the extension's schema, typed parameters, as the caller or the owner.
  *
- * A switch of the user around one statement, as referential integrity triggers make it, is much cheaper than
- * SECURITY DEFINER, which puts a whole function under the owner's rights and sets search_path on every call.  Every
- * abort, of a savepoint too, restores the user.
+ * To act as the owner, the user is switched around one statement, as in referential integrity triggers.  SECURITY
+ * DEFINER is much slower: it runs a whole function as the owner and sets search_path on every call.  Every abort,
+ * also of a savepoint, restores the user.
  */
 #include "postgres.h"
 
@@ -159,8 +159,9 @@ spi_set_local(const char *name, const char *value)
 }
 
 /*
- * The plan of a statement, connected to SPI and acting as the extension's owner.  The plan cache looks after
- * changes of the tables; another schema, after the extension was dropped and created again, makes another plan.
+ * The plan of a statement, made at its first use.  Call it connected to SPI, as the extension's owner.  The plan
+ * cache handles changes of the tables.  If the extension was dropped and created in another schema, a new plan is
+ * made.
  */
 static SPIPlanPtr
 prepare(SpiStatement *statement)

@@ -1,8 +1,8 @@
 /*
- * spi.h: statements through SPI: qualified by schema, with parameters by name of type, as the caller or the owner.
+ * spi.h: statements through SPI: with the extension's schema, typed parameters, as the caller or the owner.
  *
- * In every statement %s stands for the extension's schema.  Everything here wants SPI connected, but for
- * spi_execute_as_owner.
+ * In every statement %s stands for the extension's schema.  The caller must have connected to SPI, except for
+ * spi_execute_as_owner, which connects.
  */
 #ifndef PG_SPI_H
 #define PG_SPI_H
@@ -16,7 +16,7 @@
 
 #define SPI_MAX_PARAMETERS 24
 
-/* Parameters of a statement, collected one by one: $1, $2, ...; that needs no transaction. */
+/* Parameters $1, $2, ... of a statement, added one by one.  Adding them needs no transaction and no SPI. */
 typedef struct SpiParameters
 {
 	int n;
@@ -37,22 +37,22 @@ extern void spi_add_text(SpiParameters *parameters, const char *value);
 /* An int4[] of n values. */
 extern void spi_add_int4_array(SpiParameters *parameters, const int *values, int n);
 
-/* NaN, which stands for a figure that there is none of, becomes a null real. */
+/* NaN stands for an unknown figure and becomes a null real. */
 extern void spi_add_float(SpiParameters *parameters, double value);
 
 /* Run a statement; parameters: NULL for none.  Returns the number of rows. */
 extern uint64 spi_execute(const char *statement, const SpiParameters *parameters);
 
-/* The same of a statement whose only parameter is an int8. */
+/* The same for a statement whose only parameter is an int8. */
 extern uint64 spi_execute_int8(const char *statement, int64 value);
 
-/* A column, from 1, of the last statement's first row, by value; fails on null. */
+/* A column (from 1) of the last statement's first row; throws if it is null. */
 extern Datum spi_result(int column);
 
-/* A column of a row, from 0, of the last statement; fails on null. */
+/* The same of any row (from 0). */
 extern Datum spi_result_at(uint64 row, int column);
 
-/* The same as text, palloc'd, or NULL. */
+/* The same as text, palloc'd; NULL if it is null. */
 extern char *spi_text_at(uint64 row, int column);
 
 /* Change a setting until the transaction ends. */
@@ -62,19 +62,19 @@ extern void spi_set_local(const char *name, const char *value);
 
 #define SPI_MAX_PREPARED 16
 
-/* One of these, static, with its text and types. */
+/* Define one as a static variable, with text, nargs and types. */
 typedef struct SpiStatement
 {
 	const char *text;
 	int nargs;
 	Oid types[SPI_MAX_PREPARED];
 	SPIPlanPtr plan;
-	char schema[2 * NAMEDATALEN + 3]; /* that the plan was made with */
+	char schema[2 * NAMEDATALEN + 3]; /* in the plan */
 } SpiStatement;
 
 /*
- * Run a statement as the extension's owner; "expected" is what SPI is to return.  Connects to SPI, and leaves it
- * connected for the result.  nulls: as of SPI_execute_plan.
+ * Run a statement as the extension's owner; throws if SPI's result code is not "expected".  Connects to SPI; the
+ * caller reads the result and calls SPI_finish.  nulls: see SPI_execute_plan.
  */
 extern void spi_execute_as_owner(SpiStatement *statement, Datum *values, const char *nulls, int expected);
 

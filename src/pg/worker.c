@@ -1,5 +1,5 @@
 /*
- * worker.c: background workers of this library: how they start, and how a backend has one do something.
+ * worker.c: background workers of this library: how they start, and how a backend sends them a request.
  */
 #include "postgres.h"
 
@@ -18,12 +18,12 @@
 
 #include "pg/worker.h"
 
-/* As the functions' own: a bare name would be looked for along dynamic_library_path. */
+/* The same path as in CREATE FUNCTION; a bare name would be searched for along dynamic_library_path. */
 #define LIBRARY "$libdir/mnist_hil"
 
 /*
- * Termination takes the way of a query cancel: the error unwinds to the one place that records it, where die() would
- * end the process on the spot.
+ * Handle termination like a query cancel: it throws an error, which the worker catches in one place and records.
+ * die(), the usual handler, would end the process with a FATAL error that cannot be caught.
  */
 static void
 handle_sigterm(SIGNAL_ARGS)
@@ -50,7 +50,7 @@ prepare(void)
 	BackgroundWorkerUnblockSignals();
 }
 
-/* Settings that are not to be as the role's or the database's own have them. */
+/* Override values that the role or the database may have for these settings. */
 static void
 set_options(void)
 {
@@ -76,9 +76,9 @@ worker_connect(Oid database, Oid role)
 }
 
 /*
- * Before 17 a background worker cannot connect as a role that may not log in.  A superuser's rights are those of the
- * bootstrap superuser, so where the owner is one, the worker connects as that and then becomes the owner.  Any other
- * role would get more rights than it has that way, with RESET SESSION AUTHORIZATION; so for those there is none.
+ * Before 17 a background worker cannot connect as a role that may not log in.  If such an owner is a superuser, the
+ * worker connects as the bootstrap superuser and then becomes the owner, who gains no rights by this.  Any other
+ * owner would gain rights (RESET SESSION AUTHORIZATION), so it must be allowed to log in.
  */
 #if PG_VERSION_NUM >= 170000
 #define OWNER_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
@@ -106,7 +106,7 @@ worker_check_owner(WorkerHome *home)
 	ReleaseSysCache(tuple);
 }
 
-/* From the bootstrap superuser to the owner, who must be a superuser still. */
+/* Switch from the bootstrap superuser to the owner, who must still be a superuser. */
 static void
 become(Oid owner)
 {
@@ -150,7 +150,7 @@ worker_start(const char *type, const char *function, dsm_segment *segment, const
 	if (extra_size > 0)
 		memcpy(worker.bgw_extra, extra, extra_size);
 
-	/* the handle must be at hand while a transaction aborts */
+	/* the handle is still needed when a transaction aborts */
 	oldcontext = MemoryContextSwitchTo(TopMemoryContext);
 	started = RegisterDynamicBackgroundWorker(&worker, &handle);
 	MemoryContextSwitchTo(oldcontext);
@@ -180,7 +180,7 @@ worker_error_throw(const WorkerError *error)
 					error->hint[0] != '\0' ? errhint("%s", error->hint) : 0));
 }
 
-/* On detaching a request before its end: nobody waits for the worker any more. */
+/* Runs when the segment is detached before the request has ended: nobody waits for the worker any more. */
 static void
 terminate_worker(dsm_segment *segment, Datum handle)
 {
@@ -213,7 +213,7 @@ worker_call_wait(WorkerCall *call, WorkerState awaited, WorkerState *state)
 	for (;;)
 	{
 		pid_t pid;
-		/* before the state, so that what the worker announced at its end is seen */
+		/* read before the state, so that the last state that the worker announced is not missed */
 		BgwHandleStatus status = GetBackgroundWorkerPid(call->handle, &pid);
 
 		*state = (WorkerState) pg_atomic_read_u32(&call->request->state);

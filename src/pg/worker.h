@@ -1,13 +1,13 @@
 /*
- * worker.h: background workers of this library: how they start, and how a backend has one do something.
+ * worker.h: background workers of this library: how they start, and how a backend sends them a request.
  *
- * A request is a struct in a segment of dynamic shared memory that begins with a WorkerRequest.  The backend that
- * calls makes it, and writes what the worker is to know before the worker starts.  From then on the worker alone
- * writes: what it has to say, then the state that announces it.  Both sides put a memory barrier between.  The caller
- * sleeps on its latch.
+ * A request is a struct in a segment of dynamic shared memory; it begins with a WorkerRequest.  The caller, a
+ * backend, creates the segment and writes the request before the worker starts.  From then on only the worker
+ * writes: first results, then the state that announces them.  A memory barrier separates the two on both sides.  The
+ * caller sleeps on its latch.
  *
- * Whatever ends the call early (an error, a cancel, statement_timeout, termination) detaches the segment, in the
- * abort of the transaction or at exit, and that terminates the worker.
+ * If the call ends early (by an error, a cancel, statement_timeout or termination), the abort of the transaction or
+ * the exit of the process detaches the segment, and this terminates the worker.
  */
 #ifndef PG_WORKER_H
 #define PG_WORKER_H
@@ -34,19 +34,19 @@ typedef struct WorkerError
 	char hint[WORKER_MAX_MESSAGE];
 } WorkerError;
 
-/* Write an error down for another process. */
+/* Copy an error for another process. */
 extern void worker_error_copy(WorkerError *error, const ErrorData *edata);
 
-/* Throw what another process wrote down. */
+/* Throw the error of another process. */
 extern void worker_error_throw(const WorkerError *error) pg_attribute_noreturn();
 
 /* ---- starting ---- */
 
-/* Register a worker of this library, to be started with a segment's handle; NULL if no slot is free. */
+/* Register a worker of this library; its main function gets the segment's handle.  NULL if no slot is free. */
 extern BackgroundWorkerHandle *worker_start(const char *type, const char *function, dsm_segment *segment,
 											const void *extra, Size extra_size);
 
-/* Where workers that act for the extension work, and as whom. */
+/* The database and the role of workers that act for the extension. */
 typedef struct WorkerHome
 {
 	Oid database;
@@ -55,8 +55,8 @@ typedef struct WorkerHome
 } WorkerHome;
 
 /*
- * In a worker: signal handlers, the connection as a role, settings of its own.  From here on SIGTERM, like SIGINT,
- * makes CHECK_FOR_INTERRUPTS throw ERRCODE_QUERY_CANCELED.
+ * In a worker: install signal handlers, connect as a role, and override some settings.  From here on SIGTERM, like
+ * SIGINT, makes CHECK_FOR_INTERRUPTS throw ERRCODE_QUERY_CANCELED.
  */
 extern void worker_connect(Oid database, Oid role);
 
@@ -64,8 +64,8 @@ extern void worker_connect(Oid database, Oid role);
 extern void worker_connect_home(const WorkerHome *home);
 
 /*
- * Find out how to connect as home->owner.  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if that cannot be done because
- * the role may not log in.
+ * Set home->connect_as_bootstrap: how to connect as home->owner.  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE if that is
+ * impossible because the role may not log in.
  */
 extern void worker_check_owner(WorkerHome *home);
 
@@ -74,20 +74,20 @@ extern void worker_check_owner(WorkerHome *home);
 typedef enum WorkerState
 {
 	WORKER_STARTING,
-	WORKER_BEGUN, /* the request says what was begun */
-	WORKER_DONE,  /* and what came of it */
+	WORKER_BEGUN, /* the request describes the work that has begun */
+	WORKER_DONE,  /* the request has the outcome, too */
 	WORKER_FAILED /* error is set */
 } WorkerState;
 
-/* The head of every request; the rest is between caller and worker. */
+/* The head of every request; each kind of request defines the rest. */
 typedef struct WorkerRequest
 {
-	int caller;				/* the caller's number among ProcGlobal->allProcs, to set its latch */
+	int caller;				/* the caller's index in ProcGlobal->allProcs, to set its latch */
 	pg_atomic_uint32 state; /* WorkerState */
 	WorkerError error;
 } WorkerRequest;
 
-/* A request under way, for the caller. */
+/* The caller's side of a request. */
 typedef struct WorkerCall
 {
 	dsm_segment *segment;
@@ -100,18 +100,18 @@ extern bool worker_call_start(WorkerCall *call, const char *type, const char *fu
 							  Size size);
 
 /*
- * Sleep until the request has reached a state, and return true and the state that it is in; false if the worker has
- * gone without reaching it.  FATAL if the postmaster has ended.
+ * Sleep until the request has reached the awaited state or a later one; returns true then.  False if the worker has
+ * ended before.  *state is the request's state.  FATAL if the postmaster has ended.
  */
 extern bool worker_call_wait(WorkerCall *call, WorkerState awaited, WorkerState *state);
 
-/* Let go of the request; the worker, if it is still at work, goes on. */
+/* Release the request.  The worker is not terminated: if it still runs, it goes on. */
 extern void worker_call_end(WorkerCall *call);
 
-/* In the worker: the request, or NULL if the caller has gone. */
+/* In the worker: the request, or NULL if the caller has detached. */
 extern WorkerRequest *worker_attach(Datum main_arg);
 
-/* In the worker: announce what has been written into the request. */
+/* In the worker: set the state that announces what was written into the request, and wake the caller. */
 extern void worker_announce(WorkerRequest *request, WorkerState state);
 
 #endif /* PG_WORKER_H */
