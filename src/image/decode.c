@@ -1,16 +1,16 @@
 /*
  * decode.c: PNG to ink, through libpng.
  *
- * libpng checks, inflates, unfilters and unpacks; gray conversion and transparency are done here, row by row, in
- * one tight loop for each kind of pixel.  What a hostile image can cost is bounded beforehand: its size is
- * checked from the header before anything is allocated, ancillary chunks are passed over without being inflated
- * or kept, and no more of the image data is inflated than the header's size asks for.  The large allocations are
- * a byte a pixel, a second one where there is transparency, and a few rows.
+ * libpng checks, inflates, unfilters and unpacks.  Conversion to gray and transparency are done here, row by row, in
+ * one tight loop for each kind of pixel.  The cost of a hostile image is bounded.  Its size is checked from the
+ * header before anything is allocated.  Ancillary chunks other than tRNS are skipped; they are neither inflated nor
+ * kept.  No more image data is inflated than the size in the header needs.  The large allocations are a byte a
+ * pixel, a second byte a pixel if there is transparency, and a few rows.
  *
- * libpng reports errors by longjmp.  It never leaves this file, and what must survive it lives in the Decoder,
- * whose address the function that calls setjmp gets from its caller.  The caller's poll function, called between
- * rows and where libpng asks for bytes, may leave by a longjmp of its own: libpng holds nothing but memory from the
- * caller's allocator.
+ * libpng reports errors by longjmp.  These jumps never leave this file.  Data that must survive them is in the
+ * Decoder, which the caller of the function with setjmp owns.  The caller's poll function is called between rows and
+ * when libpng reads bytes.  It may leave by its own longjmp, since libpng holds only memory from the caller's
+ * allocator.
  */
 #include "image/decode.h"
 #include "image/ink.h"
@@ -29,7 +29,7 @@ typedef struct Decoder
 	const uint8_t *data;
 	size_t size;
 	size_t position;
-	bool truncated; /* libpng asked for more than there is */
+	bool truncated; /* libpng tried to read past the end */
 
 	png_structp png;
 	png_infop info;
@@ -39,19 +39,19 @@ typedef struct Decoder
 	int bit_depth;
 	bool indexed;	   /* one byte a pixel, to be looked up in the tables below */
 	bool keyed;		   /* one colour is transparent: key */
-	bool transparency; /* pixels may be other than opaque */
+	bool transparency; /* pixels may be transparent */
 	uint8_t index_gray[256];
 	uint8_t index_alpha[256];
 	uint16_t key[3];
 
-	uint8_t *row;	   /* a row as libpng hands it over */
+	uint8_t *row;	   /* a row from libpng */
 	uint8_t *row_gray; /* the same, converted */
 	uint8_t *row_alpha;
 	uint8_t *gray;	/* (height, width) */
-	uint8_t *alpha; /* (height, width), or NULL as long as everything is opaque */
+	uint8_t *alpha; /* (height, width), or NULL while all pixels are opaque */
 } Decoder;
 
-/* ---- what libpng calls ---- */
+/* ---- callbacks for libpng ---- */
 
 static void
 read_bytes(png_structp png, png_bytep out, size_t size)
@@ -76,7 +76,7 @@ luma(int red, int green, int blue)
 	return (uint8_t) ((77 * red + 150 * green + 29 * blue) >> 8); /* ITU-R BT.601 */
 }
 
-/* Look up n palette entries or gray levels of few bits. */
+/* Look up n palette entries, or gray levels of less than 8 bits. */
 static void
 convert_indexed(const Decoder *decoder, const uint8_t *row, int n, uint8_t *gray, uint8_t *alpha)
 {
@@ -109,7 +109,7 @@ apply_key(const Decoder *decoder, const uint8_t *row, int n, uint8_t *alpha)
 	}
 }
 
-/* Convert n pixels of a row, as libpng hands them over, to gray and, where there is transparency, to alpha. */
+/* Convert n pixels of a row from libpng to gray and, if there is transparency, to alpha. */
 static void
 convert_row(const Decoder *decoder, uint8_t *row, int n, uint8_t *gray, uint8_t *alpha)
 {
@@ -171,7 +171,7 @@ is_opaque(const uint8_t *alpha, int n)
 	return all == UINT64_MAX;
 }
 
-/* Store a converted row's opacities at every step-th pixel; the plane is made with the first that is not opaque. */
+/* Store a converted row's alpha at every step-th pixel.  The plane is allocated when the first row is not opaque. */
 static void
 store_alpha(Decoder *decoder, int y, int first, int step, int n)
 {
@@ -248,7 +248,7 @@ read_passes(Decoder *decoder)
 
 /* ---- the whole ---- */
 
-/* Fill in the tables for palettes and gray of few bits, and find out about transparency. */
+/* Fill in the tables for palettes and for gray of less than 8 bits, and the fields about transparency. */
 static void
 prepare_colors(Decoder *decoder)
 {
@@ -314,14 +314,14 @@ read_png(Decoder *decoder)
 	if (info == NULL)
 		return false;
 
-	/* pass over every chunk but IHDR, PLTE, tRNS, IDAT, IEND; none can be longer than the data */
+	/* skip every chunk except IHDR, PLTE, tRNS, IDAT and IEND; none can be longer than the data */
 	png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
 	png_set_chunk_cache_max(png, 1);
 	png_set_chunk_malloc_max(png, decoder->size);
 	png_set_user_limits(png, IMAGE_MAX_SIDE, IMAGE_MAX_SIDE);
 	png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
 #ifdef PNG_IGNORE_ADLER32
-	/* every byte of the image data is under its chunk's CRC already */
+	/* the CRCs of the chunks cover all image data already */
 	png_set_option(png, PNG_IGNORE_ADLER32, PNG_OPTION_ON);
 #endif
 	png_set_read_fn(png, decoder, read_bytes);
@@ -345,7 +345,7 @@ read_png(Decoder *decoder)
 	return true;
 }
 
-/* Free everything but the gray plane, and that too unless it is the result. */
+/* Free everything, the gray plane only if it is not the result. */
 static void
 clean_up(Decoder *decoder, bool keep_gray)
 {
@@ -359,7 +359,7 @@ clean_up(Decoder *decoder, bool keep_gray)
 		png_destroy_read_struct(&decoder->png, &decoder->info, NULL);
 }
 
-/* Check signature and size, which stand in the first bytes; nothing is allocated. */
+/* Check signature and size from the first bytes; nothing is allocated. */
 static ImageStatus
 check_header(const uint8_t *data, size_t size, size_t max_pixels, Decoder *decoder)
 {

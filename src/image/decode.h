@@ -10,23 +10,23 @@
 
 #include "image/image.h"
 
-/* An image as ink: 0 background, 255 full ink, whatever the polarity it came in. */
+/* An image as ink: 0 background, 255 full ink, whatever the polarity of the original. */
 typedef struct ImageInk
 {
 	int width;
 	int height;
 	uint8_t *ink;  /* (height, width), from the allocator; the caller releases it */
 	bool inverted; /* the background was light */
-	size_t size;   /* bytes of the PNG, up to the end of its IEND chunk; what follows is ignored */
+	size_t size;   /* bytes of the PNG, up to the end of its IEND chunk; bytes after that are ignored */
 } ImageInk;
 
-/* Do the data begin with PNG's signature? */
+/* Do the data begin with the signature of PNG? */
 extern bool image_is_png(const uint8_t *data, size_t size);
 
 /*
  * Decode a PNG of any size, bit depth, colour type, interlacing or transparency to ink.  The size is checked
- * against max_pixels from the header alone, before anything is allocated; ancillary chunks other than tRNS are
- * passed over.  Any damage, also to a checksum of what is passed over, is an error.
+ * against max_pixels from the header alone, before anything is allocated.  Ancillary chunks other than tRNS are
+ * skipped.  Any damage, also to the checksum of a skipped chunk, is an error.
  */
 extern ImageStatus image_decode(const uint8_t *data, size_t size, size_t max_pixels, const ImageAllocator *allocator,
 								ImageInk *image, ImageError *error);

@@ -1,7 +1,7 @@
 /*
  * encode.c: pixels to PNG, through libpng, in memory.
  *
- * As in decode.c, longjmp never leaves this file and what must survive it lives in the Encoder.
+ * As in decode.c, libpng's longjmp never leaves this file, and data that must survive it is in the Encoder.
  */
 #include "image/encode.h"
 #include "image/libpng.h"
@@ -22,7 +22,7 @@ typedef struct Encoder
 	size_t capacity;
 } Encoder;
 
-/* Append what libpng has made, doubling the space when it runs out. */
+/* Append bytes to the output; its capacity doubles when it is full. */
 static void
 write_bytes(png_structp png, png_bytep bytes, size_t size)
 {

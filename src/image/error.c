@@ -1,5 +1,5 @@
 /*
- * error.c: how functions of src/image fail.
+ * error.c: errors of src/image.
  */
 #include "image/error.h"
 

@@ -1,7 +1,7 @@
 /*
- * error.h: how functions of src/image fail.
+ * error.h: errors of src/image.
  *
- * They return an ImageStatus and fill in an ImageError, whose message and detail read like those of PostgreSQL.
+ * Functions return an ImageStatus and fill in an ImageError.  Message and detail follow PostgreSQL's style.
  */
 #ifndef IMAGE_ERROR_H
 #define IMAGE_ERROR_H
@@ -24,13 +24,13 @@ typedef struct ImageError
 	char detail[256];  /* facts, a full sentence, or empty */
 } ImageError;
 
-/* Set it to IMAGE_OK without message and detail: what a function that can fail does first. */
+/* Set IMAGE_OK without message and detail; a function that can fail calls this first. */
 extern void image_error_clear(ImageError *error);
 
 /* Set the detail. */
 extern void image_error_detail(ImageError *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Set status and message; the detail stays.  Returns the status. */
+/* Set status and message; keeps the detail.  Returns the status. */
 extern ImageStatus image_fail(ImageError *error, ImageStatus status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -1,15 +1,15 @@
 /*
- * features.c: what is measured of an image, to compare the images of one time with those of another.
+ * features.c: features of an image, by which newer images are compared with older ones.
  *
- * It is done for every prediction that is stored, so it must cost next to nothing: the pixels are copied to rows of
- * 32, and every pass over them is a loop that compilers turn into vectors.  Sums are of whole numbers below 2^24,
- * which floats add exactly, in any order.
+ * They are measured for every stored prediction, so this must be very fast.  The pixels are copied to rows of 32, and
+ * every pass over them is a loop that compilers vectorize.  Sums are of whole numbers below 2^24, which floats add
+ * exactly, in any order.
  *
- * Stroke width is twice the area over the length of the outline: a stroke of width w and length l has the area wl
- * and an outline of little more than 2l.  The outline's length is the total variation of the pixels along rows and
- * columns, which for outlines of all directions is 4 / pi times as long (Cauchy and Crofton); half-inked pixels
- * count in both by the fraction that is ink.  Slant is the slope of the line that fits the ink, x over y, as in the
- * deslanting of LeCun, Bottou, Bengio, Haffner (1998).
+ * Stroke width is twice the area divided by the length of the outline: a stroke of width w and length l has the area
+ * wl and an outline of little more than 2l.  The outline is measured by the total variation of the pixels along rows
+ * and columns, which is 4 / pi times its length, averaged over all directions (Cauchy and Crofton).  Partly inked
+ * pixels count by their fraction of ink in both.  Slant is the slope of the line that fits the ink, x over y, as in
+ * the deslanting of LeCun, Bottou, Bengio, Haffner (1998).
  */
 #include "image/features.h"
 
@@ -17,20 +17,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW 32								/* a row of pixels with four of background behind it */
-#define PADDED ((IMAGE_SIDE + 2) * ROW)		/* and a row of background above and below */
+#define ROW 32								/* a row of pixels, and four of background after it */
+#define PADDED ((IMAGE_SIDE + 2) * ROW)		/* all rows, and one of background above and below */
 #define FULL 255.0							/* a pixel of full ink */
-#define CENTER ((IMAGE_SIDE - 1) / 2.0)		/* of the image, from the centre of its first pixel */
+#define CENTER ((IMAGE_SIDE - 1) / 2.0)		/* of the image, measured from the centre of its first pixel */
 #define OUTLINE (0.78539816339744830961566) /* pi / 4 */
 #define DEGREES (57.2957795130823208768)
 
-/* The moments of the ink about the first pixel, in levels. */
+/* The moments of the ink about the first pixel; a pixel's mass is its level. */
 typedef struct Moments
 {
 	double mass, x, y, xx, xy, yy;
 } Moments;
 
-/* What a pass over all pixels counts. */
+/* Sums over all pixels. */
 typedef struct Sums
 {
 	uint32_t inked;
@@ -55,7 +55,7 @@ add_up(const uint8_t *padded)
 		level += pixels[i];
 		squared += (uint32_t) (pixels[i] * pixels[i]);
 	}
-	/* from the background in front of the first pixel to that behind the last */
+	/* from the background before the first pixel to the background after the last */
 	for (int i = 0; i < IMAGE_SIDE * ROW; i++)
 		across += (uint32_t) abs(pixels[i] - pixels[i - 1]);
 	for (int i = 0; i < (IMAGE_SIDE + 1) * ROW; i++)
@@ -63,7 +63,7 @@ add_up(const uint8_t *padded)
 	return (Sums){inked, level, squared, across + down};
 }
 
-/* Moments, and which columns have ink. */
+/* The moments; columns[x] is set to whether column x has ink. */
 static Moments
 find_moments(const uint8_t *pixels, bool columns[ROW])
 {
@@ -107,7 +107,7 @@ row_has_ink(const uint8_t *row)
 	return (words[0] | words[1] | words[2] | words[3]) != 0;
 }
 
-/* The box around all ink, of which there is some. */
+/* The box around all ink; the image must have some. */
 static void
 measure_box(const uint8_t *pixels, const bool columns[ROW], float features[IMAGE_FEATURES])
 {

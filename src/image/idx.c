@@ -2,7 +2,7 @@
  * idx.c: the IDX files that MNIST is published in (http://yann.lecun.com/exdb/mnist/, "file format").
  *
  * Big-endian: two zero bytes, the type of the data (8: unsigned byte), the number of dimensions, the size of each
- * dimension as 32 bits, then the data.  Of all that the format allows only MNIST's two kinds are read.
+ * dimension as 32 bits, then the data.  Only the two kinds that MNIST uses are read.
  */
 #include "image/idx.h"
 #include "util/bytes.h"
@@ -34,7 +34,7 @@ damaged(const IdxReader *reader, ImageError *error, const char *detail)
 	return image_fail(error, IMAGE_ERR_CORRUPT, "IDX file of %s is damaged", kind_name(reader->kind));
 }
 
-/* zlib's allocator, over ours. */
+/* The allocator for zlib; it calls ours. */
 static voidpf
 allocate(voidpf opaque, uInt items, uInt size)
 {
@@ -51,7 +51,7 @@ release(voidpf opaque, voidpf pointer)
 	allocator->release(allocator->context, pointer);
 }
 
-/* Once a slice of the input has been read, go on to the next, if there is one. */
+/* When a slice of the input is used up, go on to the next, if there is one. */
 static void
 next_slice(IdxReader *reader)
 {
@@ -65,7 +65,7 @@ next_slice(IdxReader *reader)
 	reader->behind -= size;
 }
 
-/* Copy exactly n bytes of a file that is not compressed; false if it ends before. */
+/* Copy exactly n bytes of an uncompressed file; false if it ends before. */
 static bool
 copy_bytes(IdxReader *reader, uint8_t *out, size_t n)
 {
@@ -88,7 +88,7 @@ copy_bytes(IdxReader *reader, uint8_t *out, size_t n)
 	return true;
 }
 
-/* Read exactly n bytes, decompressing if need be. */
+/* Read exactly n bytes, decompressing if necessary. */
 static ImageStatus
 read_bytes(IdxReader *reader, uint8_t *out, size_t n, ImageError *error)
 {

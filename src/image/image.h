@@ -1,10 +1,10 @@
 /*
- * image.h: what the modules of src/image share: sizes, errors, and how they get memory.
+ * image.h: definitions shared by the modules of src/image: sizes, errors, and the allocator.
  *
  * Plain C11 over libpng and zlib: no PostgreSQL, no global state.  Memory comes from the caller's allocator, which
- * returns NULL when it has none; whatever a call allocates it frees before it returns, results apart.  How long a
- * call takes depends on the image, so it lets the caller's poll function look for interrupts.  Functions that can
- * fail return an ImageStatus and fill in an ImageError.
+ * returns NULL when it has none.  A call frees all that it allocates before it returns, except its results.  The
+ * time of a call depends on the image, so it calls the caller's poll function, which checks for interrupts.
+ * Functions that can fail return an ImageStatus and fill in an ImageError.
  */
 #ifndef IMAGE_H
 #define IMAGE_H
@@ -15,7 +15,7 @@
 
 #define IMAGE_SIDE 28
 #define IMAGE_PIXELS (IMAGE_SIDE * IMAGE_SIDE)
-#define IMAGE_MAX_SIDE 65535 /* of a PNG, in and out */
+#define IMAGE_MAX_SIDE 65535 /* of a PNG, decoded or encoded */
 
 typedef struct ImageAllocator
 {
@@ -24,8 +24,8 @@ typedef struct ImageAllocator
 	void *context;
 
 	/*
-	 * Called every few milliseconds of work, unless it is NULL.  It may leave by longjmp, where the work is to stop;
-	 * then what was allocated is the caller's to free.
+	 * Called every few milliseconds of work, unless it is NULL.  It may stop the work by a longjmp; the caller must
+	 * then free the memory that was allocated.
 	 */
 	void (*poll)(void *context);
 } ImageAllocator;

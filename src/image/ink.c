@@ -2,44 +2,44 @@
  * ink.c: which pixels of an image are ink.
  *
  * People draw dark on light and light on dark, on opaque and on transparent canvases, and photograph paper that is
- * neither white nor even.  This file answers three questions, from histograms, in a few passes over the image:
+ * neither white nor even.  This file decides three questions, from histograms, in a few passes over the image:
  *
- * Transparency.  Either the transparent part is the background, and then opacity itself is the ink, whatever its
- * colours (a black pen, a white pen, a rainbow); or what is visible is a sheet with something on it, and then the
- * sheet is continued under everything transparent.  The colour of fully transparent pixels never matters.
+ * Transparency.  There are two cases.  If the transparent part is the background, opacity is the ink, whatever the
+ * colours (a black pen, a white pen, a rainbow).  If the visible part is a sheet with something on it, the sheet is
+ * continued under all transparent pixels.  The colour of fully transparent pixels never matters.
  *
- * Background and polarity.  The background's level is the median along the border.  Ink is whatever deviates from it,
- * to the side that holds more squared deviation: many slightly uneven pixels weigh little against few strong ones.
+ * Background and polarity.  The background's level is the median along the border.  Ink is darker or lighter than
+ * that, on the side with the larger sum of squared deviations: few strong pixels outweigh many slightly uneven ones.
  *
- * Contrast.  The background's unevenness (from the median absolute deviation along the border, robust against ink
- * that touches it) is cut off, and the level of full ink is stretched to 255.  An image that uses the range already,
- * as MNIST's do, keeps its levels.
+ * Contrast.  Deviations as small as the background's unevenness become 0, and the level of full ink becomes 255.  The
+ * unevenness is estimated by the median absolute deviation along the border, which is robust against ink that touches
+ * the border.  An image that uses the full range already, like those of MNIST, keeps its levels.
  */
 #include "image/ink.h"
 
 #include <string.h>
 
 #define LEVELS 256
-#define MANY 4096	   /* bytes, for which counting in turn is worth setting up */
-#define BAND (1 << 20) /* bytes that are gone over between two calls of poll */
+#define MANY 4096	   /* bytes; with fewer, four sets of counters are not worth their setup */
+#define BAND (1 << 20) /* bytes that are processed between two calls of poll */
 
 #define RING_FRACTION 28  /* the border is a ring of 1/28 of the shorter side, at least one pixel */
-#define NOISE_FACTOR 4	  /* median absolute deviations that count as unevenness of the background */
+#define NOISE_FACTOR 4	  /* unevenness of the background, in median absolute deviations */
 #define MIN_CONTRAST 12	  /* levels between background and ink; with less the image is blank */
-#define FULL_CONTRAST 224 /* from here on nothing is stretched */
+#define FULL_CONTRAST 224 /* an image without faint pixels that has a deviation this large is not stretched */
 #define FAINT_FRACTION 6  /* deviations below 1/6 of full ink are faint, see cut_level */
-#define INK_QUANTILE 0.95 /* of the squared deviation lies at or below the level of full ink */
+#define INK_QUANTILE 0.95 /* this fraction of the squared deviation is at or below the level of full ink */
 
-#define UNIFORM_SPREAD 48	/* visible levels closer together than this are one colour */
-#define SPREAD_TAIL 5000	/* one visible pixel in so many may be an exception to that */
-#define SHEET_FILL 0.6		/* a sheet fills its bounding box at least so far ... */
-#define SHEET_TOLERANCE 32	/* ... and its commonest level, give or take this, ... */
-#define SHEET_DOMINANCE 0.6 /* ... makes up this fraction of it */
+#define UNIFORM_SPREAD 48	/* visible levels within this range are one colour ... */
+#define SPREAD_TAIL 5000	/* ... ignoring 1/5000 of the pixels at each end */
+#define SHEET_FILL 0.6		/* a sheet fills at least this fraction of its bounding box ... */
+#define SHEET_TOLERANCE 32	/* ... and levels this close to its median level ... */
+#define SHEET_DOMINANCE 0.6 /* ... make up at least this fraction of it */
 
 /* Counts of levels, or of distances from one; no image has 2^32 pixels. */
 typedef uint32_t Histogram[LEVELS];
 
-/* Are eight bytes the same?  On canvases that is the rule, and worth taking them together. */
+/* Are eight bytes equal?  On canvases they mostly are, and are then processed together. */
 static inline bool
 eight_alike(const uint8_t *bytes)
 {
@@ -49,7 +49,7 @@ eight_alike(const uint8_t *bytes)
 	return eight == bytes[0] * UINT64_C(0x0101010101010101);
 }
 
-/* Add the levels of n bytes to counts, neighbours to different ones of them. */
+/* Add the levels of n bytes to four histograms in turn. */
 static inline void
 count_in_turn(Histogram *const counts[4], const uint8_t *values, size_t n)
 {
@@ -75,8 +75,8 @@ band(size_t n, size_t start)
 }
 
 /*
- * Add the levels of n bytes to counts.  Neighbours are often alike, and a counter cannot be raised before the last
- * time it was is through: where there are many bytes, four sets of counters take turns.
+ * Add the levels of n bytes to counts.  Neighbours are often equal, and incrementing a counter must wait for the
+ * previous increment of the same counter.  So for many bytes four sets of counters are used in turn.
  */
 static void
 count_levels(Histogram counts, const uint8_t *values, size_t n, const ImageAllocator *allocator)
@@ -172,7 +172,7 @@ median_deviation(const Histogram counts, int center)
 	return median(distance);
 }
 
-/* What the visible part of an image with transparency looks like. */
+/* The visible part of an image with transparency. */
 typedef struct Visible
 {
 	Histogram levels; /* of the pixels that are at least a quarter as opaque as the most opaque */
@@ -202,7 +202,7 @@ survey_visible(Visible *visible, const uint8_t *gray, const uint8_t *alpha, int 
 		{
 			uint64_t eight;
 
-			/* skip over what is fully transparent */
+			/* skip fully transparent pixels */
 			if (x + 8 <= width && (memcpy(&eight, a + x, 8), eight == 0))
 			{
 				x += 8;
@@ -230,7 +230,7 @@ survey_visible(Visible *visible, const uint8_t *gray, const uint8_t *alpha, int 
 	visible->count = total(visible->levels);
 }
 
-/* Is what is visible a sheet of some colour with something of another colour on it? */
+/* Is the visible part a sheet of one colour with something of another colour on it? */
 static bool
 is_sheet(const Visible *visible)
 {
@@ -250,7 +250,7 @@ is_sheet(const Visible *visible)
 		   (double) common >= SHEET_DOMINANCE * (double) visible->count;
 }
 
-/* Make an opaque image of one with transparency. */
+/* Make an image with transparency opaque. */
 static void
 compose(uint8_t *gray, const uint8_t *alpha, int width, int height, const ImageAllocator *allocator)
 {
@@ -268,7 +268,7 @@ compose(uint8_t *gray, const uint8_t *alpha, int width, int height, const ImageA
 		memset(gray, 0, n);
 		return;
 	}
-	/* evenly translucent: as good as opaque */
+	/* evenly translucent: treat it as opaque */
 	if (least * 10 >= most * 9)
 		return;
 
@@ -310,7 +310,7 @@ count_border(Histogram counts, const uint8_t *gray, int width, int height, const
 	}
 }
 
-/* Sum of count times squared deviation, of deviations above noise, up to most. */
+/* The sum of count times squared deviation over deviations above noise, up to most. */
 static uint64_t
 power(const Histogram deviations, int noise, int most)
 {
@@ -321,7 +321,7 @@ power(const Histogram deviations, int noise, int most)
 	return sum;
 }
 
-/* The deviation that counts as full ink, given the power of all. */
+/* The deviation that counts as full ink, given the power of all deviations. */
 static int
 full_ink(const Histogram deviations, int noise, uint64_t all)
 {
@@ -339,9 +339,8 @@ full_ink(const Histogram deviations, int noise, uint64_t all)
 }
 
 /*
- * The deviation up to which pixels are background.  Around the strokes of images that were compressed with
- * loss there is a halo that the border does not show: faint pixels, twice as many as those of solid ink and
- * more.
+ * The deviation up to which pixels are background.  Lossy compression leaves a halo around strokes, which the border
+ * does not show.  If there are more than twice as many faint pixels as solid ones, the faint ones are such a halo.
  */
 static int
 cut_level(const Histogram deviations, int noise, int full)
@@ -357,7 +356,7 @@ cut_level(const Histogram deviations, int noise, int full)
 	return faint > 2 * solid && limit > noise ? limit : noise;
 }
 
-/* What image_separate_ink found out. */
+/* How to turn levels into ink. */
 typedef struct Contrast
 {
 	int background; /* its level */

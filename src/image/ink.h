@@ -1,5 +1,5 @@
 /*
- * ink.h: what decode.c and ink.c share; not for others.
+ * ink.h: which pixels of an image are ink; for decode.c only.
  */
 #ifndef IMAGE_INK_H
 #define IMAGE_INK_H
@@ -10,9 +10,9 @@
 #include "image/image.h"
 
 /*
- * Turn an image into ink, in place: gray (height, width) becomes 0 where the background is and 255 where the
- * ink is full. alpha (height, width) is its opacity, or NULL where everything is opaque.  Returns whether the
- * background was light.  An image without ink becomes all zeros.  Of the allocator only poll is called.
+ * Turn an image into ink, in place: gray (height, width) becomes 0 for the background and 255 for full ink.  alpha
+ * (height, width) is the opacity; NULL if all pixels are opaque.  Returns whether the background was light.  An image
+ * without ink becomes all zeros.  Only the allocator's poll function is used.
  */
 extern bool image_separate_ink(uint8_t *gray, const uint8_t *alpha, int width, int height,
 							   const ImageAllocator *allocator);

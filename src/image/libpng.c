@@ -1,5 +1,5 @@
 /*
- * libpng.c: what decode.c and encode.c have libpng call.
+ * libpng.c: callbacks for libpng, shared by decode.c and encode.c.
  */
 #include "image/libpng.h"
 

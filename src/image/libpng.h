@@ -1,8 +1,8 @@
 /*
- * libpng.h: what decode.c and encode.c have libpng call; not for others.
+ * libpng.h: callbacks for libpng, for decode.c and encode.c only.
  *
- * libpng gets memory from the caller's allocator and reports errors by longjmp, to where the file that called it has
- * set its setjmp.
+ * libpng gets memory from the caller's allocator, and reports errors by longjmp to the setjmp of the file that called
+ * it.
  */
 #ifndef IMAGE_LIBPNG_H
 #define IMAGE_LIBPNG_H
@@ -18,20 +18,20 @@ typedef struct ImagePng
 {
 	const ImageAllocator *allocator;
 	ImageError *error;
-	size_t refused; /* the size that the allocator did not give, or 0 */
+	size_t refused; /* the size of an allocation that failed, or 0 */
 } ImagePng;
 
-/* Memory from the allocator; NULL when there is none, and the size is noted. */
+/* Memory from the allocator; NULL if there is none, refused is set then. */
 extern void *image_png_request(ImagePng *context, size_t size);
 
-/* The same, and its release, as libpng calls them. */
+/* libpng's functions to allocate and to release memory. */
 extern png_voidp image_png_allocate(png_structp png, png_alloc_size_t size);
 extern void image_png_release(png_structp png, png_voidp pointer);
 
-/* Keep libpng's message for the detail and leave through the caller's setjmp. */
+/* Make libpng's message the error's detail, and jump to the caller's setjmp. */
 extern void image_png_error(png_structp png, png_const_charp message);
 
-/* Warnings are passed over. */
+/* Ignores warnings. */
 extern void image_png_warning(png_structp png, png_const_charp message);
 
 #endif /* IMAGE_LIBPNG_H */

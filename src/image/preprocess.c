@@ -2,15 +2,15 @@
  * preprocess.c: ink to MNIST's form.
  *
  * MNIST's images were made by fitting each digit into a box of 20 x 20, keeping its proportions, and placing
- * that box so that the centre of mass comes to the centre of 28 x 28 (LeCun et al. 1998).  Measured on all
- * 70,000: the longer side of the ink's box is 20 (a handful: 19), and the centre of mass lies in [13.5, 14.5)
- * along both axes, pixel centres counted from 0; that is, the box is placed to the whole pixel.  We do exactly
- * that; ink whose box has the right size already is only moved, so that nothing is blurred and applying this
- * twice is applying it once.
+ * that box so that its centre of mass is at the centre of 28 x 28 (LeCun et al. 1998).  Measured on all 70,000
+ * images: the longer side of the ink's box is 20 (19 in a handful), and the centre of mass is in [13.5, 14.5) along
+ * both axes, where the first pixel's centre is 0.  So the box was moved by whole pixels.  This file does the same.
+ * Ink whose box has the right size already is only moved.  So it is not blurred, and applying the conversion twice
+ * gives the same as applying it once.
  *
- * Specks.  The ink is summed up on a coarse grid of at most 64 x 64 cells (in small images a cell is a pixel).
- * Cells with enough ink are joined to components, and components with a negligible fraction of all ink are ignored:
- * they do not widen the box and are left out of the result.
+ * Specks.  The ink is summed on a coarse grid of at most 64 x 64 cells (in small images a cell is a pixel).  Cells
+ * with enough ink are joined to components.  Components with a negligible fraction of all ink are specks: they do
+ * not widen the box and are left out of the result.
  */
 #include "image/preprocess.h"
 
@@ -19,16 +19,16 @@
 #include <string.h>
 
 #define BOX_SIDE 20		 /* the longer side of the ink's box */
-#define BOX_SIDE_MIN 19	 /* near enough */
+#define BOX_SIDE_MIN 19	 /* a box with this longer side is not scaled, either */
 #define CENTER2 27		 /* twice the smallest coordinate that the centre of mass may have */
-#define TIE_TOLERANCE 64 /* 1/64 of a pixel may be rounding */
+#define TIE_TOLERANCE 64 /* tolerance for rounding: 1/64 of half a pixel */
 
 #define GRID_SIDE 64
 #define SPECK_FRACTION 0.02 /* a component with a smaller fraction of all ink is a speck */
 #define REACH 2				/* components may have gaps of one cell */
 #define EDGE_CELLS 2		/* cells around a component that are kept with it */
-#define NOISE_FRACTION 0.01 /* where more of the ink than this is specks, ... */
-#define NOISE_EDGE 64		/* ... fainter pixels do not widen the box */
+#define NOISE_FRACTION 0.01 /* if specks are more than this fraction of all ink, ... */
+#define NOISE_EDGE 64		/* ... pixels fainter than this do not widen the box */
 #define SOLID_QUANTILE 0.8	/* see stretch */
 
 typedef struct Box
@@ -36,13 +36,13 @@ typedef struct Box
 	int left, right, top, bottom; /* inclusive; right < left: empty */
 } Box;
 
-/* A row of cells is a word, a bit a column. */
+/* A set of cells has a word for each row, with a bit for each column. */
 typedef struct Grid
 {
 	int cell; /* pixels along a cell's side */
 	int columns, rows;
-	uint64_t dropped; /* ink outside the cells kept */
-	int edge;		  /* fainter pixels do not widen the box */
+	uint64_t dropped; /* ink outside the kept cells */
+	int edge;		  /* pixels fainter than this do not widen the box */
 	uint32_t mass[GRID_SIDE][GRID_SIDE];
 	uint64_t kept[GRID_SIDE];
 } Grid;
@@ -90,7 +90,7 @@ widen_by_row(Box *box, const uint8_t *row, int left, int right, int y, int thres
 	widen(box, first, last, y);
 }
 
-/* Where to put the left or upper edge of size pixels, whose masses along that axis are given, in IMAGE_SIDE. */
+/* The position in IMAGE_SIDE at which to place "size" columns or rows with these masses, so that they are centred. */
 static int
 centered_offset(const uint32_t *masses, int size)
 {
@@ -110,7 +110,7 @@ centered_offset(const uint32_t *masses, int size)
 	return offset > IMAGE_SIDE - size ? IMAGE_SIDE - size : offset;
 }
 
-/* Is size pixels' place at offset the one above, or the next one, where the centre of mass is just between two? */
+/* Are columns or rows at this offset centred?  If the centre of mass is just between two offsets, both are right. */
 static bool
 is_centered(const uint32_t *masses, int size, int offset)
 {
@@ -190,7 +190,7 @@ first_ink(const uint8_t *row, int width)
 	return x;
 }
 
-/* Behind the last pixel of a row with ink; there is one. */
+/* The index after the last pixel of a row with ink; the row must have one. */
 static int
 end_of_ink(const uint8_t *row, int width)
 {
@@ -203,7 +203,7 @@ end_of_ink(const uint8_t *row, int width)
 	return width;
 }
 
-/* Sum up the ink by cells; returns all of it. */
+/* Sum the ink of each cell; returns the total. */
 static uint64_t
 fill_grid(Grid *grid, const ImageInk *image, const ImageAllocator *allocator)
 {
@@ -236,7 +236,7 @@ fill_grid(Grid *grid, const ImageInk *image, const ImageAllocator *allocator)
 	return total;
 }
 
-/* The columns within reach of those given. */
+/* These columns and those within reach of them. */
 static uint64_t
 spread(uint64_t columns, int reach)
 {
@@ -245,7 +245,7 @@ spread(uint64_t columns, int reach)
 	return columns;
 }
 
-/* Grow a component's row by the cells of inked within reach of it; returns whether there were any. */
+/* Grow a component's row by the inked cells within reach of the component; returns whether it grew. */
 static bool
 grow_row(uint64_t component[GRID_SIDE], const uint64_t inked[GRID_SIDE], int row)
 {
@@ -261,7 +261,7 @@ grow_row(uint64_t component[GRID_SIDE], const uint64_t inked[GRID_SIDE], int row
 	return component[row] != before;
 }
 
-/* Grow a component of one cell to all cells of inked that hang together with it. */
+/* Grow a component of one cell to all inked cells that are connected with it. */
 static void
 grow(uint64_t component[GRID_SIDE], const uint64_t inked[GRID_SIDE])
 {
@@ -289,13 +289,13 @@ mass_of(const Grid *grid, const uint64_t cells[GRID_SIDE])
 	return mass;
 }
 
-/* Decide which cells to keep: those of components that are more than specks, or all if there are only specks. */
+/* Decide which cells to keep: those of components that are not specks, or all if there are only specks. */
 static void
 find_specks(Grid *grid, uint64_t total)
 {
-	/* a hair line across a quarter of the cell; the smallest ink where a cell is a pixel */
+	/* a hair line across a quarter of the cell; any ink if a cell is a pixel */
 	const uint32_t enough = (uint32_t) (255 * (grid->cell - 1) / 4 + 1);
-	/* the edges of strokes run out in cells with less */
+	/* the edges of strokes reach into cells with less */
 	const int margin = grid->cell > 1 ? EDGE_CELLS : 0;
 	uint64_t inked[GRID_SIDE] = {0};
 	bool any = false;
@@ -326,13 +326,13 @@ find_specks(Grid *grid, uint64_t total)
 	grid->edge = grid->cell > 1 && (double) grid->dropped > NOISE_FRACTION * (double) total ? NOISE_EDGE : 1;
 }
 
-/* The box of the ink in the cells kept. */
+/* The box of the ink in the kept cells. */
 static Box
 find_box(const Grid *grid, const ImageInk *image, const ImageAllocator *allocator)
 {
 	Box box = empty_box;
 
-	/* where every pixel is faint, take them as they are */
+	/* if all pixels are fainter than the edge, any ink counts */
 	for (int threshold = grid->edge; box.right < 0; threshold = 1)
 		for (int y = 0; y < image->height; y++)
 		{
@@ -374,7 +374,7 @@ copy_kept(const Grid *grid, const ImageInk *image, const Box *box, int y, uint8_
 
 /* ---- scaling ---- */
 
-/* The source pixels that one target pixel is made of: the ones between the first and the last weigh the same. */
+/* The source pixels of one target pixel; those between the first and the last have the same weight. */
 typedef struct Taps
 {
 	int first;
@@ -382,7 +382,7 @@ typedef struct Taps
 	float weight_first, weight_inner, weight_last; /* with one pixel only the first counts */
 } Taps;
 
-/* Shrinking: what the source pixels have in common with the target pixel's area. */
+/* Shrinking: a source pixel's weight is its overlap with the target pixel's area. */
 static Taps
 shrinking_taps(int target, float ratio, int from)
 {
@@ -400,7 +400,7 @@ shrinking_taps(int target, float ratio, int from)
 	return taps;
 }
 
-/* Growing: linear interpolation between pixel centres, with nothing beyond the edges. */
+/* Enlarging: linear interpolation between pixel centres; beyond the edges is no ink. */
 static Taps
 growing_taps(int target, float ratio, int from)
 {
@@ -447,8 +447,8 @@ tap_row(const Taps *taps, const uint8_t *row)
 }
 
 /*
- * Make strong again what shrinking has paled: the level that all but the strongest fifth of the ink keeps below
- * becomes full ink.  Strokes of ordinary width are full ink there already and stay as they are.
+ * Restore the contrast that shrinking has reduced: the level below which 80 % of the ink lies becomes full ink.  In
+ * strokes of ordinary width this level is full ink already, and nothing changes.
  */
 static void
 stretch(const float *levels, int n, uint8_t *out)

@@ -1,16 +1,17 @@
 /*
- * synthetic.c: digits as a person writes them, drawn with a pen.
+ * synthetic.c: digits that look as if a person drew them with a pen.
  *
  * Each way of writing a digit is a form: the points that the pen passes, stroke by stroke, joined by a Catmull-Rom
- * spline (each of its pieces is a cubic Bezier curve).  From the form a digit is made in four steps, all of them
- * functions of the key alone:
+ * spline (each of its pieces is a cubic Bezier curve).  A digit is made from the form in four steps, which depend on
+ * the key alone:
  *
- * 1. every point is moved a little, and with the first and last ones the strokes' lengths vary;
+ * 1. every point is moved a little; this also varies the lengths of the strokes;
  * 2. the plane is bent (proportions of upper and lower half, width, a slow wave), slanted and turned;
- * 3. the pen's radius is chosen, varying along the stroke as its speed and pressure do;
- * 4. each piece of the line is rendered as a capsule: the ink of a pixel is how far its centre lies inside.
+ * 3. the pen's radius is chosen; it varies along the stroke, like speed and pressure;
+ * 4. each piece of the line is rendered as a capsule: the ink of a pixel depends on how far its centre is inside.
  *
- * Coordinates: a form lives in 0..100 x 0..100, y downwards; a digit about its middle, 1 high; the canvas in pixels.
+ * Coordinates: of a form, 0..100 x 0..100, y downwards; of a digit, relative to its middle, height 1; of the canvas,
+ * pixels.
  */
 #include "image/synthetic.h"
 #include "image/preprocess.h"
@@ -25,20 +26,20 @@
 #define WORK_SIDE 64 /* canvas of image_synthetic */
 
 /*
- * How much hands differ: standard deviations, but for the pen's usual radius.  They are chosen so that what
- * MNIST's digits measure (proportions, slant, breadth of strokes) is met, and so that both kinds teach a network
- * to recognise the other.
+ * How much handwriting varies: standard deviations, except for the pen's usual and largest radius.  They are chosen
+ * so that the digits match MNIST's in proportions, slant and stroke width, and so that a network trained on one kind
+ * recognizes the other.
  */
 #define POINT_X 3.6f /* of a form's points, in a form's coordinates */
 #define POINT_Y 2.8f
-#define WAVE 0.027f /* of the slow waves' amplitudes, the digit's height being 1 */
+#define WAVE 0.027f /* of the slow waves' amplitudes, as a fraction of the digit's height */
 #define BALANCE 0.14f
 #define FLARE 0.20f
 #define BOW 0.07f
 #define ASPECT 0.19f /* of the logarithm */
 #define TURN 0.10f	 /* radians */
 #define SLANT 0.25f
-#define PEN_RADIUS 0.073f /* the digit's height being 1 */
+#define PEN_RADIUS 0.073f /* as a fraction of the digit's height */
 #define PEN_SPREAD 0.31f  /* of the logarithm */
 #define PEN_RADIUS_MAX 0.14f
 
@@ -52,7 +53,7 @@ typedef struct Form
 {
 	int label;
 	float chance; /* among the forms of the same digit */
-	float aspect; /* usual width over height */
+	float aspect; /* usual width divided by height */
 	const char *points;
 } Form;
 
@@ -134,28 +135,28 @@ static const Form forms[] = {
 	{9, 0.10f, 0.78f, "88,28 56,2 10,16 6,50 42,62 80,44 90,16! 88,60 82,100"},
 };
 
-/* How much each digit usually leans to the right, and how broad its strokes are against the average. */
+/* How much each digit usually leans to the right, and how broad its strokes are, relative to the average. */
 static const float usual_slant[10] = {0.20f, 0.26f, 0.08f, 0.08f, 0.21f, 0.20f, 0.10f, 0.04f, 0.14f, 0.13f};
 static const float usual_breadth[10] = {1.12f, 1.10f, 1.08f, 1.00f, 0.94f, 0.97f, 0.96f, 1.00f, 0.92f, 0.88f};
 
-/* What varies from digit to digit. */
+/* Parameters that vary from digit to digit. */
 typedef struct Hand
 {
-	float width;	  /* of the digit, its height being 1 */
+	float width;	  /* of the digit; its height is 1 */
 	float balance;	  /* moves the middle up or down */
 	float flare;	  /* wider below than above */
 	float bow;		  /* bends the vertical */
 	float wave[2][5]; /* slow waves: frequencies along x and y, phase, amplitudes in x and y */
 	float slant;
 	float cosine, sine; /* of the turn */
-	float radius;		/* of the pen, the digit's height being 1 */
-	float pressure;		/* how much the radius varies along the stroke, and how fast, and from where */
+	float radius;		/* of the pen; the digit's height is 1 */
+	float pressure;		/* the radius varies along the line like a sine: amplitude, frequency and phase */
 	float pressure_rate;
 	float pressure_phase;
-	float taper; /* the radius at the end of a stroke, as a fraction */
+	float taper; /* the radius at the end of the line, as a fraction */
 } Hand;
 
-/* A line of points with the pen's radius at each; pen up before a point where lifted is set. */
+/* A line of points, with the pen's radius at each; lifted: the pen is up before this point. */
 typedef struct Line
 {
 	int n;
@@ -235,16 +236,16 @@ bend(const Hand *hand, Point p)
 	return (Point){hand->cosine * x - hand->sine * y, hand->sine * x + hand->cosine * y};
 }
 
-/* A form's points, moved. */
+/* The points of a form, each moved a little. */
 typedef struct Path
 {
 	int n;
 	Point points[MAX_POINTS];
 	bool corner[MAX_POINTS];
-	bool lifted[MAX_POINTS]; /* the pen comes from above, not from the point before */
+	bool lifted[MAX_POINTS]; /* the pen is up before this point */
 } Path;
 
-/* Read a number at *text and pass over it and the separator behind it. */
+/* Parse a number at *text and skip it and the comma after it. */
 static float
 read_number(const char **text)
 {
@@ -280,7 +281,7 @@ move_points(const Form *form, Rng *rng, Path *path)
 	}
 }
 
-/* Append points on the spline from b to c, whose neighbours are a and d, b itself excluded. */
+/* Append points on the spline from b (excluded) to c; a and d are the points before and after. */
 static void
 add_piece(Line *line, const Hand *hand, Point a, Point b, Point c, Point d)
 {
@@ -300,7 +301,7 @@ add_piece(Line *line, const Hand *hand, Point a, Point b, Point c, Point d)
 	}
 }
 
-/* The pen's radius along the whole line. */
+/* Set the pen's radius along the whole line. */
 static void
 add_pressure(Line *line, const Hand *hand)
 {
@@ -412,7 +413,7 @@ image_draw_digit(int label, uint64_t key, int side, uint8_t *ink)
 		bottom = fmaxf(bottom, line.points[i].y + line.radius[i]);
 	}
 
-	/* the longer side of the digit takes 55 to 85 % of the canvas; it stands anywhere within a margin of 5 % */
+	/* the longer side of the digit takes 55 to 85 % of the canvas; it is anywhere within a margin of 5 % */
 	size = rng_range(&rng, 0.55f, 0.85f) * (float) side / fmaxf(right - left, bottom - top);
 	x = rng_range(&rng, 0.05f * (float) side, 0.95f * (float) side - (right - left) * size) - left * size;
 	y = rng_range(&rng, 0.05f * (float) side, 0.95f * (float) side - (bottom - top) * size) - top * size;

@@ -1,5 +1,5 @@
 /*
- * synthetic.h: digits drawn by a program, for tests and demonstrations without data.
+ * synthetic.h: synthetic digits, for tests and demonstrations without data.
  */
 #ifndef IMAGE_SYNTHETIC_H
 #define IMAGE_SYNTHETIC_H
@@ -9,10 +9,9 @@
 #include "image/image.h"
 
 /*
- * Draw a digit with a pen: strokes for each digit (several ways of writing some), varied in shape, slant, width
- * and speed, rendered with anti-aliasing.  ink (side, side): 0 background, 255 full ink, placed loosely on the
- * canvas as a person would; not yet in MNIST's form.  The same label, key and side give the same image.  side:
- * 28 .. 2048.
+ * Draw a digit in pen strokes, with several ways to write each digit, varied in shape, slant, width and pressure, and
+ * rendered with anti-aliasing.  ink (side, side): 0 background, 255 full ink.  The digit is placed at random on the
+ * canvas; it is not yet in MNIST's form.  The same label, key and side give the same image.  side: 28 .. 2048.
  */
 extern void image_draw_digit(int label, uint64_t key, int side, uint8_t *ink);
 
