@@ -1,11 +1,11 @@
 /*
- * pruner.c: giving up trials that will come to nothing, by the median rule (Golovin et al. 2017, Vizier).
+ * pruner.c: stopping unpromising trials early, by the median rule (Golovin et al. 2017, Vizier).
  *
- * A trial is given up when the best value it has reported is below the median, over the complete trials, of what
- * these had reached after as many reports.  Half of the trials that are no better than those before them end early;
- * one that leads at each report is never given up, and so the best of all survives unless it was among the worse half
- * for a while.  To make that rare nothing is pruned at the first reports, when values say little yet, nor before some
- * trials are complete.
+ * A trial is pruned when its best reported value is below the median of the complete trials.  For each of these, the
+ * best value after the same number of reports counts.  Half of the trials that are no better than those before them
+ * end early.  A trial that leads at each report is never pruned, so the best trial is lost only if it was among the
+ * worse half for a while.  To make that rare, nothing is pruned at the first report, which says little, nor
+ * before some trials are complete.
  */
 #include "search/pruner.h"
 
@@ -41,6 +41,6 @@ search_prune(const SearchTrial *trial, const SearchTrial *others, int n)
 		complete++;
 		better += best_report(&others[i], trial->nreports) > value;
 	}
-	/* below the median: more than half are better */
+	/* below the median: more than half of the complete trials are better */
 	return complete >= PRUNE_AFTER_TRIALS && 2 * better > complete;
 }

@@ -1,5 +1,5 @@
 /*
- * pruner.h: when to give a trial up.
+ * pruner.h: when to stop a trial early.
  */
 #ifndef PRUNER_H
 #define PRUNER_H
@@ -8,7 +8,7 @@
 
 #include "search/search.h"
 
-/* Is the trial, by the reports it has made, to be given up, in view of n others? */
+/* Should this trial be stopped, judging by its reports and by those of n others? */
 extern bool search_prune(const SearchTrial *trial, const SearchTrial *others, int n);
 
 #endif /* PRUNER_H */

@@ -1,11 +1,11 @@
 /*
  * search.h: hyperparameter search: spaces and trials.
  *
- * tpe.h proposes the point of a space to try next, pruner.h says when to give a trial up.
+ * tpe.h proposes the point of a space to try next, pruner.h decides when to stop a trial early.
  *
- * Plain C11 like src/nn: no PostgreSQL, no allocation, no I/O, no state.  What was tried is handed in as data, and an
- * answer is a function of that and of a seed alone: a study that was interrupted goes on, from its record, as if it
- * had not been.
+ * Plain C11 like src/nn: no PostgreSQL, no allocation, no I/O, no state.  The trials so far are arguments, and
+ * results depend on them and a seed alone.  So a study that was interrupted can be continued from its record with
+ * the same results.
  */
 #ifndef SEARCH_H
 #define SEARCH_H
@@ -18,13 +18,13 @@ typedef enum SearchStatus
 {
 	SEARCH_OK = 0,
 	SEARCH_EXHAUSTED, /* every point of the space has been tried */
-	SEARCH_INVALID	  /* the space, or the number of trials, is not within the limits below */
+	SEARCH_INVALID	  /* the space, or the number of trials, is outside the limits */
 } SearchStatus;
 
 typedef enum SearchScale
 {
 	SEARCH_LINEAR, /* a number from low to high */
-	SEARCH_LOG,	   /* likewise, 0 < low: ratios count, not differences */
+	SEARCH_LOG,	   /* the same on a logarithmic scale, 0 < low */
 	SEARCH_CHOICE  /* one of 0 .. points - 1, which have no order */
 } SearchScale;
 
@@ -46,7 +46,7 @@ typedef enum SearchOutcome
 {
 	SEARCH_RUNNING,
 	SEARCH_COMPLETE, /* value is set */
-	SEARCH_PRUNED,	 /* given up after nreports reports */
+	SEARCH_PRUNED,	 /* stopped after nreports reports */
 	SEARCH_FAILED	 /* worse than any value */
 } SearchOutcome;
 
@@ -54,9 +54,9 @@ typedef struct SearchTrial
 {
 	SearchOutcome outcome;
 	double x[SEARCH_MAX_DIMENSIONS];
-	double value; /* to be made as large as possible */
+	double value; /* to be maximized */
 	int nreports;
-	double reports[SEARCH_MAX_REPORTS]; /* intermediate values, as value */
+	double reports[SEARCH_MAX_REPORTS]; /* intermediate values of the same quantity */
 } SearchTrial;
 
 #endif /* SEARCH_H */

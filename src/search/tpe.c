@@ -2,18 +2,19 @@
  * tpe.c: the tree-structured Parzen estimator (Bergstra, Bardenet, Bengio and Kegl 2011), in its multivariate form
  * (Falkner, Klein and Hutter 2018, BOHB).
  *
- * The trials so far are split into a few good ones and the rest, and a density is estimated of each: l(x) of the
- * good, g(x) of the rest.  Of a number of points drawn from l the one of the largest l(x) / g(x) is tried next, which
- * is the one of the largest expected improvement.  A density is a mixture with one component a trial and one for the
- * prior, which spans the space; a component is a product over the dimensions, so that numbers that go together well
- * are found together: a normal distribution cut off at the bounds, or, for a choice, most of the weight on what was
- * chosen.
+ * The trials so far are split into a few good ones and the rest, and the density of each set is estimated: l(x) for
+ * the good, g(x) for the rest.  A number of points are drawn from l.  The one with the largest l(x) / g(x), which
+ * has the largest expected improvement, is tried next.
  *
- * The first points are spread evenly instead, by a sequence of low discrepancy (Roberts 2018: the multiples of powers
- * of a generalised golden ratio) shifted by the seed: there is nothing to estimate from yet.
+ * A density is a mixture: one component for each trial, and one for the prior, which spans the space.  A component
+ * is a product over the dimensions, so that the values of one trial stay together.  Its factors are normal
+ * distributions truncated at the bounds; for a choice, most of the weight is on the trial's own choice.
  *
- * Inside, every number is in "unit" coordinates: 0 .. 1 from low to high on the dimension's scale.  A grid point
- * stands for the cell around it; the outermost cells reach beyond 0 and 1 by half a cell.
+ * The first points are spread evenly, since there is nothing to estimate from yet.  They are a low-discrepancy
+ * sequence (Roberts 2018: the multiples of powers of a generalised golden ratio), shifted by the seed.
+ *
+ * Internally every number is in "unit" coordinates: 0 .. 1 from low to high on the dimension's scale.  A grid point
+ * represents the cell around it; the outermost cells reach beyond 0 and 1 by half a cell.
  */
 #include "search/tpe.h"
 
@@ -23,12 +24,12 @@
 
 #define STARTUP_TRIALS 6   /* spread evenly */
 #define CANDIDATES 48	   /* drawn from l */
-#define GOOD_FRACTION 0.15 /* of the trials, at most ... */
-#define GOOD_MAX 25
-#define BANDWIDTH 0.15 /* of one trial's component, in unit coordinates */
-#define ATTEMPTS 10	   /* to draw a point that was not tried, before a grid is gone through */
+#define GOOD_FRACTION 0.15 /* of the trials, ... */
+#define GOOD_MAX 25		   /* ... but no more than this number */
+#define BANDWIDTH 0.15	   /* of one trial's component, in unit coordinates */
+#define ATTEMPTS 10		   /* to draw an untried point; then the grid is searched in order */
 
-/* What is drawn at random for. */
+/* Keys of the streams of random numbers. */
 enum
 {
 	KEY_SHIFT,
@@ -117,7 +118,7 @@ half_cell(const SearchDimension *dimension)
 	return dimension->points > 0 ? 0.5 / (dimension->points - 1) : 0;
 }
 
-/* Do two numbers stand for the same?  On a grid they may differ by the rounding of whoever kept them. */
+/* Are two numbers the same point?  On a grid they may differ by the rounding of stored values. */
 static bool
 same_number(const SearchDimension *dimension, double a, double b)
 {
@@ -143,7 +144,7 @@ tried(const SearchSpace *space, const SearchTrial *trials, int n, const double *
 	return false;
 }
 
-/* The first point not tried of a space that is all grid, from a random one on; false if there is none. */
+/* An untried point, searched in order from a random one on; false if there is none, or a dimension has no grid. */
 static bool
 left_over(const SearchSpace *space, const SearchTrial *trials, int n, Rng *rng, double *x)
 {
@@ -156,7 +157,7 @@ left_over(const SearchSpace *space, const SearchTrial *trials, int n, Rng *rng, 
 			return false;
 		size *= (uint64_t) space->dimensions[d].points;
 		if (size > UINT32_MAX)
-			size = UINT32_MAX; /* far more than can be tried: where it ends does not matter */
+			size = UINT32_MAX; /* far more points than trials: the others are not needed */
 	}
 	first = rng_next(rng) % size;
 	for (uint64_t i = 0; i < size && i <= (uint64_t) n; i++)
@@ -203,7 +204,7 @@ search_best(const SearchTrial *trials, int n)
 	return best;
 }
 
-/* Indexes of the trials, best first; equals stay in order. */
+/* Indexes of the trials, best first; equal ones keep their order. */
 static void
 sort(const SearchTrial *trials, int n, short *order)
 {
@@ -244,7 +245,7 @@ normal_quantile(double p)
 	return (low + high) / 2;
 }
 
-/* Logarithm of a component's density, or mass on a grid, at a number. */
+/* Logarithm of a component's density at a number; on a grid, of the probability of its cell. */
 static double
 log_kernel(const SearchDimension *dimension, double mean, double sigma, double u)
 {
@@ -257,7 +258,7 @@ log_kernel(const SearchDimension *dimension, double mean, double sigma, double u
 	return -0.5 * z * z - log(sigma * inside);
 }
 
-/* Weight that a component, of a density of n trials, puts on a choice that was made, or was not. */
+/* The probability of a choice in one of n trials' components; chosen: it is the trial's own choice. */
 static double
 choice_weight(int points, int n, bool chosen)
 {
@@ -266,7 +267,7 @@ choice_weight(int points, int n, bool chosen)
 	return (other + (chosen ? 1 : 0)) / (1 + points * other);
 }
 
-/* Logarithm of the density at a point, but for what is the same for both densities. */
+/* Logarithm of the density at a point, up to a constant that is the same for both densities. */
 static double
 log_density(const Density *density, const double *x)
 {
@@ -274,7 +275,7 @@ log_density(const Density *density, const double *x)
 	double sum = 0;
 	double largest = -INFINITY;
 
-	/* component i: trial i's, or at last the prior; their sum is taken by the largest, lest it vanish */
+	/* components of the members, then the prior; the sum is relative to the largest one, against underflow */
 	for (int i = 0; i <= density->n; i++)
 	{
 		double value = 0;
@@ -340,7 +341,7 @@ draw(const Density *density, Rng *rng, double *x)
 
 /* ---- proposals ---- */
 
-/* Point k of the even spread. */
+/* Point k of the low-discrepancy sequence. */
 static void
 spread(const SearchSpace *space, int k, uint64_t seed, double *x)
 {
@@ -369,7 +370,7 @@ spread(const SearchSpace *space, int k, uint64_t seed, double *x)
 	}
 }
 
-/* Of points drawn from the good trials' density the most promising one that was not tried; false: all were. */
+/* The most promising untried point of some drawn from the good trials' density; false if all were tried. */
 static bool
 estimate(const SearchSpace *space, const SearchTrial *trials, int n, Rng *rng, double *x)
 {

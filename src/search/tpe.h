@@ -10,17 +10,17 @@
 #include "search/search.h"
 
 /*
- * The point to try next, after n trials that have ended, into x (ndimensions).  Never one that was tried; where the
- * space has no other left, SEARCH_EXHAUSTED.  Numbers lie within low .. high, and on the grid where there is one;
+ * Write the point to try next into x (ndimensions), after n trials that have ended.  It differs from all of them;
+ * SEARCH_EXHAUSTED if no other point is left.  Numbers are within low .. high, and on the grid if there is one;
  * choices are whole numbers.
  */
 extern SearchStatus search_propose(const SearchSpace *space, const SearchTrial *trials, int n, uint64_t seed,
 								   double *x);
 
-/* The number of the space's grid point k of a dimension, 0 <= k < points. */
+/* The number at grid point k of a dimension, 0 <= k < points. */
 extern double search_grid_point(const SearchDimension *dimension, int k);
 
-/* Is trial a to be preferred to trial b? */
+/* Is trial a better than trial b? */
 extern bool search_better(const SearchTrial *a, const SearchTrial *b);
 
 /* Index of the best complete trial, the first of equals; -1 if there is none. */
