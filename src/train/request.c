@@ -11,6 +11,7 @@ static const char *const decision_names[] = {
 	[TRAINING_AWAITING_APPROVAL] = "awaiting approval",
 	[TRAINING_PROMOTION_PENDING] = "promotion pending",
 	[TRAINING_PROMOTED] = "promoted",
+	[TRAINING_APPROVED] = "approved",
 };
 
 const char *

@@ -19,7 +19,8 @@ typedef enum TrainingDecision
 	TRAINING_NOT_PROMOTED, /* it passed, but was not to go live */
 	TRAINING_AWAITING_APPROVAL,
 	TRAINING_PROMOTION_PENDING, /* it passed; the switch could not be made yet */
-	TRAINING_PROMOTED
+	TRAINING_PROMOTED,
+	TRAINING_APPROVED /* somebody has made it live */
 } TrainingDecision;
 
 /* The result of a run. */

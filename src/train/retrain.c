@@ -440,7 +440,7 @@ result_row(FunctionCallInfo fcinfo, const RetrainRequest *request, bool finished
 	if (finished)
 	{
 		values[1] = Int32GetDatum(outcome->model_version);
-		values[2] = BoolGetDatum(outcome->decision == TRAINING_PROMOTED);
+		values[2] = BoolGetDatum(outcome->decision == TRAINING_PROMOTED || outcome->decision == TRAINING_APPROVED);
 		values[3] = CStringGetTextDatum(outcome->verdict);
 		nulls[1] = nulls[2] = nulls[3] = false;
 		put_float(values, nulls, 4, training_accuracy(&outcome->candidate.sets[TRAINING_SET_TEST]));

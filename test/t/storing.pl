@@ -116,6 +116,26 @@ is(query("SELECT string_agg(kind, ' ' ORDER BY id) FROM mnist_event WHERE run_id
 	'promotion_pending model_rejected', '... with its events');
 query("SELECT mnist_activate($bad)");
 
+# Who holds the lock makes the run's model live.  The trainer finds that when it gets the lock.  It waits for the lock
+# for 5 seconds, which may be too short for this test on a busy machine: hence three attempts.
+my $decision = '';
+for (1 .. 3)
+{
+	$other = hold('SELECT mnist_activate(1)');
+	$id = query('SELECT run_id FROM ' . $training =~ s/\)$/, wait => false)/r);
+	wait_here("SELECT decision IS NOT NULL FROM mnist_run WHERE id = $id", 't');
+	$version = query("SELECT model_version FROM mnist_run WHERE id = $id AND decision = 'promotion pending'");
+	$other->{in} .= "SELECT mnist_activate($version);\n";
+	release($other, 'COMMIT');
+	wait_here($processes, '0');
+	$decision = query("SELECT decision, promoted, verdict LIKE 'approved: accuracy%' FROM mnist_run WHERE id = $id");
+	last unless $decision =~ /^promotion pending/;
+	query("SELECT mnist_check(); SELECT mnist_activate($bad)");
+}
+is($decision, 'approved|t|t', 'somebody has made the model live meanwhile: the run is recorded as approved');
+is(query($live), $version, '... and its model is live');
+query("SELECT mnist_activate($bad)");
+
 # A check whose snapshot is older than another switch leaves the promotion to the next check.
 query("SELECT mnist_activate($bad)");
 $other = hold('SELECT mnist_activate(1)');
