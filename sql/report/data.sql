@@ -1,7 +1,7 @@
 /*
- * Reports, 1: the data that no public view has.  The other figures of a report come from the views that everybody
- * reads, so that a report says what psql says.  Tables that grow with the predictions are read from the newest end
- * only.
+ * Reports, 1: the data that no public view has.  The other figures of a report come from the public views, so that a
+ * report agrees with what psql shows.  Of tables that grow with the predictions only the newest rows, or a sample, are
+ * read.
  */
 
 CREATE OR REPLACE VIEW mnist_internal.report_figures AS
@@ -17,7 +17,7 @@ CREATE OR REPLACE VIEW mnist_internal.report_figures AS
     FROM @extschema@.mnist_metrics m;
 COMMENT ON VIEW mnist_internal.report_figures IS 'the metrics at the head of a report, one row; internal';
 
--- One prediction of every step, selected by a hash of its place, represents the others.
+-- The predictions are sampled: of each block of step consecutive ids a hash selects one.
 CREATE OR REPLACE VIEW mnist_internal.report_days AS
     WITH span AS (
         SELECT min(p.id) AS first, max(p.id) AS last, greatest(1, (max(p.id) - min(p.id)) / 20000) AS step
@@ -35,7 +35,7 @@ CREATE OR REPLACE VIEW mnist_internal.report_days AS
     CROSS JOIN generate_series((SELECT min(m.day) FROM daily m), date_trunc('day', now()), interval '1 day') AS c (day)
     LEFT JOIN daily d ON d.day = c.day;
 COMMENT ON VIEW mnist_internal.report_days IS
-    'predictions by day, of the last 30 days, estimated from one in so many (step); internal';
+    'predictions by day, of the last 30 days, estimated from a sample of one id in step; internal';
 
 CREATE OR REPLACE VIEW mnist_internal.report_digits AS
     SELECT g.digit, count(p.label) AS predictions

@@ -135,7 +135,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mnist_internal.in_order(text) IS 'a mark that all is well; internal';
 
--- keys: styles of lines or areas in report.css, each with what it stands for.
+-- keys: the styles of lines or areas in report.css; names: what they stand for.
 CREATE OR REPLACE FUNCTION mnist_internal.legend(element text, keys text[], names text[]) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
@@ -155,7 +155,7 @@ END;
 COMMENT ON FUNCTION mnist_internal.interval(float8, float8, float8) IS
     'a fraction with its confidence interval, as HTML; internal';
 
--- Each cell is shaded by its fraction of its row.
+-- The shade of a cell shows its fraction of the row.
 CREATE OR REPLACE FUNCTION mnist_internal.matrix(counts bigint[]) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
@@ -223,7 +223,8 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mnist_internal.bars(text[], float8[]) IS 'a bar chart of counts; internal';
 
--- points: the values of one line after those of another; NULL interrupts a line.  band: the lower ends, then the upper.
+-- points: all values of the first line, then those of the next; NULL interrupts a line.  band: all lower ends, then all
+-- upper ends.
 CREATE OR REPLACE FUNCTION mnist_internal.lines(labels text[], points float8[], lines int, low float8, high float8,
     band float8[] DEFAULT NULL, percent boolean DEFAULT true) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -287,7 +288,7 @@ END;
 COMMENT ON FUNCTION mnist_internal.lines(text[], float8[], int, float8, float8, float8[], boolean) IS
     'a line chart of values over labels between low and high, with a band behind the lines; internal';
 
--- Each count is spread evenly between its edges.  What lies outside goes to the outermost bins.
+-- Each count is spread evenly between its edges.  Counts outside low and high go to the outermost bins.
 CREATE OR REPLACE FUNCTION mnist_internal.rebin(edges real[], counts bigint[], low float8, high float8, bins int)
     RETURNS float8[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -307,15 +308,15 @@ BEGIN ATOMIC
         SELECT sum(p.count * CASE
             WHEN p.b - p.a > 1e-5 * (high - low)
                 THEN greatest(0, least(p.b, bin.b) - greatest(p.a, bin.a)) / (p.b - p.a)
-            -- a single value
+            -- a piece without width: all of it goes into one bin
             WHEN (p.a >= bin.a OR bin.i = 1) AND (p.a < bin.b OR bin.i = bins) THEN 1
             ELSE 0 END) AS count
         FROM piece p) s ON true;
 END;
 COMMENT ON FUNCTION mnist_internal.rebin(real[], bigint[], float8, float8, int) IS
-    'a histogram with any edges as fractions of so many bins of equal width between low and high; internal';
+    'a histogram with any edges, converted to fractions in bins of equal width between low and high; internal';
 
--- Fractions over the same bins: of the reference (an area) and of the window (a line).
+-- before: the fractions of the reference, drawn as an area; after: those of the window over the same bins, as a line.
 CREATE OR REPLACE FUNCTION mnist_internal.histogram_pair(before float8[], after float8[], low text, high text)
     RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

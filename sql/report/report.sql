@@ -41,10 +41,11 @@ END;
 COMMENT ON FUNCTION mnist_internal.report_head(text) IS 'the header of a report; internal';
 
 /*
- * The strong lock on the log comes last and is held briefly; only other reports wait for it.  It ensures that exactly
- * ten are kept, however many are made at the same time.  A weak lock comes first, and only mnist_erase waits for it: it
- * ensures that no kept page shows what was erased.  A transaction in REPEATABLE READ may have an older snapshot, so its
- * page is not kept.  JIT is off because compiling the many small statements of a page takes longer than to run them.
+ * A weak lock on the log comes first.  Only mnist_erase waits for it, and it ensures that no kept page shows what was
+ * erased.  A strong lock comes last and is held briefly.  Only other reports wait for it, and it ensures that exactly
+ * ten are kept, however many are made at the same time.  A transaction in REPEATABLE READ may have an older snapshot,
+ * so its page is not kept.  JIT is off because compiling the many small statements of a page takes longer than running
+ * them.
  */
 CREATE OR REPLACE FUNCTION @extschema@.mnist_report(kind text DEFAULT 'full') RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER

@@ -1,6 +1,6 @@
 /*
- * Reports, 3: the sections.  Each is a function that returns HTML, made by the functions of html.sql from what views
- * show; none writes anything.
+ * Reports, 3: the sections.  Each is a function that reads views and returns HTML, which the functions of html.sql
+ * make.  None writes anything.
  */
 
 ---------------------------------------------------------------- summary
@@ -78,7 +78,7 @@ DECLARE
     high float8;
 BEGIN
     IF d.test = 'Kolmogorov-Smirnov' THEN
-        -- An outlier must not squeeze the rest: if there are many bins, the outermost hold what lies outside.
+        -- With many bins low and high are not the outermost edges, because an outlier would squeeze the rest.
         low := d.edges[CASE WHEN n > 20 THEN 2 ELSE 1 END];
         high := greatest(d.edges[CASE WHEN n > 20 THEN n - 1 ELSE n END], low + 1e-6);
         before := mnist_internal.rebin(d.edges, d.reference_counts, low, high, 24);
