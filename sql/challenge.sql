@@ -3,12 +3,12 @@
  *
  * mnist_challenger records them.  Its newest row decides: if that row begins a challenge, and the deployment that the
  * row names is still live, then this challenge is under way.  So there is at most one.  It ends when a later row ends
- * it, when another challenge begins, or when the live model is switched, by whomever: to compare the challenger with a
- * model that is no longer live is pointless.  Every session learns of a challenge when it commits, as of a switch
- * (model.sql), and whoever adds a row calls mnist_internal.lock_readers, too.  challenge.c decides which predictions
- * the challenger gets.
+ * it, when another challenge begins, or when the live model is switched, because a comparison with a model that is no
+ * longer live is pointless.  As with switches (model.sql), code that adds a row calls mnist_internal.lock_readers
+ * first, and a challenge takes effect in every session when it commits.  src/model/challenge.c decides which
+ * predictions the challenger takes part in.
  *
- * The fraction of a challenge never changes.  A larger fraction is another challenge, so that figures from different
+ * The fraction of a challenge never changes.  Another fraction needs another challenge, so that figures from different
  * fractions, and so from different times, are not mixed.
  */
 
@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_challenger (
     version        int NOT NULL REFERENCES @extschema@.mnist_model,
     share          real CHECK (share > 0 AND share <= 1),
     shadow         boolean,
-    ends           bigint UNIQUE CHECK (ends < id),                 -- of this table
+    ends           bigint UNIQUE CHECK (ends < id),                 -- refers to this table
     deployment_id  bigint NOT NULL REFERENCES @extschema@.mnist_deployment,
     reason         text,
     decided_by     name NOT NULL DEFAULT session_user,
@@ -32,7 +32,7 @@ ALTER SEQUENCE @extschema@.mnist_challenger_id_seq OWNED BY @extschema@.mnist_ch
 
 COMMENT ON TABLE @extschema@.mnist_challenger IS
     'challenges of the live model, and how they ended: who decided, when and why';
-COMMENT ON COLUMN @extschema@.mnist_challenger.id IS 'the challenge, or what ended it';
+COMMENT ON COLUMN @extschema@.mnist_challenger.id IS 'the challenge, or the decision that ended one';
 COMMENT ON COLUMN @extschema@.mnist_challenger.action IS 'challenge (one begins), or promote or drop (one ends)';
 COMMENT ON COLUMN @extschema@.mnist_challenger.version IS 'the challenger';
 COMMENT ON COLUMN @extschema@.mnist_challenger.share IS
@@ -62,8 +62,8 @@ ALTER TABLE @extschema@.mnist_challenger ENABLE ALWAYS TRIGGER mnist_challenger_
  * the insert takes; the trigger below deletes the rows of deleted predictions.
  */
 CREATE TABLE IF NOT EXISTS @extschema@.mnist_shadow (
-    prediction_id  bigint PRIMARY KEY,                              -- of mnist_prediction
-    challenge_id   bigint NOT NULL,                                 -- of mnist_challenger
+    prediction_id  bigint PRIMARY KEY,                              -- refers to mnist_prediction
+    challenge_id   bigint NOT NULL,                                 -- refers to mnist_challenger
     model_version  int NOT NULL,
     label          smallint NOT NULL CHECK (label BETWEEN 0 AND 9),
     confidence     real NOT NULL
@@ -117,7 +117,7 @@ COMMENT ON COLUMN @extschema@.mnist_challenge_now.decided_at IS 'when it began';
 CREATE OR REPLACE FUNCTION mnist_internal.challenge_point(id bigint) RETURNS double precision
     AS 'MODULE_PATHNAME', 'mnist_hil_challenge_point' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION mnist_internal.challenge_point(bigint) IS
-    'a number from 0 to 1 for a prediction: a challenger takes part in those below its fraction; internal';
+    'a number from 0 to 1 for a prediction; the challenger takes part if it is below the fraction; internal';
 
 ---------------------------------------------------------------- beginning and ending
 
@@ -255,9 +255,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.challenge_noted() IS
-    'trigger that notes a challenge that begins or is dropped; internal';
+    'trigger that stores the event of a challenge that begins or is dropped; internal';
 
--- A promotion is a switch and has the event of one.
+-- A promotion has the event of the switch.
 CREATE OR REPLACE TRIGGER mnist_challenger_noted AFTER INSERT ON @extschema@.mnist_challenger
     FOR EACH ROW WHEN (NEW.action <> 'promote')
     EXECUTE FUNCTION mnist_internal.challenge_noted();
@@ -286,7 +286,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.challenge_overtaken() IS
-    'trigger that notes a challenge that ends because the live model is switched; internal';
+    'trigger that stores the event of a challenge that a switch of the live model ends; internal';
 
 CREATE OR REPLACE TRIGGER mnist_deployment_ends_challenge AFTER INSERT ON @extschema@.mnist_deployment
     FOR EACH ROW EXECUTE FUNCTION mnist_internal.challenge_overtaken();
@@ -294,9 +294,9 @@ CREATE OR REPLACE TRIGGER mnist_deployment_ends_challenge AFTER INSERT ON @extsc
 ---------------------------------------------------------------- results
 
 /*
- * The labels of the predictions of each challenge are counted from mnist_label alone.  It has what the challenger
- * predicted in shadow mode, copied from mnist_shadow when the label was given, so that 1,000,000 rows of mnist_shadow
- * need not be read.  Of a challenge in shadow mode only predictions count that both models have made.
+ * The labelled predictions of each challenge are counted from mnist_label alone.  It contains the challenger's
+ * predictions in shadow mode, copied from mnist_shadow when the label was given, so that 1,000,000 rows of mnist_shadow
+ * need not be read.  In shadow mode only images count for which both models have made a prediction.
  */
 CREATE OR REPLACE VIEW @extschema@.mnist_challenge_result AS
     SELECT c.id AS challenge_id,
@@ -361,7 +361,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_challenge_result AS
             coalesce(sum(r.n) FILTER (WHERE NOT r.live AND r.challenger), 0)::bigint AS only_challenger_right,
             coalesce(sum(r.n) FILTER (WHERE NOT r.live AND NOT r.challenger), 0)::bigint AS both_wrong
         FROM (
-            -- Whether each was right; NULL: it did not predict or, in shadow mode, the other one did not.
+            -- Whether each model was right; NULL: it did not predict or, in shadow mode, the other model did not.
             SELECT g.challenge_id, g.n,
                 CASE WHEN a.shadow AND g.challenger IS NOT NULL OR NOT a.shadow AND g.model_version <> a.version
                     THEN g.answer END AS live,
@@ -429,8 +429,8 @@ COMMENT ON COLUMN @extschema@.mnist_challenge_result.mcnemar_exact IS
     'in shadow mode: p-value of McNemar''s exact test of the two counts before';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.mcnemar_mid_p IS 'in shadow mode: its mid-p-value, less cautious';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio IS
-    'A/B: errors found of the challenger for each error found of the live model, as if both had made equally many '
-    'predictions; valid even if annotators only correct errors';
+    'A/B: errors found of the challenger, for each error found of the live model, scaled to equally many predictions '
+    'of both; valid even if annotators only correct errors';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio_low IS 'lower end of that ratio''s interval';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.error_ratio_high IS
     'upper end of that ratio''s interval; NULL: none';
@@ -438,6 +438,6 @@ COMMENT ON COLUMN @extschema@.mnist_challenge_result.reason IS 'why it began';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.began_by IS 'the role that began it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.began_at IS 'when it began';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.end_reason IS
-    'why it ended, or the reason for what replaced or overtook it';
+    'why it ended, or the reason of the challenge that replaced it, or of the switch that overtook it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.ended_by IS 'the role that ended it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.ended_at IS 'when it ended';

@@ -1,5 +1,6 @@
 /*
- * What several subjects share: who calls, tables that only grow, the loaded library, the settings, the schemas' names.
+ * What several subjects share: the calling role, append-only tables, the version of the loaded library, the settings,
+ * and the names of the schemas.
  */
 
 CREATE OR REPLACE FUNCTION mnist_internal.invoker() RETURNS name
@@ -8,7 +9,7 @@ BEGIN ATOMIC
     SELECT coalesce(nullif(current_setting('role'), 'none'), session_user)::name;
 END;
 COMMENT ON FUNCTION mnist_internal.invoker() IS
-    'the role for which a SECURITY DEFINER function acts: that of SET ROLE, else the session''s; internal';
+    'the role for which a SECURITY DEFINER function acts: that of SET ROLE, else the session user; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.refuse_null(arguments text[], VARIADIC nulls boolean[]) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -45,7 +46,7 @@ $$;
 COMMENT ON FUNCTION mnist_internal.refuse() IS
     'trigger that keeps a table append-only; its argument is the hint; internal';
 
--- After an upgrade of the files a server still uses the library that it has loaded.
+-- After an upgrade of the files the server still runs the library that it loaded before.
 DO $$
 DECLARE
     fits boolean := false;
@@ -85,12 +86,10 @@ GRANT EXECUTE ON FUNCTION mnist_internal.settings TO PUBLIC;
 ---------------------------------------------------------------- the schemas keep their names
 
 /*
- * The schemas keep their names.
- *
- * The bodies of functions contain the names of the extension's schema and of mnist_internal, so these cannot be
- * renamed. An event trigger gets the oid of the altered schema after the fact.  If the old name no longer leads to
- * that oid, the schema was renamed; else it was, for example, given to another owner.  The function runs with the
- * rights of the role that issued the command, and needs no privilege on the extension's objects.
+ * Function bodies contain the names of the extension's schema and of mnist_internal, so these cannot be renamed.  The
+ * event trigger gets the oid of the schema after ALTER SCHEMA.  If the old name no longer leads to that oid, the schema
+ * was renamed; otherwise something else was altered, such as its owner.  The function runs with the rights of the role
+ * that issued the command, and needs no privilege on the extension's objects.
  */
 CREATE OR REPLACE FUNCTION mnist_internal.keep_schema() RETURNS event_trigger
     LANGUAGE plpgsql
@@ -137,4 +136,4 @@ BEGIN
 END
 $$;
 COMMENT ON EVENT TRIGGER mnist_hil_keep_schema IS
-    'refuses to rename the schemas of extension mnist_hil, whose names the bodies of its functions hold';
+    'refuses to rename the schemas of extension mnist_hil, because function bodies contain their names';

@@ -2,8 +2,9 @@
  * Data sets: labelled images to train on, imported completely or not at all.
  *
  * A data set has the splits train and test, each of which is imported once.  One in twelve of the training images goes
- * to the split validation, on which models are compared: of an IDX file the last twelfth (of MNIST's 60,000 the last
- * 5,000, as is customary), else the images that a hash of the pixels picks, so that equal images are in one split.
+ * to the split validation, on which models are compared.  From an IDX file these are the last twelfth: the last 5,000
+ * of MNIST's 60,000, as is customary.  From other sources a hash of the pixels selects them, so that equal images are
+ * in the same split.
  */
 
 CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_dataset_id_seq;
@@ -29,8 +30,8 @@ COMMENT ON COLUMN @extschema@.mnist_dataset.created_by IS 'the role that importe
 COMMENT ON COLUMN @extschema@.mnist_dataset.train_sha256 IS
     'hash of the train split as it was imported: SHA-256 over each image''s label (a byte) and SHA-256, in order';
 COMMENT ON COLUMN @extschema@.mnist_dataset.validation_sha256 IS
-    'the same of the validation split; NULL where there is none';
-COMMENT ON COLUMN @extschema@.mnist_dataset.test_sha256 IS 'the same of the test split; NULL where there is none';
+    'the same hash of the validation split; NULL where there is none';
+COMMENT ON COLUMN @extschema@.mnist_dataset.test_sha256 IS 'the same hash of the test split; NULL where there is none';
 COMMENT ON COLUMN @extschema@.mnist_dataset.images IS
     'how many images were imported, over all splits; NULL: not counted, as in a dump of 0.1.0';
 
@@ -120,13 +121,13 @@ COMMENT ON FUNCTION mnist_internal.open_split(text, text, text) IS
 CREATE OR REPLACE FUNCTION mnist_internal.split_by_pixels(split_name text, pixels bytea) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    -- Not the byte by which feedback is held out: the two splits are independent.
+    -- This is not the byte that selects held-out feedback, so the two selections are independent.
     SELECT CASE
         WHEN split_name = 'train' AND get_byte(sha256(pixels), 1) % 12 = 0 THEN 'validation'
         ELSE split_name END;
 END;
 COMMENT ON FUNCTION mnist_internal.split_by_pixels(text, bytea) IS
-    'the split an image goes to: of the training images one in twelve to validation; internal';
+    'the split of an image: one in twelve of the training images goes to validation; internal';
 
 ---------------------------------------------------------------- the hash of a split
 
@@ -141,8 +142,8 @@ BEGIN ATOMIC
         ORDER BY s.ordinal) i;
 END;
 COMMENT ON FUNCTION mnist_internal.split_digest(int, text) IS
-    'hash of a split as it is: SHA-256 over each image''s label (a byte) and SHA-256, in order; NULL if it is empty; '
-    'internal';
+    'hash of a split as it is now: SHA-256 over each image''s label (a byte) and SHA-256, in order; NULL if it is '
+    'empty; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.seal_dataset(dataset_id int) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -175,7 +176,7 @@ DECLARE
 BEGIN
     PERFORM mnist_internal.refuse_null('{images,labels}', images IS NULL, labels IS NULL);
 
-    -- In the select list the rows of the function are taken one by one; in FROM they would all be stored first.
+    -- In the select list the function returns its rows one by one; in FROM all rows would be stored first.
     INSERT INTO @extschema@.mnist_sample (dataset_id, split, ordinal, label, pixels)
     SELECT opened_dataset,
         CASE WHEN mnist_import_idx.split = 'train' AND (r.item).ordinal >= (r.item).total - (r.item).total / 12
@@ -271,8 +272,8 @@ BEGIN
             HINT = 'Draw 60 to 1000000.';
     END IF;
 
-    -- As in MNIST the last seventh is for testing: of 70,000 the last 10,000.  No two images have the same key,
-    -- whatever the seed.
+    -- The last seventh is the test split, as in MNIST: the last 10,000 of 70,000.  No two images have the same key,
+    -- even with different seeds.
     INSERT INTO @extschema@.mnist_sample (dataset_id, split, ordinal, label, pixels)
     SELECT opened_dataset,
         mnist_internal.split_by_pixels(CASE WHEN d.i < n - n / 7 THEN 'train' ELSE 'test' END, d.pixels),
@@ -287,7 +288,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_import_synthetic(text, int, int) IS
-    'import n digits drawn by the extension itself, with all splits; the same seed gives the same; returns n';
+    'import n digits that the extension draws, with all splits; the same seed gives the same digits; returns n';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_drop_dataset(dataset text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER

@@ -18,9 +18,9 @@
  * many predictions any difference is significant, with few any difference can be large.
  *
  * View mnist_drift computes this on each query.  mnist_check uses the results that mnist_internal.drift_update stored
- * in mnist_drift_check, at most once a minute and only if there are new predictions.  Drift is a reason to train after
- * enough consecutive violations, that is, checks that found the fraction of drifted features above the threshold, if no
- * run began recently (mnist_drift_share).
+ * in mnist_drift_check, at most once a minute and only if there are new predictions.  A violation is a check that found
+ * the fraction of drifted features above the threshold.  Drift is a reason to train after enough consecutive violations
+ * if no run began recently (mnist_drift_share).
  */
 
 CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_drift_reference_id_seq START 2;         -- 1 is the bundled one
@@ -40,7 +40,7 @@ COMMENT ON TABLE @extschema@.mnist_drift_reference IS
 COMMENT ON COLUMN @extschema@.mnist_drift_reference.id IS 'the reference';
 COMMENT ON COLUMN @extschema@.mnist_drift_reference.model_version IS 'the model that made the predictions';
 COMMENT ON COLUMN @extschema@.mnist_drift_reference.source IS
-    'where the images came from: bundled (MNIST''s validation images), base data, or predictions';
+    'where the images came from: bundled (MNIST''s validation images), base data, or readings (stored predictions)';
 COMMENT ON COLUMN @extschema@.mnist_drift_reference.readings IS 'the number of predictions';
 COMMENT ON COLUMN @extschema@.mnist_drift_reference.created_at IS 'when it was made';
 COMMENT ON COLUMN @extschema@.mnist_drift_reference.created_by IS 'the role that made it, or made the model live';
@@ -59,7 +59,7 @@ COMMENT ON TABLE @extschema@.mnist_drift_histogram IS 'the distribution of each 
 COMMENT ON COLUMN @extschema@.mnist_drift_histogram.reference_id IS 'the reference';
 COMMENT ON COLUMN @extschema@.mnist_drift_histogram.feature IS 'the feature, as mnist_feature calls it';
 COMMENT ON COLUMN @extschema@.mnist_drift_histogram.edges IS
-    'where one bin ends and the next begins, upwards; an edge belongs to the latter';
+    'where one bin ends and the next begins, ascending; an edge belongs to the bin above it';
 COMMENT ON COLUMN @extschema@.mnist_drift_histogram.counts IS
     'predictions in each bin: below the first edge, ..., from the last one on';
 
@@ -126,7 +126,7 @@ CREATE OR REPLACE AGGREGATE mnist_internal.histogram(features real[], edges real
     SFUNC = mnist_internal.histogram_add, STYPE = internal, FINALFUNC = mnist_internal.histogram_counts,
         PARALLEL = SAFE);
 COMMENT ON AGGREGATE mnist_internal.histogram(real[], real[]) IS
-    'counts of each feature between its edges, one row of the result each; internal, but open to readers of '
+    'counts of each feature between its edges, one row of the result a feature; internal, but open to readers of '
     'mnist_drift';
 
 CREATE OR REPLACE FUNCTION mnist_internal.two_sample(
@@ -143,15 +143,15 @@ BEGIN ATOMIC
     SELECT edges || array_fill('Infinity'::real, ARRAY[length - cardinality(edges)]);
 END;
 COMMENT ON FUNCTION mnist_internal.pad_edges(real[], int) IS
-    'edges brought to a length by infinite ones, for arrays of several features'' edges; internal';
+    'edges padded with infinity to a length, so that the edges of several features fit into one array; internal';
 
 GRANT EXECUTE ON FUNCTION mnist_internal.drift_settings, mnist_internal.histogram, mnist_internal.two_sample,
     mnist_internal.pad_edges TO PUBLIC;
 
 ---------------------------------------------------------------- the reference
 
--- samples (n, features).  Histograms have 64 bins, so that the Kolmogorov-Smirnov statistic, which is computed at their
--- edges, misses at most a 64th of the reference.
+-- samples has the shape (n, features).  Histograms have 64 bins: the Kolmogorov-Smirnov statistic is computed at their
+-- edges, so it misses at most a 64th of the reference.
 CREATE OR REPLACE FUNCTION mnist_internal.drift_store(version int, source text, samples real[]) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -192,8 +192,9 @@ $$;
 COMMENT ON FUNCTION mnist_internal.drift_store(int, text, real[]) IS
     'store the features of predictions by a model as its reference; returns its id; internal';
 
--- A model is more confident on images that it was trained on than on new ones, so these are used only if there are too
--- few others.  An image's position does not depend on what it shows, so a hash of the position gives a random sample.
+-- A model is more confident on images that it was trained on than on new ones, so training images are used only if
+-- there are too few validation images.  An image's position does not depend on its content, so a hash of the position
+-- gives a random sample.
 CREATE OR REPLACE FUNCTION mnist_internal.drift_base(version int) RETURNS real[]
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -255,8 +256,8 @@ CREATE OR REPLACE FUNCTION mnist_internal.drift_bind(version int) RETURNS bigint
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    enough constant int := 500;                     -- predictions that make a reference
-    learnt constant int := 50;                      -- labelled predictions that change a model
+    enough constant int := 500;                     -- predictions needed for a reference
+    learnt constant int := 50;                      -- labelled predictions needed to change a model
     bound bigint;
     samples real[];
     source text;
@@ -292,8 +293,8 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.drift_bind(int) IS
-    'create a model''s reference if it has none; returns the one in force, or NULL if there is nothing to make it '
-    'from; internal';
+    'create a model''s reference if it has none; returns the reference in force, or NULL if there are too few images '
+    'to create one; internal';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_drift_rebase(source text DEFAULT 'readings') RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -381,7 +382,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_drift AS
     LEFT JOIN LATERAL mnist_internal.two_sample(h.kind, h.counts, b.counts) AS t ON true
     ORDER BY h.place;
 COMMENT ON VIEW @extschema@.mnist_drift IS
-    'the newest predictions against the live model''s reference, a row a feature; NULL where one of them is missing';
+    'the newest predictions compared with the live model''s reference, a row a feature; NULL where either is missing';
 COMMENT ON COLUMN @extschema@.mnist_drift.feature IS 'the feature (see mnist_feature)';
 COMMENT ON COLUMN @extschema@.mnist_drift.test IS
     'Kolmogorov-Smirnov, chi-square (for the predicted digits) or Fisher (for flags)';
@@ -392,8 +393,8 @@ COMMENT ON COLUMN @extschema@.mnist_drift.p_value IS
 COMMENT ON COLUMN @extschema@.mnist_drift.effect IS
     'population stability index over tenths of the reference: below 0.1 little has changed, above 0.25 much';
 COMMENT ON COLUMN @extschema@.mnist_drift.shift IS
-    'the direction: probability that a prediction of the window has a higher value than one of the reference, minus '
-    'the probability of a lower value (Cliff''s delta)';
+    'the direction: the probability that a prediction of the window has a higher value than one of the reference, '
+    'minus the probability of a lower value (Cliff''s delta)';
 COMMENT ON COLUMN @extschema@.mnist_drift.drifted IS
     'whether p_value is below mnist_hil.drift_significance divided by the number of features, and effect is at least '
     'mnist_hil.drift_effect; NULL: the window is smaller than mnist_hil.drift_min_window';
@@ -500,7 +501,7 @@ COMMENT ON COLUMN @extschema@.mnist_drift_share.window_size IS 'the number of pr
 COMMENT ON COLUMN @extschema@.mnist_drift_share.threshold IS 'mnist_hil.drift_threshold at that time';
 COMMENT ON COLUMN @extschema@.mnist_drift_share.breaches IS 'consecutive violations of that threshold';
 COMMENT ON COLUMN @extschema@.mnist_drift_share.breaches_needed IS
-    'how many are a reason to train (mnist_hil.drift_breaches)';
+    'the number of consecutive violations that is a reason to train (mnist_hil.drift_breaches)';
 COMMENT ON COLUMN @extschema@.mnist_drift_share.cooling_until IS
     'until then drift is no reason to train, because a run began recently (mnist_hil.drift_cooldown)';
 COMMENT ON COLUMN @extschema@.mnist_drift_share.alarm IS 'whether drift is a reason to train';

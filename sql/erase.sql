@@ -2,18 +2,19 @@
  * Erasing the data of a person or of an image.
  *
  * A person's data are the labels that they gave as an annotator, and their name in rows that only describe other rows:
- * events and reports.  Who trained, imported or switched stays on record for accountability, and so do the reasons that
- * people gave.  mnist_erase reports where the name remains.
+ * events and reports.  The names of those who trained, imported or switched stay on record for accountability, and so
+ * do the reasons that people gave.  mnist_erase reports where the name remains.
  *
  * An image's data are its prediction with the image and its features, the challenger's prediction, all feedback on it,
  * and the reports that show it.  The histograms of drift are counts over many predictions and do not contain it.
  *
- * Weights cannot forget.  The result lists the models that were trained on the feedback, and their descendants.
+ * What a model learnt from feedback cannot be removed from its weights.  The result lists the models that were trained
+ * on the feedback, and their descendants.
  *
- * Locks are taken in this order: the log of reports, against reports in the making; the snapshots, against a run that
- * begins; the predictions, against annotators who label them.  So a label either comes before and is erased, or comes
- * after and finds no prediction, and no run trains on what was erased.  Rows are read after each lock, which requires
- * READ COMMITTED.
+ * Locks are taken in this order: on the log of reports, against reports in the making; on the snapshots, against a run
+ * that begins; on the predictions, against annotators who label them.  So a label is either given before and erased, or
+ * given afterwards and refused because the prediction is gone, and no run trains on erased feedback.  Rows are read
+ * after each lock, which requires READ COMMITTED.
  */
 
 CREATE OR REPLACE FUNCTION mnist_internal.name_pattern(name text) RETURNS text
@@ -29,7 +30,7 @@ END;
 COMMENT ON FUNCTION mnist_internal.name_pattern(text) IS
     'a regular expression that matches a text that contains the name as a whole word; internal';
 
--- To be called before feedback is deleted, which removes it from the records of runs.
+-- Call this before the feedback is deleted, because that removes it from the records of runs.
 CREATE OR REPLACE FUNCTION mnist_internal.feedback_runs(
     feedback_ids bigint[], OUT run_id bigint, OUT learnt boolean, OUT used bigint)
     RETURNS SETOF record
@@ -58,9 +59,9 @@ BEGIN ATOMIC
     WHERE m.weights IS NOT NULL;
 END;
 COMMENT ON FUNCTION mnist_internal.learnt_from(bigint[]) IS
-    'the models that these runs made, and their descendants, whose weights are not pruned; internal';
+    'the models that these runs made, and their descendants, without those whose weights were pruned; internal';
 
--- Images are found by the ids of their predictions, which the page shows beside them, and by their pixels, because the
+-- A page shows the id of the prediction beside each image.  Images are found by that, and by their pixels, because the
 -- page may show an equal image.
 CREATE OR REPLACE FUNCTION mnist_internal.erase_reports(annotator text, predictions bigint[]) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -135,7 +136,8 @@ END;
 COMMENT ON FUNCTION mnist_internal.named_in(text) IS
     'how many rows name this annotator in the tables that record who did what, by table, zeros included; internal';
 
--- Annotators who label one of the predictions have committed, or wait for this transaction.  So the ids are complete.
+-- The locks on the predictions make the returned ids complete: an annotator who labels one of the predictions has
+-- committed, or waits for this transaction.
 CREATE OR REPLACE FUNCTION mnist_internal.erase_lock(annotator text, predictions bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -190,11 +192,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.erase_used(bigint[]) IS
-    'the runs that trained on this feedback, none of which may be under way, and in how many records of runs it '
-    'stands; internal';
+    'the runs that trained on this feedback, and how often it is in the records of runs; an error if a run that uses '
+    'it is under way; internal';
 
--- The planner's statistics then sample the remaining rows.  A table that is being vacuumed is skipped and keeps its
--- samples until the next ANALYZE.
+-- After ANALYZE the planner's statistics contain only values of the remaining rows.  A table that is being vacuumed is
+-- skipped and keeps its old statistics until the next ANALYZE.
 CREATE OR REPLACE FUNCTION mnist_internal.analyze_erased() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp

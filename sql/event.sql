@@ -1,9 +1,9 @@
 /*
  * Events: what somebody should know about, as rows of mnist_event and as notifications on channel mnist_hil.
  *
- * Triggers note what happens to runs and models, so that whoever writes to those tables need not think of it.
- * mnist_check notes when a condition that lasts, such as drift or an accuracy below the floor, begins and ends
- * (loop.sql).  The notification is part of the transaction: it is delivered at commit, or never.
+ * Triggers store the events of runs and models, so that code that writes those tables need not.  mnist_check stores an
+ * event when a lasting condition, such as drift or an accuracy below the floor, begins or ends (loop.sql).  The
+ * notification is part of the transaction: it is delivered at commit, or never.
  */
 
 CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_event_id_seq;
@@ -27,7 +27,7 @@ COMMENT ON COLUMN @extschema@.mnist_event.created_at IS 'when it was noted';
 COMMENT ON COLUMN @extschema@.mnist_event.kind IS
     'what happened: run_failed, run_cancelled, model_promoted, model_rejected, model_activated, ...';
 COMMENT ON COLUMN @extschema@.mnist_event.message IS 'the same as a sentence';
-COMMENT ON COLUMN @extschema@.mnist_event.detail IS 'the figures and names that belong to it, an object';
+COMMENT ON COLUMN @extschema@.mnist_event.detail IS 'its figures and names, a JSON object';
 COMMENT ON COLUMN @extschema@.mnist_event.run_id IS 'the run that it is about';
 COMMENT ON COLUMN @extschema@.mnist_event.model_version IS 'the model that it is about';
 
@@ -99,7 +99,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.note_run(@extschema@.mnist_run) IS
-    'store an event about how a run ended; a model that goes live is noted with the switch; internal';
+    'store an event about how a run ended; a model that goes live has the event of the switch instead; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.run_ended() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -110,9 +110,10 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_internal.run_ended() IS 'trigger that notes how a run ended; internal';
+COMMENT ON FUNCTION mnist_internal.run_ended() IS 'trigger that stores the event of a run that ended; internal';
 
--- A run's row is inserted as running.  A row that a restore inserts has ended, and its event comes from the dump.
+-- A run's row is inserted as running, and updated when it ends.  A restore inserts rows of runs that have ended; their
+-- events come from the dump.
 CREATE OR REPLACE TRIGGER mnist_run_ended AFTER UPDATE OF status ON @extschema@.mnist_run
     FOR EACH ROW WHEN (OLD.status = 'running' AND NEW.status <> 'running')
     EXECUTE FUNCTION mnist_internal.run_ended();
@@ -144,7 +145,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_internal.switched() IS 'trigger that notes a switch of models; internal';
+COMMENT ON FUNCTION mnist_internal.switched() IS 'trigger that stores the event of a switch of models; internal';
 
 CREATE OR REPLACE TRIGGER mnist_deployment_switched AFTER INSERT ON @extschema@.mnist_deployment
     FOR EACH ROW WHEN (NEW.action <> 'install')

@@ -2,10 +2,10 @@
  * Feedback: the labels that annotators give to predictions, and the label that results for each prediction.
  *
  * mnist_feedback keeps every label that an annotator gave.  mnist_label has one row for each labelled prediction;
- * triggers keep it up to date, because to work out 100,000 labels on every query takes too long.  A lock on the
+ * triggers keep it up to date, because computing 100,000 labels on every query would take too long.  A lock on the
  * prediction serialises two annotators of the same prediction, so that the second one counts the vote of the first.
  *
- * Which labels are new, that is, used by no completed run, is worked out in snapshot.sql.
+ * A label is new if no completed run has used it; snapshot.sql determines that.
  */
 
 CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_feedback_id_seq;
@@ -30,7 +30,7 @@ COMMENT ON TABLE @extschema@.mnist_feedback IS
     'prediction counts';
 COMMENT ON COLUMN @extschema@.mnist_feedback.id IS 'the feedback';
 COMMENT ON COLUMN @extschema@.mnist_feedback.prediction_id IS 'the prediction';
-COMMENT ON COLUMN @extschema@.mnist_feedback.label IS 'the digit that the image shows, as the annotator says';
+COMMENT ON COLUMN @extschema@.mnist_feedback.label IS 'the digit that the image shows, according to the annotator';
 COMMENT ON COLUMN @extschema@.mnist_feedback.predicted_label IS 'the predicted digit';
 COMMENT ON COLUMN @extschema@.mnist_feedback.model_version IS 'the model that made it';
 COMMENT ON COLUMN @extschema@.mnist_feedback.challenge_id IS
@@ -78,16 +78,16 @@ COMMENT ON TABLE @extschema@.mnist_label IS
     'the labelled predictions: the result of mnist_feedback, one row a prediction, kept up to date by triggers';
 COMMENT ON COLUMN @extschema@.mnist_label.prediction_id IS 'the prediction';
 COMMENT ON COLUMN @extschema@.mnist_label.label IS
-    'the label that most annotators gave, each with the newest label; NULL in a tie';
+    'the label that most annotators gave, counting the newest label of each; NULL in a tie';
 COMMENT ON COLUMN @extschema@.mnist_label.predicted_label IS 'the predicted digit';
 COMMENT ON COLUMN @extschema@.mnist_label.model_version IS 'the model that made it';
 COMMENT ON COLUMN @extschema@.mnist_label.challenge_id IS 'the challenge that was under way at the prediction, or NULL';
 COMMENT ON COLUMN @extschema@.mnist_label.challenger_label IS
     'the digit that the challenger predicted in shadow mode, or NULL';
 COMMENT ON COLUMN @extschema@.mnist_label.votes IS
-    'annotators who gave the label; in a tie, who gave each of the most frequent labels';
-COMMENT ON COLUMN @extschema@.mnist_label.annotators IS 'all annotators of the prediction';
-COMMENT ON COLUMN @extschema@.mnist_label.new IS 'whether it contains feedback that no completed run has used';
+    'the number of annotators who gave the label; in a tie, of those who gave each of the most frequent labels';
+COMMENT ON COLUMN @extschema@.mnist_label.annotators IS 'the number of annotators who labelled the prediction';
+COMMENT ON COLUMN @extschema@.mnist_label.new IS 'whether it includes feedback that no completed run has used';
 COMMENT ON COLUMN @extschema@.mnist_label.pixels_sha256 IS 'SHA-256 of the image brought to MNIST''s form';
 COMMENT ON COLUMN @extschema@.mnist_label.held_out IS 'held out: never trained on, used only to compare models';
 COMMENT ON COLUMN @extschema@.mnist_label.feedback_ids IS
@@ -146,7 +146,7 @@ COMMENT ON FUNCTION @extschema@.mnist_correct(bigint, int) IS
 
 ---------------------------------------------------------------- the resulting labels
 
--- The majority, in one place: for the predictions of mnist_label, and for all predictions of the same pixels.
+-- The majority rule, for single predictions (mnist_label) and for all predictions of the same pixels.
 CREATE OR REPLACE FUNCTION mnist_internal.majority(labels smallint[], OUT label smallint, OUT votes bigint)
     RETURNS SETOF record
     LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
@@ -207,7 +207,7 @@ $$;
 COMMENT ON FUNCTION mnist_internal.resolve(bigint[]) IS
     'write the labels that result from the feedback on these predictions to mnist_label, as new; internal';
 
--- Added feedback is new, except in a dump that is restored, whose snapshots may have been restored before it.
+-- Added feedback is new, unless it comes from a dump whose snapshots were restored before it: note_used handles that.
 CREATE OR REPLACE FUNCTION mnist_internal.feedback_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -246,7 +246,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION mnist_internal.feedback_changed() IS 'trigger that keeps mnist_label, and counts; internal';
+COMMENT ON FUNCTION mnist_internal.feedback_changed() IS
+    'trigger that updates mnist_label and counts feedback; internal';
 
 CREATE OR REPLACE TRIGGER mnist_feedback_added AFTER INSERT ON @extschema@.mnist_feedback
     REFERENCING NEW TABLE AS changed
@@ -257,7 +258,7 @@ CREATE OR REPLACE TRIGGER mnist_feedback_erased AFTER DELETE ON @extschema@.mnis
 
 ---------------------------------------------------------------- annotators who contradict each other
 
--- Only images whose predictions have different labels are looked at.  The planner assumes that the array is short.
+-- Only images with different labels are examined.  They are in an array, which the planner assumes to be short.
 CREATE OR REPLACE VIEW @extschema@.mnist_label_conflict AS
     SELECT d.pixels_sha256, d.prediction_ids, m.label, v.votes, d.held_out
     FROM (
@@ -286,7 +287,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_label_conflict AS
     WHERE v.labels > 1;
 COMMENT ON VIEW @extschema@.mnist_label_conflict IS
     'images to which annotators gave different labels: the majority labels them, a tie leaves them out';
-COMMENT ON COLUMN @extschema@.mnist_label_conflict.pixels_sha256 IS 'the image: SHA-256 of it in MNIST''s form';
+COMMENT ON COLUMN @extschema@.mnist_label_conflict.pixels_sha256 IS 'SHA-256 of the image in MNIST''s form';
 COMMENT ON COLUMN @extschema@.mnist_label_conflict.prediction_ids IS 'the predictions of the image that have feedback';
 COMMENT ON COLUMN @extschema@.mnist_label_conflict.label IS
     'the label that most annotators gave; NULL in a tie: not trained on';
@@ -297,11 +298,11 @@ COMMENT ON COLUMN @extschema@.mnist_label_conflict.held_out IS
 ---------------------------------------------------------------- counts
 
 /*
- * Numbers of labels and feedback that take the same time to read however many there are.  A single counter row would
- * make annotators wait for each other.  Instead, each statement that changes mnist_label or mnist_feedback inserts rows
- * with the differences, and the counts are the sums: transactions do not wait, and what is rolled back does not count.
- * From time to time a transaction that adds feedback replaces the rows by their sums, so that there are never many more
- * than a thousand.
+ * Counts of labels and feedback that can be read in constant time.  A single counter row would make annotators wait for
+ * each other.  Instead, each statement that changes mnist_label or mnist_feedback inserts rows with the differences,
+ * and the counts are the sums.  So transactions do not wait, and changes that are rolled back do not count.  From time
+ * to time a transaction that adds feedback replaces the rows by their sums, so that there are never many more than a
+ * thousand.
  */
 CREATE TABLE IF NOT EXISTS mnist_internal.tally (
     label            smallint,
@@ -310,13 +311,13 @@ CREATE TABLE IF NOT EXISTS mnist_internal.tally (
     labels           bigint NOT NULL DEFAULT 0,
     feedback         bigint NOT NULL DEFAULT 0
 );
--- Rows may be equal, so there is no key.  Without this, a publication of all tables would refuse DELETE.
+-- There is no key, because rows may be equal.  Without this, a publication of all tables would refuse DELETE.
 ALTER TABLE mnist_internal.tally REPLICA IDENTITY FULL;
 COMMENT ON TABLE mnist_internal.tally IS
     'changes of the numbers of labels and of feedback, to be summed up; triggers on mnist_label and mnist_feedback '
     'add them; internal';
-COMMENT ON COLUMN mnist_internal.tally.labels IS 'by how many rows of this kind mnist_label grew';
-COMMENT ON COLUMN mnist_internal.tally.feedback IS 'by how many rows mnist_feedback grew';
+COMMENT ON COLUMN mnist_internal.tally.labels IS 'change of the number of rows of mnist_label with these values';
+COMMENT ON COLUMN mnist_internal.tally.feedback IS 'change of the number of rows of mnist_feedback';
 
 CREATE OR REPLACE FUNCTION mnist_internal.label_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -336,7 +337,7 @@ BEGIN
         WHERE l.label IS NOT NULL
         GROUP BY 1, 2, 3;
     ELSIF EXISTS (SELECT FROM after) THEN
-        -- INSERT ... ON CONFLICT fires this, too, mostly with no rows.
+        -- INSERT ... ON CONFLICT DO UPDATE fires this trigger, too, mostly with no rows.
         INSERT INTO mnist_internal.tally (label, predicted_label, new, labels)
         SELECT l.label, l.predicted_label, l.new, sum(l.n)
         FROM (
@@ -362,8 +363,8 @@ CREATE OR REPLACE TRIGGER mnist_label_removed AFTER DELETE ON @extschema@.mnist_
     REFERENCING OLD TABLE AS before
     FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.label_changed();
 
--- Two concurrent calls each take the rows that the other has not locked.  Under REPEATABLE READ it is an error if
--- another transaction replaced rows since the snapshot; then there is nothing left to do.
+-- Of two concurrent calls each takes the rows that the other has not locked.  In a REPEATABLE READ transaction it is an
+-- error if another transaction has replaced rows since the snapshot.  Then there is nothing left to do.
 CREATE OR REPLACE FUNCTION mnist_internal.compact_tally() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp

@@ -90,12 +90,12 @@ COMMENT ON FUNCTION @extschema@.mnist_approve(bigint) IS
 ---------------------------------------------------------------- promotion
 
 /*
- * How the model of a run goes live that passed the gate and needs no approval.
+ * How a model that passed the gate and needs no approval goes live.
  *
- * The trainer makes the switch in the transaction that stores the model if it gets the lock on mnist_deployment at
- * once. Else it stores the model as 'promotion pending', so that the lock of another transaction cannot cause the loss
- * of a finished run, and waits a little.  If the switch is still pending after that, the next mnist_check makes it,
- * unless another model went live meanwhile.
+ * If the trainer gets the lock on mnist_deployment at once, it makes the switch in the transaction that stores the
+ * model.  Otherwise it stores the model as 'promotion pending', so that the lock of another transaction cannot cause
+ * the loss of a finished run, and then waits a few seconds for the lock.  If it does not get it, the next mnist_check
+ * makes the switch, unless another model went live meanwhile.
  */
 
 CREATE OR REPLACE FUNCTION mnist_internal.promote(

@@ -15,7 +15,7 @@ COMMENT ON FUNCTION mnist_internal.pixels(bytea) IS
 CREATE OR REPLACE FUNCTION mnist_internal.readable_pixels(image bytea) RETURNS bytea
     AS 'MODULE_PATHNAME', 'mnist_hil_readable_pixels' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION mnist_internal.readable_pixels(bytea) IS
-    'the same, but NULL for an image that cannot be read; internal';
+    'mnist_internal.pixels, but NULL for an image that cannot be decoded; internal';
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_png(pixels bytea, scale int DEFAULT 1) RETURNS bytea
     AS 'MODULE_PATHNAME' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 100;
@@ -28,7 +28,7 @@ COMMENT ON FUNCTION @extschema@.mnist_ascii(bytea) IS 'an image in MNIST''s form
 CREATE OR REPLACE FUNCTION @extschema@.mnist_draw(label int, seed bigint DEFAULT 1, side int DEFAULT 280) RETURNS bytea
     AS 'MODULE_PATHNAME' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 200;
 COMMENT ON FUNCTION @extschema@.mnist_draw(int, bigint, int) IS
-    'a digit drawn as if by hand, like the canvas of a web page: a PNG with dark ink on a light background';
+    'a digit as if drawn by hand on the canvas of a web page: a PNG with dark ink on a light background';
 
 CREATE OR REPLACE FUNCTION mnist_internal.synthetic(label int, key bigint) RETURNS bytea
     AS 'MODULE_PATHNAME', 'mnist_hil_synthetic' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE COST 200;

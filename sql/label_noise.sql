@@ -3,22 +3,27 @@
  */
 
 /*
- * src/train/filter.c measures for each image: the label that the live model predicts; the most probable other label,
- * according to a model that was trained without this image's feedback, and that model's probabilities of the other and
- * of the given label; and reference fractions: of base images that show the other label, the fraction to which that
- * model, and the live model, give the image's label with at least the probability that the image has.
+ * src/train/filter.c compares two models: the live model, and a model that was trained without this image's feedback.
+ * It measures for each image:
+ * - the label that the live model predicts;
+ * - the other label: of all labels but the given one, the most probable according to the other model;
+ * - the other model's probabilities of the other label and of the given label;
+ * - two reference fractions, one of each model: of base images that show the other label, the fraction for which the
+ *   model gives the given label at least the probability that it gives it for this image.
  *
  * The live model supports a label if it predicts the label, or if its reference fraction is at most 2.5 %.  The other
  * model supports it if its reference fraction is at most 2.5 % and it finds the other label at most thirty times as
- * probable.  A correction is a label that the live model does not predict; it is unsupported if neither model supports
- * it.  Of honest corrections about one in sixteen is unsupported, even of an annotator with the hardest images; of
- * wrong ones nearly all are.  So an annotator's unsupported corrections are excluded if they are more than one in
- * eight of the annotator's corrections: then they are more likely wrong than right.  The fraction is computed with 0.5
- * unsupported of 4 more, because few corrections are weak evidence: with up to seven corrections a single unsupported
- * one suffices.  Only corrections count, so that an annotator gains nothing by confirming easy predictions.
+ * probable.  A correction is a label that the live model does not predict.  It is unsupported if neither model supports
+ * it.
  *
- * Labels that another annotator agrees with, and labels that their annotator has affirmed, that is, given again after
- * a run had excluded them, are neither excluded nor counted.
+ * About one in sixteen honest corrections is unsupported, even of an annotator with the hardest images; nearly all
+ * wrong ones are.  So an annotator's unsupported corrections are excluded if they are more than one in eight of the
+ * annotator's corrections: then they are more likely wrong than right.  Few corrections are weak evidence, so the
+ * fraction is computed as if there were 4 more, 0.5 of them unsupported.  With up to seven corrections a single
+ * unsupported one suffices.  Only corrections count, so that an annotator gains nothing by confirming easy predictions.
+ *
+ * Two kinds of labels are neither excluded nor counted: those that another annotator agrees with, and those that their
+ * annotator has affirmed, by giving them again after a run had excluded them.
  */
 CREATE OR REPLACE FUNCTION mnist_internal.filter_labels(
     run_id bigint, feedback_ids bigint[], live_labels int[], other_labels int[], other_probabilities real[],
@@ -92,20 +97,21 @@ CREATE OR REPLACE VIEW @extschema@.mnist_doubted AS
             SELECT max(r.id) FROM @extschema@.mnist_run r WHERE r.status = 'succeeded' AND r.reproduces IS NULL)
         AND NOT l.new;
 COMMENT ON VIEW @extschema@.mnist_doubted IS
-    'labels that the label-noise filter excluded from the newest completed run and that wait for review: by another '
+    'labels that the label-noise filter excluded from the newest completed run; they wait for review by another '
     'annotator, or by their own, who may affirm them';
 COMMENT ON COLUMN @extschema@.mnist_doubted.prediction_id IS
-    'the prediction; mnist_correct with the same label, by any annotator, makes it count and be new';
+    'the prediction; after mnist_correct with the same label, by any annotator, the label is new and counts';
 COMMENT ON COLUMN @extschema@.mnist_doubted.feedback_id IS 'the feedback';
 COMMENT ON COLUMN @extschema@.mnist_doubted.annotator IS 'the annotator';
 COMMENT ON COLUMN @extschema@.mnist_doubted.label IS 'the label that the annotator gave';
 COMMENT ON COLUMN @extschema@.mnist_doubted.predicted_label IS 'the digit that was predicted';
-COMMENT ON COLUMN @extschema@.mnist_doubted.doubted_as IS 'the label that a model trained without this label predicts';
-COMMENT ON COLUMN @extschema@.mnist_doubted.doubt IS 'the probability that this model gives it, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_doubted.label_probability IS 'the probability that it gives the label, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_doubted.doubted_as IS
+    'the most probable other label, according to a model that was trained without this label';
+COMMENT ON COLUMN @extschema@.mnist_doubted.doubt IS 'that model''s probability of doubted_as, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_doubted.label_probability IS 'that model''s probability of the label, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_doubted.reference_share IS
-    'of base images that show the digit doubted_as, the fraction to which the model gives the label at least this '
-    'probability, 0 .. 1';
+    'of base images that show the digit doubted_as, the fraction for which that model gives the label at least '
+    'label_probability, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_doubted.annotator_share IS
     'of the annotator''s corrections in that run, the fraction that the filter found unsupported, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_doubted.held_out IS 'held out: never trained on, used only to compare models';
@@ -126,6 +132,6 @@ UNION ALL
 COMMENT ON VIEW @extschema@.mnist_to_label IS
     'images for annotators: those that are not labelled, and those of mnist_doubted; without predictions and labels, '
     'which would bias annotators';
-COMMENT ON COLUMN @extschema@.mnist_to_label.id IS 'the prediction; what mnist_correct is given';
-COMMENT ON COLUMN @extschema@.mnist_to_label.image IS 'the image, as it came in';
+COMMENT ON COLUMN @extschema@.mnist_to_label.id IS 'the prediction; the argument of mnist_correct';
+COMMENT ON COLUMN @extschema@.mnist_to_label.image IS 'the image, as it was given';
 COMMENT ON COLUMN @extschema@.mnist_to_label.created_at IS 'when its transaction began';

@@ -2,15 +2,16 @@
  * The loop: mnist_check decides when to train.
  *
  * mnist_housekeep (retention.sql) calls mnist_check every few minutes, and mostly there is nothing to do.  Then
- * mnist_check reads a few rows and writes nothing, so that it waits for no disk.  Where it acts, a lock that is tried,
- * not waited for, keeps two checks from doing the same thing; the unique index of mnist_run ensures that there is one
- * run at a time.  It never waits for a run: the trainer reports that it has started and continues alone.
+ * mnist_check reads a few rows and writes nothing, so that it waits for no disk.  Before it acts it tries to take a
+ * lock, without waiting for it, so that two checks do not do the same thing.  The unique index of mnist_run ensures
+ * that there is one run at a time.  mnist_check waits until the trainer has started, but not for the end of the run.
  *
  * It does not close the record of a crashed run and begin another run in the same transaction, because the trainer
  * would wait for that row while the check waits for the trainer.
  *
- * mnist_label.new tells which feedback is new.  It follows from what each run trained on, never from ids or times:
- * rows commit in any order.  What a run has used is no longer new, whatever became of its model.
+ * mnist_label.new shows which feedback is new.  It follows from the feedback that each run used, never from ids or
+ * times, because rows commit in any order.  Feedback that a completed run has used is no longer new, even if the model
+ * was rejected.
  */
 
 ---------------------------------------------------------------- the conditions
@@ -87,11 +88,11 @@ UNION ALL
             LIMIT greatest(200, s.min_new_labels)) r
         WHERE r.model_version = (SELECT m.version FROM @extschema@.mnist_live m)) a;
 COMMENT ON VIEW @extschema@.mnist_retrain_decision IS
-    'the conditions of mnist_check: it trains if new_labels and failures are met, or drift, or accuracy; four rows';
+    'the conditions of mnist_check: it trains if drift is met, or accuracy, or both new_labels and failures; four rows';
 COMMENT ON COLUMN @extschema@.mnist_retrain_decision.condition IS
     'new_labels: labelled predictions that no completed run has used; failures: the wrong ones among these, of the '
-    'digit that has most; drift: fraction of drifted features; accuracy: of the live model on the newest labelled '
-    'predictions that no completed run has used, 200 or min_new_labels of them';
+    'digit that has most; drift: fraction of drifted features; accuracy: of the live model''s predictions among the '
+    'newest labelled ones that no completed run has used (200, or min_new_labels if that is more)';
 COMMENT ON COLUMN @extschema@.mnist_retrain_decision.value IS 'the current value; NULL: unknown, or too few labels';
 COMMENT ON COLUMN @extschema@.mnist_retrain_decision.threshold IS
     'what the value is compared with: new_labels and failures must reach it, drift must exceed it, accuracy must be '
@@ -168,8 +169,8 @@ COMMENT ON FUNCTION mnist_internal.close_orphan(bigint) IS
 
 ---------------------------------------------------------------- states that last
 
--- There is one event when the state begins and one when it ends: the newest of both tells which one is due.  While the
--- state is unknown nothing changes.
+-- A state has an event when it begins and one when it ends.  The newer of the two shows which one is due next.  While
+-- the state is unknown nothing changes.
 CREATE OR REPLACE FUNCTION mnist_internal.note_state(now_holds boolean, begun text, ended text, message text,
     detail jsonb)
     RETURNS void
@@ -197,7 +198,7 @@ $$;
 COMMENT ON FUNCTION mnist_internal.note_state(boolean, text, text, text, jsonb) IS
     'store an event if the state differs from the last one stored; internal';
 
--- Drift that is no reason to train because a run began recently still goes on: no event says that it ended.
+-- For a while after a run began, drift is no reason to train.  It still goes on, so no event says that it ended.
 CREATE OR REPLACE FUNCTION mnist_internal.watch(watched text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -229,7 +230,7 @@ COMMENT ON FUNCTION mnist_internal.watch(text) IS
 ---------------------------------------------------------------- the check
 
 -- If the model of the last run was rejected or rolled back, drift goes on, but training again on the same data would
--- give the same model.  It takes new labels, as many as the condition new_labels requires, or another data set.
+-- give the same model.  Another run needs as many new labels as condition new_labels requires, or another data set.
 CREATE OR REPLACE FUNCTION mnist_internal.same_data() RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -291,8 +292,8 @@ EXCEPTION
     WHEN object_in_use THEN
         obstacle := 'another run is under way';
     WHEN OTHERS THEN
-        -- It counts as a failed run, to be repeated later, and is recorded as one, unless it got far enough to record
-        -- that itself.
+        -- This is a failed run, to be repeated later.  It is recorded here, unless the run got far enough to record it
+        -- itself.
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, failure = MESSAGE_TEXT;
         IF NOT EXISTS (SELECT FROM @extschema@.mnist_run r WHERE r.id > last_run AND r.trigger = 'check') THEN
             INSERT INTO @extschema@.mnist_run (status, strategy, architecture, seed, parameters, parent_version,
@@ -311,8 +312,8 @@ $$;
 COMMENT ON FUNCTION mnist_internal.start_run(text[]) IS
     'begin a run for these reasons; returns its id, or why it did not begin; internal';
 
--- It queries one table after another, and skips those that are switched off or cannot have changed: in a new
--- connection, which pg_cron makes for each check, the first use of every table and view takes time.
+-- The conditions are queried one after another, and those that are switched off or cannot have changed are skipped.
+-- pg_cron makes a new connection for each check, and there the first use of every table and view takes time.
 CREATE OR REPLACE FUNCTION @extschema@.mnist_check(OUT retrain boolean, OUT reasons text[], OUT run_id bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp

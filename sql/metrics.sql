@@ -7,8 +7,8 @@
  * no counter row, which every prediction would have to wait for.  The view waits only for locks on whole tables, and
  * nothing waits for it.  It works on a standby.
  *
- * In a new connection the first use of every table and view takes time, and so does the length of the view itself.
- * Hence the help texts are in a table, and single figures share a subquery where they can.
+ * In a new connection the first use of every table and view takes time, and more for a longer view.  Hence the help
+ * texts are in a table, and single figures share a subquery where they can.
  *
  * To add a metric, add a row to mnist_internal.metric and a figure to the view.
  */
@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS mnist_internal.metric (
     type  text NOT NULL CHECK (type IN ('gauge', 'counter')),
     help  text NOT NULL
 );
-COMMENT ON TABLE mnist_internal.metric IS 'the metrics there are; internal';
+COMMENT ON TABLE mnist_internal.metric IS 'the metrics of mnist_metrics, with their types and help texts; internal';
 
 DELETE FROM mnist_internal.metric;
 INSERT INTO mnist_internal.metric (name, type, help)

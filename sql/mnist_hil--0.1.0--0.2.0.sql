@@ -1,8 +1,8 @@
 \echo Use "ALTER EXTENSION mnist_hil UPDATE TO '0.2.0'" to load this file. \quit
 
 /*
- * From 0.1.0 to 0.2.0: the changes that the install script, which runs after this, cannot make because it only adds and
- * replaces.  Objects that are dropped here and created again there keep their privileges (upgraded.sql).
+ * From 0.1.0 to 0.2.0.  The install script runs after this one, and only adds and replaces objects; this script makes
+ * the other changes.  Objects that it drops and the install script creates again keep their privileges (upgraded.sql).
  */
 SET LOCAL search_path = pg_catalog, pg_temp;
 
@@ -75,7 +75,7 @@ DROP FUNCTION mnist_internal.cron_field(text, int, int, text[]);
 ALTER FUNCTION mnist_internal.cache() RENAME TO replaced_cache;
 ALTER FUNCTION mnist_internal.check_job() RENAME TO replaced_check_job;
 
--- Of internal views only the columns that need a comment have one now.
+-- In internal views only columns that need a comment still have one.
 DO $$
 DECLARE
     commented record;
@@ -93,23 +93,23 @@ $$;
 
 ---------------------------------------------------------------- tables
 
--- There is another decision.
+-- The decision 'promotion pending' is new.
 ALTER TABLE @extschema@.mnist_run
     DROP CONSTRAINT mnist_run_decision_check,
     ADD CONSTRAINT mnist_run_decision_check CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
         'not promoted', 'promotion pending'));
 
--- The hash that feedback copies is computed when the prediction is stored.
+-- The hash that feedback copies is now computed when the prediction is stored.
 ALTER TABLE @extschema@.mnist_prediction ADD COLUMN pixels_sha256 bytea;
 
--- The position of retention, which was an id, is a time and an id.
+-- The position of retention was an id; now it is a time and an id.
 ALTER TABLE @extschema@.mnist_retention ADD COLUMN created_at timestamptz NOT NULL DEFAULT '-infinity';
 ALTER TABLE @extschema@.mnist_retention ADD COLUMN begun_at timestamptz NOT NULL DEFAULT '-infinity';
 UPDATE @extschema@.mnist_retention SET prediction_id = 0;
 
 ---------------------------------------------------------------- which feedback a run used: the table becomes a view
 
--- mnist_run_feedback had a row for each run and each label; upgraded.sql converts them.
+-- mnist_run_feedback had a row for each run and each label; upgraded.sql converts these rows.
 CREATE TABLE mnist_internal.run_feedback_row (
     run_id       bigint NOT NULL,
     feedback_id  bigint NOT NULL,

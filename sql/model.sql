@@ -1,16 +1,16 @@
 /*
  * Models, and which one is live.
  *
- * The newest row of mnist_deployment names the live model.  Whoever adds a row calls mnist_internal.lock_readers first:
- * others who want to add one wait, so that ids follow the order of commits, and a transaction that does not see the
- * newest switch is refused.  Readers never wait.  When such a row commits, sessions look the live model up anew.
+ * The newest row of mnist_deployment names the live model.  Code that adds a row calls mnist_internal.lock_readers
+ * first.  Then other writers wait, so that ids follow the order of commits, and a transaction whose snapshot does not
+ * show the newest switch fails.  Readers never wait.  When such a row commits, sessions look up the live model again.
  */
 
 -- A sequence numbers the versions, so that transactions that add models do not wait for each other.
 CREATE SEQUENCE IF NOT EXISTS @extschema@.mnist_model_version_seq AS int;
 CREATE TABLE IF NOT EXISTS @extschema@.mnist_model (
     version              int PRIMARY KEY CHECK (version > 0),
-    parent_version       int CHECK (parent_version < version),      -- of this table
+    parent_version       int CHECK (parent_version < version),      -- refers to this table
     architecture         text NOT NULL,
     network              text NOT NULL,
     parameters           int NOT NULL CHECK (parameters > 0),
@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_deployment (
     id           bigint PRIMARY KEY DEFAULT nextval('@extschema@.mnist_deployment_id_seq'),
     version      int NOT NULL REFERENCES @extschema@.mnist_model,
     action       text NOT NULL CHECK (action IN ('install', 'activate', 'promote', 'rollback')),
-    rollback_to  bigint CHECK (rollback_to < id),                   -- of this table
+    rollback_to  bigint CHECK (rollback_to < id),                   -- refers to this table
     run_id       bigint REFERENCES @extschema@.mnist_run,
     reason       text,
     deployed_by  name NOT NULL DEFAULT session_user,
@@ -86,7 +86,7 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_deployment (
 );
 ALTER SEQUENCE @extschema@.mnist_deployment_id_seq OWNED BY @extschema@.mnist_deployment.id;
 
--- Two switches cannot follow the same deployment, which a writer with a stale snapshot could record.
+-- No two switches follow the same deployment.  Without this index a writer with a stale snapshot could record that.
 CREATE UNIQUE INDEX IF NOT EXISTS mnist_deployment_chain ON @extschema@.mnist_deployment (rollback_to)
     WHERE action IN ('activate', 'promote');
 
@@ -129,8 +129,8 @@ ALTER TABLE @extschema@.mnist_deployment ENABLE ALWAYS TRIGGER mnist_deployment_
 CREATE OR REPLACE FUNCTION mnist_internal.load(version int) RETURNS void
     AS 'MODULE_PATHNAME', 'mnist_hil_load' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mnist_internal.load(int) IS
-    'check the weights of a version and load them into the model cache, so that no session has to when it is '
-    'switched to; internal';
+    'check the weights of a version and load them into the model cache, so that no session has to after the switch '
+    'to it; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.cache(
     OUT place text, OUT memory_size bigint, OUT memory_used bigint, OUT models int, OUT pinned int, OUT private int,
@@ -172,7 +172,7 @@ COMMENT ON COLUMN @extschema@.mnist_live.reason IS 'why it went live';
 COMMENT ON COLUMN @extschema@.mnist_live.deployed_by IS 'the role that made it live';
 COMMENT ON COLUMN @extschema@.mnist_live.deployed_at IS 'when it went live';
 
--- Versions that are taken are skipped: by models from a dump of 0.1.0, which has no such sequence, or added by hand.
+-- Versions in use are skipped: those of models from a dump of 0.1.0, which has no such sequence, or added by hand.
 CREATE OR REPLACE FUNCTION mnist_internal.next_version() RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -196,11 +196,11 @@ CREATE OR REPLACE FUNCTION mnist_internal.readers(
     OUT shadow boolean)
     AS 'MODULE_PATHNAME', 'mnist_hil_readers' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mnist_internal.readers() IS
-    'the live model and the challenger as of now, whatever the transaction''s snapshot shows: what sessions predict '
-    'with; internal';
+    'the live model and the challenger that sessions predict with now, whatever the transaction''s snapshot shows; '
+    'internal';
 
 -- A transaction in REPEATABLE READ or SERIALIZABLE may have taken its snapshot before the newest switch committed, even
--- if it waited here for that.  It would work with a model that is no longer live, and undo the switch unnoticed.
+-- if it waited here for that commit.  Then it would use a model that is no longer live, and undo the switch unnoticed.
 CREATE OR REPLACE FUNCTION mnist_internal.lock_readers() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp

@@ -1,9 +1,8 @@
 /*
  * Performance: how accurate are the predictions that annotators have labelled?
  *
- * Everything here is computed from mnist_label.  Each labelled prediction counts as it was when it was made, for the
- * model that made it, so that a later model that was trained on it makes no figure look better.  Intervals are
- * Wilson's (1927), at 95 %.
+ * Everything here is computed from mnist_label.  Each labelled prediction counts as it was made, for the model that
+ * made it.  So training a later model on it improves no figure.  Intervals are Wilson's (1927), at 95 %.
  *
  * Labelled predictions are a sample that annotators chose, and two biases are checked.  First, annotators may correct
  * errors and not confirm correct predictions: then hardly any label confirms a prediction, or more predictions are
@@ -18,11 +17,13 @@ CREATE OR REPLACE VIEW @extschema@.mnist_model_confusion AS
     WHERE l.label IS NOT NULL
     GROUP BY 1, 2, 3
     ORDER BY 1, 2, 3;
-COMMENT ON VIEW @extschema@.mnist_model_confusion IS 'mnist_confusion by model version, only pairs that occurred';
+COMMENT ON VIEW @extschema@.mnist_model_confusion IS
+    'mnist_confusion by model version, without the pairs that did not occur';
 COMMENT ON COLUMN @extschema@.mnist_model_confusion.model_version IS 'the model';
 COMMENT ON COLUMN @extschema@.mnist_model_confusion.label IS 'the digit that the image shows';
 COMMENT ON COLUMN @extschema@.mnist_model_confusion.predicted IS 'the predicted digit';
-COMMENT ON COLUMN @extschema@.mnist_model_confusion.count IS 'labelled predictions of that kind';
+COMMENT ON COLUMN @extschema@.mnist_model_confusion.count IS
+    'labelled predictions of the model with this label and predicted digit';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_class_performance AS
     WITH cell AS MATERIALIZED (
@@ -85,7 +86,7 @@ COMMENT ON VIEW @extschema@.mnist_calibration IS
 COMMENT ON COLUMN @extschema@.mnist_calibration.model_version IS 'the model';
 COMMENT ON COLUMN @extschema@.mnist_calibration.confidence_from IS 'where the tenth begins';
 COMMENT ON COLUMN @extschema@.mnist_calibration.confidence_to IS
-    'where it ends; that confidence belongs to the next tenth, except 1';
+    'where it ends; this confidence itself belongs to the next tenth, except 1';
 COMMENT ON COLUMN @extschema@.mnist_calibration.labels IS 'labelled predictions in it';
 COMMENT ON COLUMN @extschema@.mnist_calibration.confidence IS 'their mean confidence';
 COMMENT ON COLUMN @extschema@.mnist_calibration.accuracy IS 'the fraction of these that was correct, 0 .. 1';
@@ -218,8 +219,8 @@ COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy IS 'the fraction 
 COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy_low IS 'lower end of its 95 % interval';
 COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy_high IS 'upper end of its 95 % interval';
 COMMENT ON COLUMN @extschema@.mnist_model_performance.accuracy_adjusted IS
-    'the accuracy if the labelled predictions had the confidences of the newest 10,000 predictions; NULL: the model '
-    'made none of these';
+    'the accuracy, with labels weighted so that their confidences are distributed as in the newest 10,000 predictions; '
+    'NULL: the model made none of these';
 COMMENT ON COLUMN @extschema@.mnist_model_performance.precision IS
     'mean over the digits that were predicted; see mnist_class_performance';
 COMMENT ON COLUMN @extschema@.mnist_model_performance.recall IS 'mean over the digits that the images show';

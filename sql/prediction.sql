@@ -14,11 +14,11 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_prediction (
     model_version  int NOT NULL,
     features       real[],
     pixels_hash    bigint,
-    challenge_id   bigint,                                          -- of mnist_challenger
+    challenge_id   bigint,                                          -- refers to mnist_challenger
     pixels_sha256  bytea
 );
--- PostgreSQL parses the constraints of a table for every INSERT that it executes, which is 4 % of a prediction's time:
--- that a hash has 32 bytes is a constraint of mnist_feedback alone, which copies it.
+-- PostgreSQL parses the constraints of a table for every INSERT that it executes, which is 4 % of a prediction's time.
+-- So the length of the hash is a constraint only of mnist_feedback, which copies the hash.
 ALTER TABLE @extschema@.mnist_prediction ALTER COLUMN image SET STORAGE EXTERNAL;
 -- Images must not appear in the planner's samples, in pg_stats.
 ALTER TABLE @extschema@.mnist_prediction ALTER COLUMN image SET STATISTICS 0;
@@ -34,8 +34,8 @@ COMMENT ON COLUMN @extschema@.mnist_prediction.probabilities IS 'the probabiliti
 COMMENT ON COLUMN @extschema@.mnist_prediction.model_version IS 'the model that made it';
 COMMENT ON COLUMN @extschema@.mnist_prediction.features IS 'its features, in the order of mnist_feature.place';
 COMMENT ON COLUMN @extschema@.mnist_prediction.pixels_hash IS
-    'of predictions from 0.1.0, a hash of the image; else NULL: the column remains so that dumps of 0.1.0 can be '
-    'restored; see pixels_sha256';
+    'a hash of the image, only of predictions that 0.1.0 stored, else NULL; the column remains so that dumps of 0.1.0 '
+    'can be restored; see pixels_sha256';
 COMMENT ON COLUMN @extschema@.mnist_prediction.challenge_id IS 'the challenge that was under way, or NULL';
 COMMENT ON COLUMN @extschema@.mnist_prediction.pixels_sha256 IS
     'SHA-256 of the image in MNIST''s form, to find equal images; NULL for predictions that 0.1.0 stored';
@@ -46,8 +46,8 @@ SELECT pg_extension_config_dump('@extschema@.mnist_prediction_id_seq', '');
 ---------------------------------------------------------------- predicting
 
 /*
- * mnist_predict and mnist_predict_batch need no privilege on the tables: they store the prediction as the extension's
- * owner, in C (src/serve/predict.c explains why not by SECURITY DEFINER).
+ * Callers of mnist_predict and mnist_predict_batch need no privilege on the tables: C code stores the prediction as the
+ * extension's owner (src/serve/predict.c explains why this is not done by SECURITY DEFINER).
  */
 CREATE OR REPLACE FUNCTION @extschema@.mnist_predict(
     image bytea, OUT id bigint, OUT label smallint, OUT confidence real, OUT probabilities real[],

@@ -4,7 +4,7 @@
  * PUBLIC keeps the functions that neither store, change nor reveal stored data: to classify an image, and to convert
  * one.  It also has a few internal functions, because the functions of a view run with the rights of the role that
  * reads the view.  The grants stand with the functions.  All other functions still have the default privileges, that
- * is, no access control list of their own.
+ * is, no access control list; this block revokes them.
  */
 DO $$
 DECLARE

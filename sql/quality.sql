@@ -1,8 +1,8 @@
 /*
  * Data quality: are the images fit to be predicted, and are the labels fit to train on?
  *
- * The checks cover the newest 10,000 predictions, and agreement the newest 1,000 predictions that several annotators
- * have labelled.  That is enough to tell, and takes the same time however many there are.
+ * The checks cover the newest 10,000 predictions; agreement covers the newest 1,000 predictions that several annotators
+ * have labelled.  These samples are large enough, and the time of the checks does not grow with the tables.
  */
 
 CREATE OR REPLACE VIEW mnist_internal.votes AS
@@ -22,8 +22,8 @@ COMMENT ON COLUMN mnist_internal.votes.tied IS 'whether no label has more annota
 
 /*
  * Cohen's kappa (1960) of two annotators: (observed agreement - expected agreement) / (1 - expected agreement).  The
- * expected agreement is that of two annotators who give the labels independently, each as often as on these
- * predictions.
+ * expected agreement is that of two annotators who give labels at random, each with the frequencies of that annotator's
+ * labels of these predictions.
  */
 CREATE OR REPLACE VIEW @extschema@.mnist_annotator_agreement AS
     WITH pair AS MATERIALIZED (
@@ -120,7 +120,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_data_quality AS
             GROUP BY v.prediction_id
             HAVING sum(v.n) > 1) r
     ), agreement AS (
-        -- with two annotators, that of the pair
+        -- with two annotators, Cohen's kappa of the pair
         SELECT a.annotators, CASE a.annotators WHEN 2 THEN p.readings ELSE f.predictions END AS predictions,
             CASE a.annotators WHEN 2 THEN p.agreement ELSE f.agreement END AS agreement,
             CASE a.annotators WHEN 2 THEN p.kappa ELSE (f.agreement - f.expected) / nullif(1 - f.expected, 0) END
@@ -174,12 +174,12 @@ COMMENT ON COLUMN @extschema@.mnist_data_quality.name IS
     'blanks, duplicates, oversize, unusual polarity, low confidence, class balance (of the predicted digits), '
     'unlabelled, agreement (of annotators)';
 COMMENT ON COLUMN @extschema@.mnist_data_quality.value IS
-    'the number of predictions found; for class balance those of the rarest digit; for agreement kappa: 1 always, 0 '
-    'as often as by chance';
+    'the number of predictions found; for class balance, those of the rarest digit; for agreement, kappa: 1 if '
+    'annotators always agree, 0 if as often as by chance';
 COMMENT ON COLUMN @extschema@.mnist_data_quality.share IS
-    'the fraction found; for agreement, of pairs of labels of a prediction the fraction that agrees; NULL: there are '
+    'the fraction found; for agreement, the fraction of pairs of labels of a prediction that agree; NULL: there are '
     'none, or too few';
 COMMENT ON COLUMN @extschema@.mnist_data_quality.threshold IS
     'the highest acceptable fraction; for class balance the lowest; for agreement the lowest acceptable kappa';
-COMMENT ON COLUMN @extschema@.mnist_data_quality.ok IS 'whether the threshold is kept; NULL: unknown';
+COMMENT ON COLUMN @extschema@.mnist_data_quality.ok IS 'whether the check is passed; NULL: unknown';
 COMMENT ON COLUMN @extschema@.mnist_data_quality.explanation IS 'the same as a sentence';

@@ -46,17 +46,18 @@ COMMENT ON VIEW @extschema@.mnist_lineage IS
 COMMENT ON COLUMN @extschema@.mnist_lineage.version IS 'the model';
 COMMENT ON COLUMN @extschema@.mnist_lineage.parent_version IS
     'the model that its training started from; NULL: from scratch, or imported';
-COMMENT ON COLUMN @extschema@.mnist_lineage.line IS 'its ancestors from the first to itself';
+COMMENT ON COLUMN @extschema@.mnist_lineage.line IS 'the models from its first ancestor to itself';
 COMMENT ON COLUMN @extschema@.mnist_lineage.architecture IS 'its architecture';
 COMMENT ON COLUMN @extschema@.mnist_lineage.run_id IS 'the run that made it; NULL: bundled or imported';
 COMMENT ON COLUMN @extschema@.mnist_lineage.strategy IS 'fine_tune or from_scratch';
-COMMENT ON COLUMN @extschema@.mnist_lineage.trigger IS 'what began the run: by hand, or check';
+COMMENT ON COLUMN @extschema@.mnist_lineage.trigger IS
+    'what began the run: by hand (mnist_retrain), or check (mnist_check)';
 COMMENT ON COLUMN @extschema@.mnist_lineage.reasons IS 'why mnist_check began it';
 COMMENT ON COLUMN @extschema@.mnist_lineage.datasets IS 'the data sets trained on';
 COMMENT ON COLUMN @extschema@.mnist_lineage.data_sha256 IS 'SHA-256 over the exact data of the run';
 COMMENT ON COLUMN @extschema@.mnist_lineage.feedback_train_images IS 'labelled predictions trained on';
 COMMENT ON COLUMN @extschema@.mnist_lineage.feedback_held_out_images IS
-    'held-out labelled predictions on which it was compared';
+    'held-out labelled predictions on which the gate compared it';
 COMMENT ON COLUMN @extschema@.mnist_lineage.seed IS 'the seed of all randomness of the run';
 COMMENT ON COLUMN @extschema@.mnist_lineage.validation_accuracy IS
     'accuracy on the validation images when it was made, 0 .. 1';
@@ -71,7 +72,6 @@ COMMENT ON COLUMN @extschema@.mnist_lineage.pruned IS 'whether its weights were 
 
 ---------------------------------------------------------------- pruning
 
--- Models whose weights must stay, however old.
 CREATE OR REPLACE VIEW mnist_internal.kept_model AS
     SELECT l.version, 'live' AS reason FROM @extschema@.mnist_live l
 UNION ALL
@@ -105,7 +105,7 @@ BEGIN
             HINT = 'The live one and the one before it are kept even with 0.';
     END IF;
 
-    -- An older snapshot would not show which model went live since, and would not keep it.
+    -- An older snapshot would not show a model that went live since, and its weights would be pruned.
     IF current_setting('transaction_isolation') NOT LIKE 'read%' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'feature_not_supported',
@@ -113,7 +113,7 @@ BEGIN
             HINT = 'Call it in a READ COMMITTED transaction.';
     END IF;
 
-    -- As in a switch: the live model and the one before it do not change until this transaction commits.
+    -- This is the lock of a switch: no model goes live until this transaction commits.
     IF NOT dry_run THEN
         LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE;
     END IF;

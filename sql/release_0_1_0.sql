@@ -1,6 +1,6 @@
 /*
- * Rows of 0.1.0.  In 0.1.0 mnist_run_feedback was a table with a row for each run and each label.  Its rows come from
- * an upgrade, or from a dump of 0.1.0, which pg_restore copies into the view.  Here they are converted to snapshots.
+ * Rows of 0.1.0, converted to snapshots.  In 0.1.0 mnist_run_feedback was a table with a row for each run and each
+ * label.  Such rows come from an upgrade, or from a dump of 0.1.0, which pg_restore copies into the view.
  */
 
 CREATE TABLE IF NOT EXISTS mnist_internal.run_feedback_row (
@@ -113,7 +113,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.run_feedback_restored() IS
-    'trigger that takes what is restored from a dump of 0.1.0 into mnist_run_feedback; internal';
+    'trigger that takes the rows that a restore of a dump of 0.1.0 inserts into mnist_run_feedback; internal';
 
 CREATE OR REPLACE TRIGGER mnist_run_feedback_row INSTEAD OF INSERT ON @extschema@.mnist_run_feedback
     FOR EACH ROW EXECUTE FUNCTION mnist_internal.run_feedback_restored();

@@ -6,8 +6,8 @@
  *
  * A restore runs CREATE EXTENSION, which adds the bundled model, its deployment and its drift reference, and then
  * inserts rows with the same keys.  These may differ: the release that was dumped may have had another bundled model.
- * So the rows that CREATE EXTENSION added are changed to what arrives, as long as the extension was not used.  The
- * sequences show that: a restore inserts ids and draws none, and sets the sequences after all rows are there.
+ * So as long as the extension was not used, the restored rows replace those that CREATE EXTENSION added.  The sequences
+ * show whether it was used: a restore inserts ids and draws none, and sets the sequences after all rows are there.
  *
  * Once the extension was used, a row is still skipped if it describes the same thing, for example the model with the
  * same weights: a subscriber of logical replication has such rows of its own.  Other rows are refused.  The triggers
@@ -53,7 +53,7 @@ BEGIN
         USING NEW;
         IF TG_TABLE_NAME = 'mnist_model' AND NOT same THEN
             DELETE FROM @extschema@.mnist_drift_reference r WHERE r.model_version = NEW.version;
-            -- Makes sessions look the live model up again (model.sql).
+            -- This makes sessions look up the live model again (model.sql).
             UPDATE @extschema@.mnist_deployment d SET version = d.version WHERE d.version = NEW.version;
         END IF;
     ELSIF NOT same THEN

@@ -7,11 +7,12 @@
  * A pass visits the predictions by age.  The position is stored, so that predictions that stay because they have
  * feedback are not visited again by each batch.  A pass can miss predictions: it skips a row that an annotator is just
  * labelling; it cannot see a row that commits late; and a row that stays may lose its feedback afterwards.  So when a
- * pass has ended, another one begins at the oldest row, a day after the one before, or sooner if the retention is
- * shorter.  It visits every old prediction that has feedback, and finds what was missed.
+ * pass has ended, another one begins at the oldest row: a day after the pass before it began, or after as long as the
+ * retention if that is shorter, but not within an hour.  It visits every old prediction that has feedback, and finds
+ * what was missed.
  *
- * Rows with feedback are never locked, and locks on other rows are tried, not waited for.  So an annotator waits for a
- * batch only if it is deleting that very prediction, and retention waits for nobody.
+ * Rows with feedback are never locked, and other rows are skipped if they are locked.  So an annotator waits for a
+ * batch only if it is deleting that very prediction, and retention does not wait for row locks.
  */
 
 CREATE TABLE IF NOT EXISTS @extschema@.mnist_retention (
@@ -40,7 +41,7 @@ CREATE OR REPLACE FUNCTION mnist_internal.try_retention_lock() RETURNS boolean
 COMMENT ON FUNCTION mnist_internal.try_retention_lock() IS
     'take the lock of retention until the transaction ends; false: another session has it; internal';
 
--- The newest event of each kind is kept, because mnist_check uses it.  These, one a kind, stay among the first rows.
+-- The newest event of each kind is kept, because mnist_check uses it.  These few events stay among the first rows.
 CREATE OR REPLACE FUNCTION mnist_internal.old_events(cutoff timestamptz, batch int) RETURNS SETOF bigint
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -63,9 +64,9 @@ COMMENT ON FUNCTION mnist_internal.old_trials(timestamptz) IS
     'the first run that has trials, if it is old, else NULL; internal';
 
 /*
- * The next old predictions of the pass, by age; if there are none and the next pass is due, the first of that.  The
- * index returns them at once.  The settings force its use, because the planner may not have statistics of the table
- * yet.
+ * The next old predictions of the pass, by age.  If there are none and the next pass is due, these are the first ones
+ * of that pass.  The index finds them at once.  The settings force its use, because the planner may not have statistics
+ * of the table yet.
  */
 CREATE OR REPLACE FUNCTION mnist_internal.old_predictions(
     retention interval, cutoff timestamptz, batch int,
@@ -97,7 +98,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.old_predictions(interval, timestamptz, int) IS
-    'the next batch of old predictions; anew: they are the oldest, and begin another pass; internal';
+    'the next batch of old predictions; anew: whether they are the oldest and begin another pass; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.retain_predictions(retention interval, cutoff timestamptz, batch int)
     RETURNS boolean
@@ -143,7 +144,7 @@ DECLARE
     deleted bigint;
     more boolean;
 BEGIN
-    -- A transaction with one snapshot could not see feedback that commits while it deletes.
+    -- A transaction that keeps one snapshot would not see feedback that commits while it deletes.
     IF current_setting('transaction_isolation') NOT LIKE 'read%'
         OR (SELECT o.ids IS NULL FROM mnist_internal.old_predictions(retention, cutoff, 1) o)
             AND NOT EXISTS (SELECT FROM mnist_internal.old_events(cutoff, 100))

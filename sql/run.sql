@@ -34,10 +34,10 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_run (
     gate                      jsonb,
     decision                  text CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
                                   'not promoted', 'promotion pending')),
-    reproduces                bigint CHECK (reproduces < id),         -- of this table
+    reproduces                bigint CHECK (reproduces < id),         -- refers to this table
     -- its trials
     search                    jsonb,
-    resumes                   bigint CHECK (resumes < id),            -- of this table
+    resumes                   bigint CHECK (resumes < id),            -- refers to this table
     trial                     int,
     best_trial                int,
     -- while it runs
@@ -52,7 +52,7 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_run (
     trigger                   text NOT NULL DEFAULT 'by hand' CHECK (trigger IN ('by hand', 'check')),
     reasons                   text[],
     attempt                   int NOT NULL DEFAULT 1 CHECK (attempt > 0),
-    retry_of                  bigint CHECK (retry_of < id),         -- of this table
+    retry_of                  bigint CHECK (retry_of < id),         -- refers to this table
     requested_by              name NOT NULL,
     pid                       int NOT NULL,
     process_started_at        timestamptz NOT NULL,
@@ -76,7 +76,7 @@ COMMENT ON COLUMN @extschema@.mnist_run.strategy IS 'fine_tune (from the parent'
 COMMENT ON COLUMN @extschema@.mnist_run.architecture IS 'the network''s name; while several are tried, all of them';
 COMMENT ON COLUMN @extschema@.mnist_run.seed IS 'the seed of all randomness of the run';
 COMMENT ON COLUMN @extschema@.mnist_run.parameters IS
-    'all hyperparameters, as used; until a search has ended, as it began';
+    'all hyperparameters that were used; during a search, those that it began with';
 COMMENT ON COLUMN @extschema@.mnist_run.parent_version IS
     'the model that was live when the run began; where fine-tuning starts';
 COMMENT ON COLUMN @extschema@.mnist_run.model_version IS 'the model it made';
@@ -113,7 +113,7 @@ COMMENT ON COLUMN @extschema@.mnist_run.search IS
 COMMENT ON COLUMN @extschema@.mnist_run.resumes IS 'the run whose trials it continued';
 COMMENT ON COLUMN @extschema@.mnist_run.trial IS 'the trial under way';
 COMMENT ON COLUMN @extschema@.mnist_run.best_trial IS 'the trial whose architecture and hyperparameters the model has';
-COMMENT ON COLUMN @extschema@.mnist_run.phase IS 'what it is doing, or did last';
+COMMENT ON COLUMN @extschema@.mnist_run.phase IS 'what the run is doing, or did last';
 COMMENT ON COLUMN @extschema@.mnist_run.epoch IS 'epochs begun';
 COMMENT ON COLUMN @extschema@.mnist_run.epochs IS 'epochs planned';
 COMMENT ON COLUMN @extschema@.mnist_run.progress IS 'fraction of the training steps done, 0 .. 1';
@@ -134,7 +134,7 @@ COMMENT ON COLUMN @extschema@.mnist_run.cpu IS 'the processor that it ran on; NU
 COMMENT ON COLUMN @extschema@.mnist_run.started_at IS 'when it began';
 COMMENT ON COLUMN @extschema@.mnist_run.finished_at IS 'when it ended, however it ended';
 COMMENT ON COLUMN @extschema@.mnist_run.error IS 'the message, if it failed or was cancelled';
-COMMENT ON COLUMN @extschema@.mnist_run.sqlstate IS 'the SQLSTATE that goes with it';
+COMMENT ON COLUMN @extschema@.mnist_run.sqlstate IS 'the SQLSTATE of that error';
 
 SELECT pg_extension_config_dump('@extschema@.mnist_run', '');
 SELECT pg_extension_config_dump('@extschema@.mnist_run_id_seq', '');
@@ -168,17 +168,18 @@ COMMENT ON COLUMN @extschema@.mnist_trial.architecture IS 'the network''s name, 
 COMMENT ON COLUMN @extschema@.mnist_trial.parameters IS
     'the hyperparameters that were searched; all others are those of the run';
 COMMENT ON COLUMN @extschema@.mnist_trial.value IS
-    'what trials are compared by, higher is better: accuracy on the images that trials are compared on, 0 .. 1';
+    'the figure by which trials are compared, higher is better: the mean of validation_accuracy and feedback_accuracy, '
+    'with feedback weighted as in training, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_trial.validation_accuracy IS 'accuracy on the validation images, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_trial.validation_loss IS 'mean cross-entropy over the validation images';
 COMMENT ON COLUMN @extschema@.mnist_trial.feedback_accuracy IS
-    'accuracy on the feedback that it was not trained on, one in five of the training feedback; NULL if there is none';
+    'accuracy on the fifth of the training feedback that the trial was not trained on, 0 .. 1; NULL if there is none';
 COMMENT ON COLUMN @extschema@.mnist_trial.epochs IS 'epochs that it was trained; a pruned trial has fewer than planned';
 COMMENT ON COLUMN @extschema@.mnist_trial.started_at IS 'when it began';
 COMMENT ON COLUMN @extschema@.mnist_trial.finished_at IS 'when it ended, however it ended';
 COMMENT ON COLUMN @extschema@.mnist_trial.error IS 'why, if it failed or was cancelled';
-COMMENT ON COLUMN @extschema@.mnist_trial.sqlstate IS 'the SQLSTATE that goes with it';
-COMMENT ON COLUMN @extschema@.mnist_trial.taken_from IS 'the run that made it, if this one continued that run';
+COMMENT ON COLUMN @extschema@.mnist_trial.sqlstate IS 'the SQLSTATE of that error';
+COMMENT ON COLUMN @extschema@.mnist_trial.taken_from IS 'the run that made the trial, if this run continued that one';
 
 CREATE OR REPLACE FUNCTION mnist_internal.trial_close() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -218,8 +219,8 @@ COMMENT ON TABLE @extschema@.mnist_metric IS 'the curves of a training run and i
 COMMENT ON COLUMN @extschema@.mnist_metric.run_id IS 'the run';
 COMMENT ON COLUMN @extschema@.mnist_metric.trial IS 'the trial, from 1; 0: the model''s own training';
 COMMENT ON COLUMN @extschema@.mnist_metric.epoch IS
-    'the epoch, from 1; in a search the part of a trial, of which there are at least four: the trial may be stopped '
-    'after each';
+    'the epoch, from 1; in a search, the part of the trial: a trial has at least four parts, and can be stopped after '
+    'each';
 COMMENT ON COLUMN @extschema@.mnist_metric.images IS 'images trained on so far, repeats included';
 COMMENT ON COLUMN @extschema@.mnist_metric.train_loss IS
     'mean cross-entropy over the epoch''s (augmented) training images';
@@ -229,7 +230,8 @@ COMMENT ON COLUMN @extschema@.mnist_metric.validation_loss IS
     'mean cross-entropy over the validation images after the epoch';
 COMMENT ON COLUMN @extschema@.mnist_metric.validation_accuracy IS
     'accuracy on the validation images after the epoch, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_metric.value IS 'what trials are compared by, as in mnist_trial; NULL: not a trial';
+COMMENT ON COLUMN @extschema@.mnist_metric.value IS
+    'the figure by which trials are compared, as in mnist_trial; NULL: not a trial';
 COMMENT ON COLUMN @extschema@.mnist_metric.learning_rate IS 'learning rate at the end of the epoch';
 COMMENT ON COLUMN @extschema@.mnist_metric.images_per_second IS 'training images a second over the epoch';
 COMMENT ON COLUMN @extschema@.mnist_metric.recorded_at IS 'when the epoch ended';
@@ -314,8 +316,8 @@ BEGIN ATOMIC
         WHERE v.value IS NOT NULL AND v.value <> 'NaN') l;
 END;
 COMMENT ON FUNCTION mnist_internal.sparkline(real[]) IS
-    'numbers as a line of small bars, lowest to highest; internal, but open to readers of mnist_run_comparison and '
-    'mnist_search_progress';
+    'numbers as a line of small bars, scaled from lowest to highest; internal, but open to readers of '
+    'mnist_run_comparison and mnist_search_progress';
 
 GRANT EXECUTE ON FUNCTION mnist_internal.sparkline TO PUBLIC;
 
@@ -442,17 +444,17 @@ COMMENT ON COLUMN @extschema@.mnist_search_progress.trial IS 'the trial, from 1'
 COMMENT ON COLUMN @extschema@.mnist_search_progress.status IS 'running, succeeded, pruned, failed or cancelled';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.architecture IS 'the network''s name, or its description';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.parameters IS 'the hyperparameters that were searched';
-COMMENT ON COLUMN @extschema@.mnist_search_progress.value IS 'what trials are compared by, higher is better';
+COMMENT ON COLUMN @extschema@.mnist_search_progress.value IS
+    'the figure by which trials are compared, higher is better; see mnist_trial';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.best_so_far IS 'the best value of the trials up to this one';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.best IS 'whether it is the best of all';
-COMMENT ON COLUMN @extschema@.mnist_search_progress.curve IS 'its value, report by report, as small bars';
+COMMENT ON COLUMN @extschema@.mnist_search_progress.curve IS 'its value by epoch or part, as small bars';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.epochs IS 'epochs that it was trained';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.duration IS 'time from start to end, or to now';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.taken_from IS
-    'the run that made it, if this one continued that run';
+    'the run that made the trial, if this run continued that one';
 COMMENT ON COLUMN @extschema@.mnist_search_progress.error IS 'why, if it failed or was cancelled';
 
--- Errors have the same SQLSTATEs as those of other functions.
 CREATE OR REPLACE FUNCTION @extschema@.mnist_curve(run_id bigint, metric text DEFAULT 'loss', trial int DEFAULT 0,
     width int DEFAULT 60, height int DEFAULT 12) RETURNS SETOF text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
@@ -485,7 +487,7 @@ BEGIN
     END IF;
 
     FOR point IN
-        -- training first: where both fall on one place, validation is drawn over it
+        -- training first, so that validation is drawn over it where both have the same place
         WITH numbers AS (
             SELECT m.epoch, s.side, (to_jsonb(m)->>(
                     CASE WHEN both_sides THEN s.side || '_' || metric ELSE metric END))::real

@@ -2,7 +2,7 @@
  * The schedule: pg_cron calls mnist_housekeep, which calls mnist_check.
  *
  * pg_cron is optional, and it is installed in one database of the server, which need not be this one.  Nothing here
- * depends on its objects, so that it can be dropped and created.
+ * depends on its objects, so that pg_cron can be dropped and created again.
  */
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_schedule(schedule text DEFAULT '*/5 * * * *') RETURNS bigint

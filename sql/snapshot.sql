@@ -1,36 +1,39 @@
 /*
  * Snapshots: the exact data of a training run.
  *
- * When a run begins it takes a snapshot: which feedback there is, and how each label counts.  All processes of the run
- * read the feedback from there (mnist_run_feedback); labels that are given later have no part in the run.  When the
- * samples are loaded, their number and hash are written to mnist_run.data.  From both, mnist_reproduce can repeat the
- * run, or tell what has changed.
+ * A run that begins takes a snapshot: which feedback there is, and how each label counts.  All processes of the run
+ * read the feedback from there (mnist_run_feedback), so later labels have no part in the run.  When the samples are
+ * loaded, their number and hash are written to mnist_run.data.  From the snapshot and this column, mnist_reproduce can
+ * repeat the run, or say what has changed.
  *
- * A snapshot stores what is new since the snapshot before: the ids of added feedback, as ranges, because ids are
- * consecutive; and what counts differently than before.  Most labels count in full, as their annotator gave them, and
- * need no row.  A label that does not has one row for all consecutive snapshots in which it counts the same.  Only
- * labels that the label-noise filter excludes have a row in each run, because each run measures them anew.
+ * A snapshot stores the changes since the snapshot before: the ids of added feedback, as ranges, because most ids are
+ * consecutive, and the labels that count differently than before.  Most labels count in full, as their annotator gave
+ * them, and need no row.  Any other label has one row for all consecutive snapshots in which it counts the same.  Only
+ * a label that the label-noise filter excludes has a row for each run, because each run measures it anew.
  *
- * Erased feedback disappears from all snapshots, because mnist_run_feedback reads the label itself from mnist_feedback.
- * The processes of a run read under one database snapshot, and so does mnist_run.data: feedback that is erased while a
- * run begins is either in all of them or in none.
+ * mnist_run_feedback reads the labels themselves from mnist_feedback, so erased feedback disappears from all snapshots.
+ * The processes of a run load the feedback, and compute mnist_run.data, under one database snapshot.  So feedback that
+ * is erased while a run begins is either in all of these or in none.
  *
- * How feedback counts.  Labels are counted by image: predictions of the same pixels are one image, and the newest label
- * of each annotator is one vote.  The majority labels the image; a tie leaves it out.  Votes are not weighted by how
- * often annotators agree with others: of two annotators each has the other's record, and one of several gets a good
- * record cheaply, by agreeing on what is easy.  A tie teaches nothing wrong, and a third annotator decides it;
- * mnist_annotator_agreement shows who causes ties.  Of the images that only one annotator labelled, each annotator's
- * fraction of the run is limited (see mnist_internal.allowance).  The hashes of the pixels select which of them count,
- * so that nobody can choose and every run selects the same.  The label-noise filter excludes labels of a single
- * annotator that are probably wrong (see mnist_internal.filter_labels), from training and from comparing models.
+ * How feedback counts.  Labels count per image: predictions of the same pixels are one image, and the newest label of
+ * each annotator is one vote.  The majority labels the image; a tie leaves it out.
+ *
+ * Votes are not weighted by how often annotators agree with others.  Two annotators always have the same rate of
+ * agreement.  Among several, an annotator can get a high rate cheaply, by labelling easy images.  A tie does no harm,
+ * and a third annotator can decide it; mnist_annotator_agreement shows who causes ties.
+ *
+ * The images that one annotator alone labelled are limited to a fraction of the run (see mnist_internal.allowance).
+ * Hashes of the pixels select which of them count, so that nobody can influence the selection and every run makes the
+ * same one.  The label-noise filter excludes labels of a single annotator that are probably wrong (see
+ * mnist_internal.filter_labels), from training and from comparing models.
  *
  * Table run_excluded, which only the filter writes, is here and not in label_noise.sql because the views below read it.
  */
 
 /*
- * View mnist_run_feedback reads from these four tables which feedback a run used and how it counted.  They grow with
- * what is new in a run, not with all the feedback that it uses.  None of them has a foreign key to mnist_feedback,
- * whose checks would lock, and so write, every row of feedback.
+ * From these four tables view mnist_run_feedback derives which feedback a run used and how it counted.  A run adds rows
+ * for its new feedback only, not for all feedback that it uses.  The tables have no foreign key to mnist_feedback,
+ * because its checks would lock, and so write, every row of feedback.
  */
 CREATE TABLE IF NOT EXISTS mnist_internal.snapshot (
     id      bigint PRIMARY KEY,
@@ -38,7 +41,7 @@ CREATE TABLE IF NOT EXISTS mnist_internal.snapshot (
     added   int8multirange NOT NULL CHECK (NOT lower_inf(added) AND NOT upper_inf(added))
 );
 COMMENT ON TABLE mnist_internal.snapshot IS
-    'the feedback that existed when runs began: a snapshot has what it added and what all earlier ones added; '
+    'the feedback that existed when runs began: a snapshot contains its own additions and those of all earlier ones; '
     'internal';
 COMMENT ON COLUMN mnist_internal.snapshot.id IS 'the snapshot: the id of the run that took it';
 COMMENT ON COLUMN mnist_internal.snapshot.newest IS 'the highest id of feedback in it';
@@ -72,11 +75,11 @@ COMMENT ON TABLE mnist_internal.snapshot_exception IS
 COMMENT ON COLUMN mnist_internal.snapshot_exception.first_snapshot IS 'the first snapshot in which this holds';
 COMMENT ON COLUMN mnist_internal.snapshot_exception.next_snapshot IS
     'the first snapshot in which this no longer holds; NULL: it still holds';
-COMMENT ON COLUMN mnist_internal.snapshot_exception.label IS 'the label that the image counted with; NULL in a tie';
+COMMENT ON COLUMN mnist_internal.snapshot_exception.label IS 'the label that was used for the image; NULL in a tie';
 COMMENT ON COLUMN mnist_internal.snapshot_exception.weight IS 'how much the label counted';
 COMMENT ON COLUMN mnist_internal.snapshot_exception.reason IS
-    'as in mnist_run_feedback; or replaced: its annotator had since given another label to the prediction, so that '
-    'the snapshot does not contain it';
+    'as in mnist_run_feedback; or replaced: its annotator had labelled the prediction again, so the snapshot does not '
+    'contain it';
 
 SELECT pg_extension_config_dump('mnist_internal.snapshot_exception', '');
 
@@ -93,12 +96,12 @@ CREATE TABLE IF NOT EXISTS mnist_internal.run_excluded (
 CREATE INDEX IF NOT EXISTS run_excluded_by_feedback ON mnist_internal.run_excluded (feedback_id);
 COMMENT ON TABLE mnist_internal.run_excluded IS 'the labels that a run''s label-noise filter excluded; internal';
 COMMENT ON COLUMN mnist_internal.run_excluded.doubted_as IS
-    'the label that a model trained without this label predicts';
-COMMENT ON COLUMN mnist_internal.run_excluded.doubt IS 'the probability that this model gives it, 0 .. 1';
-COMMENT ON COLUMN mnist_internal.run_excluded.label_probability IS 'the probability that it gives the label, 0 .. 1';
+    'the most probable other label, according to a model that was trained without this label';
+COMMENT ON COLUMN mnist_internal.run_excluded.doubt IS 'that model''s probability of doubted_as, 0 .. 1';
+COMMENT ON COLUMN mnist_internal.run_excluded.label_probability IS 'that model''s probability of the label, 0 .. 1';
 COMMENT ON COLUMN mnist_internal.run_excluded.reference_share IS
-    'of base images that show the digit doubted_as, the fraction to which the model gives the label at least this '
-    'probability, 0 .. 1';
+    'of base images that show the digit doubted_as, the fraction for which that model gives the label at least '
+    'label_probability, 0 .. 1';
 COMMENT ON COLUMN mnist_internal.run_excluded.annotator_share IS
     'of the annotator''s corrections in this run, the fraction that the filter found unsupported, 0 .. 1';
 
@@ -111,9 +114,9 @@ CREATE OR REPLACE FUNCTION mnist_internal.allowance(own bigint[], others bigint,
     RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    -- If the first (place - 1) annotators are limited to x each and the others count in full, x is the fraction of all
-    -- for x = share * (x * (place - 1) + rest).  It is the answer if the next annotator stays within it.  The fraction
-    -- is at least what each annotator has if all have the same.
+    -- Annotators are ordered by own, most first.  If the first (place - 1) are limited to x images each and the others
+    -- count in full, x is the fraction share of all images for x = share * (x * (place - 1) + rest).  The answer is the
+    -- first x that the annotator at place does not exceed.  share is at least 1 / (number of annotators).
     SELECT greatest(annotator_labels, (
         SELECT floor(x + 1e-6)::bigint
         FROM (
@@ -132,8 +135,8 @@ BEGIN ATOMIC
         LIMIT 1));
 END;
 COMMENT ON FUNCTION mnist_internal.allowance(bigint[], bigint, float8, int) IS
-    'how many images an annotator may label alone, from the numbers that each annotator labelled alone (own) and the '
-    'number that several agree on (others); internal';
+    'how many images that only one annotator labelled may count for each annotator; own: the numbers that each '
+    'annotator labelled alone; others: the number that several agree on; internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.label_weights(
     annotator_share float8, annotator_labels int,
@@ -190,8 +193,8 @@ END;
 COMMENT ON FUNCTION mnist_internal.label_weights(float8, int) IS
     'how each label counts in a run that begins now; internal';
 
--- Ids that are in an earlier snapshot are not added again: range_agg over all is the content of this one.  JIT is off
--- because compiling so long a statement takes longer than to run it.
+-- Ids of earlier snapshots are not added again: a snapshot contains the ids of all snapshots up to it.  JIT is off
+-- because compiling such a long statement takes longer than running it.
 CREATE OR REPLACE FUNCTION mnist_internal.open_snapshot(run_id bigint, annotator_share float8, annotator_labels int)
     RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -268,9 +271,9 @@ UNION ALL
     FROM mnist_internal.run_excluded d
     JOIN @extschema@.mnist_feedback f ON f.id = d.feedback_id;
 COMMENT ON VIEW mnist_internal.run_exception IS
-    'the feedback that a run did not count in full, as in mnist_run_feedback, and what its snapshot does not contain '
-    'because it was replaced; internal';
-COMMENT ON COLUMN mnist_internal.run_exception.label IS 'the label that the image counted with';
+    'the feedback that a run did not count in full, as in mnist_run_feedback, and feedback that was replaced, which '
+    'its snapshot does not contain; internal';
+COMMENT ON COLUMN mnist_internal.run_exception.label IS 'the label that was used for the image';
 COMMENT ON COLUMN mnist_internal.run_exception.weight IS 'how much the label counted';
 COMMENT ON COLUMN mnist_internal.run_exception.reason IS 'why it counted less';
 
@@ -290,22 +293,22 @@ COMMENT ON VIEW @extschema@.mnist_run_feedback IS
     'the feedback in a run''s snapshot: each label, how much it counted and, if less than in full, why';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.run_id IS 'the run';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.feedback_id IS
-    'the feedback; if a prediction has several annotators, of each of them';
+    'the feedback; a prediction has a row for each of its annotators';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.split IS
     'train, or held_out: never trained on, used only to compare models';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.label IS
-    'the label that the image counted with: that of most annotators; NULL in a tie';
+    'the label that was used for the image: the one that most annotators gave; NULL in a tie';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.weight IS 'how much the label counted: 1 in full, 0 not at all';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.reason IS
-    'why it counted less: superseded (by the annotator''s later label of the same image), tie, outvoted, share (the '
-    'annotator had enough others) or doubted (excluded by the label-noise filter)';
+    'why it counted less: superseded (by the annotator''s later label of the same image), tie, outvoted, share (above '
+    'the annotator''s limit) or doubted (excluded by the label-noise filter)';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubted_as IS
-    'of an excluded label: the label that a model trained without it predicts';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubt IS 'the probability that this model gives it, 0 .. 1';
-COMMENT ON COLUMN @extschema@.mnist_run_feedback.label_probability IS 'the probability that it gives the label, 0 .. 1';
+    'of an excluded label: the most probable other label, according to a model that was trained without it';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.doubt IS 'that model''s probability of doubted_as, 0 .. 1';
+COMMENT ON COLUMN @extschema@.mnist_run_feedback.label_probability IS 'that model''s probability of the label, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.reference_share IS
-    'of base images that show the digit doubted_as, the fraction to which the model gives the label at least this '
-    'probability, 0 .. 1';
+    'of base images that show the digit doubted_as, the fraction for which that model gives the label at least '
+    'label_probability, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_run_feedback.annotator_share IS
     'of the annotator''s corrections in this run, the fraction that the filter found unsupported, 0 .. 1';
 
@@ -327,8 +330,8 @@ END;
 COMMENT ON FUNCTION mnist_internal.run_images(bigint) IS
     'the images that a run trains on and that its gate uses, one row each; internal';
 
--- A run loads the pixels of its feedback in every process, and for the label-noise filter, too.  PNGs are decoded once,
--- by the first run that uses them.  What is here can be made again: it is not dumped.
+-- Every process of a run loads the pixels of the feedback, and so does the label-noise filter.  So the first run that
+-- uses a PNG decodes it, and stores the pixels here.  They can be computed again, so the table is not dumped.
 CREATE TABLE IF NOT EXISTS mnist_internal.feedback_image (
     pixels_sha256  bytea PRIMARY KEY,
     pixels         bytea NOT NULL CHECK (octet_length(pixels) = 784)
@@ -354,7 +357,7 @@ END;
 COMMENT ON FUNCTION mnist_internal.keep_images(bigint) IS
     'decode the images of a run''s feedback that no run has used before; internal';
 
--- Its name has it fire after mnist_feedback_erased, which updates mnist_label.
+-- Triggers fire in the order of their names: this one after mnist_feedback_erased, which updates mnist_label.
 CREATE OR REPLACE FUNCTION mnist_internal.forget_images() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -368,7 +371,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.forget_images() IS
-    'with the last feedback on an image its pixels go from feedback_image; internal';
+    'trigger that deletes an image from feedback_image with the last feedback on it; internal';
 CREATE OR REPLACE TRIGGER mnist_feedback_forgotten AFTER DELETE ON @extschema@.mnist_feedback
     REFERENCING OLD TABLE AS erased
     FOR EACH STATEMENT EXECUTE FUNCTION mnist_internal.forget_images();
@@ -435,24 +438,24 @@ CREATE OR REPLACE VIEW @extschema@.mnist_set_aside AS
 COMMENT ON VIEW @extschema@.mnist_set_aside IS
     'feedback that the newest completed run did not count in full, and why, until the prediction is labelled again';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.prediction_id IS
-    'the prediction; mnist_correct by another annotator decides';
+    'the prediction; the label of another annotator, by mnist_correct, decides';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.feedback_id IS 'the feedback';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.annotator IS 'the annotator';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.label IS 'the label that the annotator gave';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.predicted_label IS 'the predicted digit';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.reason IS
-    'tie, outvoted, share (the annotator had enough others) or doubted (excluded by the label-noise filter: see '
+    'tie, outvoted, share (above the annotator''s limit) or doubted (excluded by the label-noise filter: see '
     'mnist_doubted)';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.weight IS 'how much it counted, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.doubted_as IS
-    'the label that a model trained without this label predicts';
-COMMENT ON COLUMN @extschema@.mnist_set_aside.doubt IS 'the probability that this model gives it, 0 .. 1';
+    'of an excluded label: the most probable other label, according to a model that was trained without it';
+COMMENT ON COLUMN @extschema@.mnist_set_aside.doubt IS 'that model''s probability of doubted_as, 0 .. 1';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.split IS 'train or held_out';
 COMMENT ON COLUMN @extschema@.mnist_set_aside.run_id IS 'the run';
 
 ---------------------------------------------------------------- which labels are new
 
--- The snapshot of a run contains those of all earlier runs, so the newest completed run tells what was used.
+-- The snapshot of a run contains those of all earlier runs, so that of the newest completed run has all used feedback.
 CREATE OR REPLACE FUNCTION mnist_internal.used_feedback() RETURNS int8multirange
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -466,9 +469,9 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mnist_internal.used_feedback() IS 'ids of the feedback that completed runs have used; internal';
 
--- A run that ends must not wait, nor be the victim of a deadlock: it skips a row that an annotator is just labelling.
--- That row stays new, as it is anyway once the label commits.  The condition on feedback_ids is evaluated on the locked
--- row: a label that was given meanwhile stays new.
+-- A run that ends must neither wait nor become the victim of a deadlock, so it skips the row of a prediction that an
+-- annotator is labelling.  That row stays new; once the label commits, it is new anyway.  The condition on feedback_ids
+-- is evaluated on the locked row, so a label that was given meanwhile stays new.
 CREATE OR REPLACE FUNCTION mnist_internal.note_used(predictions bigint[]) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
@@ -495,9 +498,9 @@ BEGIN ATOMIC
     SELECT mnist_internal.note_used(array_agg(l.prediction_id)) FROM @extschema@.mnist_label l WHERE l.new;
 END;
 COMMENT ON FUNCTION mnist_internal.note_all_used() IS
-    'mark everything in mnist_label that is no longer new; takes longer the more is new; internal';
+    'mark all rows of mnist_label that are no longer new; its time depends on the number of new rows; internal';
 
--- src/train/record.c does this when a run ends; the trigger is for records that are restored from a dump.
+-- src/train/store.c calls note_all_used when a run ends.  The trigger is for records that are restored from a dump.
 CREATE OR REPLACE FUNCTION mnist_internal.snapshot_used() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -510,7 +513,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.snapshot_used() IS
-    'trigger that notes in mnist_label what is no longer new, where the run has succeeded; internal';
+    'trigger that marks the rows of mnist_label that are no longer new, if the run has succeeded; internal';
 
 CREATE OR REPLACE TRIGGER mnist_run_snapshot_added AFTER INSERT ON mnist_internal.run_snapshot
     REFERENCING NEW TABLE AS used

@@ -9,7 +9,7 @@ COMMENT ON FUNCTION @extschema@.mnist_mcnemar(bigint, bigint) IS
     'p-value of McNemar''s exact test, two-sided, from the numbers of images that only one of two models predicts '
     'correctly';
 
--- With constants the planner may evaluate what WHERE excludes, so a number of trials of 0 must not divide.
+-- With constant arguments the planner may evaluate expressions that WHERE excludes, so nullif prevents a division by 0.
 CREATE OR REPLACE FUNCTION mnist_internal.wilson(successes bigint, trials bigint, OUT low float8, OUT high float8)
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
@@ -69,8 +69,8 @@ CREATE OR REPLACE FUNCTION mnist_internal.mcnemar_exact(only1 bigint, only2 bigi
 COMMENT ON FUNCTION mnist_internal.mcnemar_exact(bigint, bigint) IS
     'mnist_mcnemar, for the functions of views; internal, but open to readers of mnist_challenge_result';
 
--- The mid-p-value counts the observed outcome by half: it is halfway from the exact p-value to that of the next more
--- extreme outcome.
+-- The mid-p-value counts the probability of the observed outcome by half.  It is the mean of the exact p-value and the
+-- p-value of the next more extreme outcome.
 CREATE OR REPLACE FUNCTION mnist_internal.mcnemar(only1 bigint, only2 bigint, OUT exact float8, OUT mid_p float8)
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC

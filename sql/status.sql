@@ -21,7 +21,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_failure_counts AS
         GROUP BY t.label) c ON c.label = d.label
     ORDER BY d.label;
 COMMENT ON VIEW @extschema@.mnist_failure_counts IS
-    'how often each digit was predicted wrongly, by the labels of annotators; ten rows, zeros included';
+    'wrong predictions of the images of each digit, according to annotators; ten rows, zeros included';
 COMMENT ON COLUMN @extschema@.mnist_failure_counts.label IS 'the digit that the image shows';
 COMMENT ON COLUMN @extschema@.mnist_failure_counts.failures IS 'labelled predictions of its images that were wrong';
 COMMENT ON COLUMN @extschema@.mnist_failure_counts.new_failures IS
@@ -40,10 +40,10 @@ CREATE OR REPLACE VIEW @extschema@.mnist_confusion AS
         GROUP BY t.label, t.predicted_label) c ON c.label = t.label AND c.predicted_label = p.label
     ORDER BY t.label, p.label;
 COMMENT ON VIEW @extschema@.mnist_confusion IS
-    'labels and predicted digits of labelled predictions: all 100 pairs, zeros included, for a plot or \crosstabview';
+    'labelled predictions by label and predicted digit: all 100 pairs, zeros included, for a plot or \crosstabview';
 COMMENT ON COLUMN @extschema@.mnist_confusion.label IS 'the digit that the image shows';
 COMMENT ON COLUMN @extschema@.mnist_confusion.predicted IS 'the predicted digit';
-COMMENT ON COLUMN @extschema@.mnist_confusion.count IS 'labelled predictions of that kind';
+COMMENT ON COLUMN @extschema@.mnist_confusion.count IS 'labelled predictions with this label and predicted digit';
 
 CREATE OR REPLACE VIEW @extschema@.mnist_status AS
     SELECT live.version AS live_version,
@@ -116,15 +116,16 @@ COMMENT ON COLUMN @extschema@.mnist_status.models_cached IS 'models that are loa
 COMMENT ON COLUMN @extschema@.mnist_status.models_pinned IS
     'of these, those that running statements use: the others can be evicted';
 COMMENT ON COLUMN @extschema@.mnist_status.models_private IS
-    'copies of models that sessions keep for themselves: for lack of room there, or because the library is not '
+    'copies of models that sessions keep for themselves, for lack of room there or because the library is not '
     'preloaded';
 COMMENT ON COLUMN @extschema@.mnist_status.cache_fallbacks IS
-    'such copies made for lack of room since the server started: if it grows, increase mnist_hil.shared_memory';
+    'private copies made for lack of room since the server started; if their number grows, increase '
+    'mnist_hil.shared_memory';
 COMMENT ON COLUMN @extschema@.mnist_status.cache_evictions IS
     'models that were evicted to make room for others since the server started; they are loaded again when they are '
     'used';
 COMMENT ON COLUMN @extschema@.mnist_status.predictions IS
-    'predictions made so far, by the ids drawn: includes those deleted since, and the few rolled back';
+    'predictions made so far, counted by the sequence of ids: includes deleted ones and the few rolled back';
 COMMENT ON COLUMN @extschema@.mnist_status.feedback IS 'labels that annotators gave to predictions';
 COMMENT ON COLUMN @extschema@.mnist_status.labels IS 'labelled predictions that have a majority';
 COMMENT ON COLUMN @extschema@.mnist_status.new_labels IS 'of these, those with feedback that no completed run has used';
@@ -142,7 +143,7 @@ COMMENT ON COLUMN @extschema@.mnist_status.retrain_due IS 'whether retraining is
 COMMENT ON COLUMN @extschema@.mnist_status.retrain_reasons IS 'the conditions that are met';
 COMMENT ON COLUMN @extschema@.mnist_status.retry_not_before IS 'when mnist_check repeats a failed run, at the earliest';
 COMMENT ON COLUMN @extschema@.mnist_status.given_up IS
-    'whether mnist_check has stopped repeating it until there are new data';
+    'whether mnist_check has stopped repeating the failed run until there are new data';
 COMMENT ON COLUMN @extschema@.mnist_status.check_schedule IS
     'the schedule on which pg_cron calls mnist_check; NULL: not scheduled, or in the pg_cron of another database';
 COMMENT ON COLUMN @extschema@.mnist_status.next_check IS

@@ -44,7 +44,7 @@ CREATE OR REPLACE FUNCTION mnist_internal.recorded_datasets(data jsonb, OUT plac
     RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    -- Candidates are found by name, or by the hashes stored at import; the images themselves decide.
+    -- A data set is found by its name, or by the hashes stored at import.  The hashes of its images now must match.
     SELECT r.place::int, r.item->>'name', (
         SELECT d.id
         FROM @extschema@.mnist_dataset d
@@ -94,8 +94,8 @@ BEGIN
         missing := missing || format('The weights of version %s, with which it began, were pruned.',
             run.parent_version);
     END IF;
-    -- What the weights depend on: not the version of the server or of the extension.  A release with different
-    -- arithmetic records that as part of the software.
+    -- The weights do not depend on the version of the server or of the extension.  A release with different arithmetic
+    -- records that as part of the software.
     IF regexp_replace(software, '^mnist_hil [^,]*, PostgreSQL [^,]*', '')
         <> regexp_replace(run.software, '^mnist_hil [^,]*, PostgreSQL [^,]*', '')
     THEN

@@ -29,7 +29,7 @@ SELECT mnist_internal.take_run_feedback();
  * The upgrade script has saved the privileges on each object of the older version.  Some have changed since, because
  * the object was dropped and created again, or by the GRANTs of this script.  Privileges that a script grants are
  * initial privileges (pg_init_privs), which pg_dump leaves out, so the earlier initial privileges are restored, too.
- * Privileges on single columns of objects that were created again are lost.
+ * If an object was created again, privileges on its columns are lost.
  */
 DO $$
 DECLARE
@@ -79,7 +79,7 @@ BEGIN
     DELETE FROM pg_init_privs i
     USING mnist_internal.object o
     WHERE i.classoid = o.class AND i.objoid = o.oid AND i.objsubid = 0 AND o.init_acl IS NULL;
-    -- From 17 on pg_shdepend has the roles that initial privileges name.
+    -- From PostgreSQL 17 on pg_shdepend has the roles that initial privileges name.
     DELETE FROM pg_shdepend d
     USING mnist_internal.object o
     WHERE d.deptype = 'i' AND d.dbid = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())
