@@ -1,10 +1,10 @@
 # harness.pl [-j JOBS] LIST LOGS TOTALS: run tests, JOBS at a time (default 1), with TAP::Harness, as prove does.
 #
 # Each line of the file LIST is a test's name, a tab, and the command that runs it and prints TAP.  When a test ends, a
-# line says whether it passed, how long it took, and how many tests have ended.  A test whose name ends in "*" is a
-# suite: each of its results has a line as soon as it is known.  The output of a test goes to the file of its name in
-# LOGS; if the test fails, the end of it goes to the terminal, too.  At the end TOTALS is written: how many results
-# passed, failed and were skipped.
+# line is printed: whether it passed, how long it took, and how many tests have ended.  A test whose name ends in "*" is
+# a suite: each of its results is printed as soon as it is known.  The output of a test is written to the file of its
+# name in LOGS.  If the test fails, the end of its output is also printed.  At the end the numbers of results that
+# passed, failed and were skipped are written to TOTALS.
 use strict;
 use warnings;
 

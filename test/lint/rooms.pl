@@ -1,8 +1,8 @@
-# rooms.pl ROOM:USES... : the arrows between the rooms of src, and no cycle between its files.
+# rooms.pl ROOM:USES...: check which rooms of src use which others, and that there is no cycle between its files.
 #
-# Each argument is a room, that is, a folder of src, a colon, and the rooms that it may use besides itself, with commas
-# between.  A file must not include a header of another room, nor may its object need a symbol of one.  The objects must
-# be built.  Files in src itself stand above all rooms.
+# A room is a folder of src.  Each argument is a room, a colon, and the rooms that it may use besides itself, separated
+# by commas.  A file must not include a header of any other room, and its object must not need a symbol of one.  The
+# objects must have been built.  Files directly in src may use all rooms.
 use strict;
 use warnings;
 
@@ -11,7 +11,7 @@ use File::Find;
 my %uses = map { my ($room, $uses) = split /:/; $room => { map { $_ => 1 } $room, split /,/, $uses // '' } } @ARGV;
 my @bad;
 
-# The longest room whose folder the file is in: "nn/train" before "nn".
+# The innermost room that the file is in: "nn/train" rather than "nn".
 sub room
 {
 	my ($file) = @_;
@@ -73,7 +73,7 @@ for my $file (keys %wants)
 	}
 }
 
-# ---- cycles, of includes and calls together
+# ---- cycles of includes and calls
 
 my (%state, @path);
 sub visit

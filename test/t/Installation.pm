@@ -1,4 +1,4 @@
-# Second installations of PostgreSQL for tests, in which a test may put one release of the extension after another.
+# Second installations of PostgreSQL for tests.  A test can install one release of the extension after another there.
 package Installation;
 
 use strict;
@@ -11,7 +11,7 @@ use Test::More;
 
 our @EXPORT_OK = qw(install_release why_missing);
 
-# Where a release lies ready to be installed ("now" or "0.1.0"), or undef if it could not be built.
+# The directory with the built files of a release ("now" or "0.1.0"), or undef if it could not be built.
 sub release_tree
 {
 	my ($release) = @_;
@@ -20,7 +20,7 @@ sub release_tree
 	return -d $tree ? $tree : undef;
 }
 
-# Why there is no such release, as test/releases.sh says; undef if there is one.
+# The reason why a release could not be built, from test/releases.sh, or undef if it was built.
 sub why_missing
 {
 	my ($release) = @_;
@@ -31,7 +31,7 @@ sub why_missing
 	return $why;
 }
 
-# Put a release into the installation of this name, which is made if there is none; returns its path, for
+# Install a release into the installation of this name; make the installation if there is none.  Returns its path, for
 # PostgreSQL::Test::Cluster's install_path.
 sub install_release
 {

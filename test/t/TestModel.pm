@@ -9,7 +9,7 @@ use Exporter qw(import);
 
 our @EXPORT_OK = qw(constant_model add_constant_model add_variant);
 
-# A weights blob (see src/nn/formats/blob.c) that is zero except for the bias of one digit.
+# A weights blob (see src/nn/formats/blob.c) with all weights zero except for the bias of one digit.
 sub constant_model
 {
 	my ($network, $nvalues, $digit) = @_;
@@ -32,7 +32,7 @@ sub add_model
 	return;
 }
 
-# Add a model that differs from another version in the last of its weights only.
+# Add a model that differs from another version only in its last weight.
 sub add_variant
 {
 	my ($node, $database, $version, $of, $tag) = @_;

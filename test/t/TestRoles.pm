@@ -1,4 +1,4 @@
-# Roles for tests: one that has every privilege on the extension's objects.
+# Roles for tests that have every privilege on the extension's public objects.
 package TestRoles;
 
 use strict;
@@ -8,7 +8,7 @@ use Exporter qw(import);
 
 our @EXPORT_OK = qw(grant_everything);
 
-# The statement that lets one role call every public function and procedure of the extension, and another one read every
+# A statement that lets one role call every public function and procedure of the extension, and another role read every
 # public table and view.
 sub grant_everything
 {

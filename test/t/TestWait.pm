@@ -28,8 +28,8 @@ sub wait_until
 	croak "timed out waiting: $what";
 }
 
-# Wait until a query gives a value, even if the server does not answer meanwhile.  Returns how many seconds that took,
-# up to the start of the last query, because the query itself takes longer on a busy machine.
+# Wait until a query gives a value.  The server need not answer in the meantime.  Returns the seconds until the last
+# query was started; the time of the query itself does not count, because it varies on a busy machine.
 sub wait_for
 {
 	my ($node, $database, $sql, $expected) = @_;
@@ -46,8 +46,8 @@ sub wait_for
 	return $began - $start;
 }
 
-# Wait until the server has noticed that one of its processes was killed, and has started again.  $offset: the size of
-# its log before the kill.
+# Wait until the server has noticed that one of its processes was killed, and has restarted.  $offset is the size of the
+# server's log before the kill.
 sub wait_for_restart
 {
 	my ($node, $offset) = @_;

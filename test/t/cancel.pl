@@ -87,7 +87,7 @@ sub store_value
 	return;
 }
 
-# The largest image that is allowed, with one bit for each pixel; a strip of it is ink.
+# The largest allowed image, with one bit per pixel; a vertical strip of it is ink.
 store_value('most pixels', make_png(16384, 16384, 1, 0, "\0" x 500 . "\xff" x 100 . "\0" x 1448));
 # 16 megapixels of 16-bit colour, some of them transparent.
 store_value('transparent', make_png(4096, 4096, 16, 6,
@@ -103,7 +103,7 @@ $node->safe_psql('postgres', q{
 		SELECT array_agg((j::float8 / 2000)::real ORDER BY j) AS edges FROM generate_series(1, 1000) AS i,
 			generate_series(1, 2000) AS j GROUP BY i) e;
 });
-# The network with the most multiplications that is allowed, and the one with the most weights.
+# The allowed network with the most multiplications, and the one with the most weights.
 add_constant_model($node, 'postgres', 2, join(', ', ('conv 64 3x3 same, relu') x 7, 'dense 10'),
 	640 + 6 * 36928 + 501770, 3);
 add_constant_model($node, 'postgres', 3, 'dense 4096, relu, dense 236, relu, dense 10',
@@ -206,7 +206,7 @@ foreach my $line (split /\n/, $node->safe_psql('postgres', q{
 {
 	my ($call, $stopped, $done) = split /\|/, $line;
 
-	# A call that was never stopped has to be done in time.
+	# A call that no timeout stopped must have ended in time by itself.
 	ok($stopped ne '' ? $stopped < $allowed : $done < $allowed, "$call: " . ($stopped ne ''
 		? "stopped within $stopped ms" : "done in $done ms"));
 }
@@ -245,7 +245,7 @@ foreach my $name (sort keys %stopping)
 			? "SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $pid"
 			: "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)";
 
-		# In one statement, so that the time to start psql is not measured.
+		# Signal and wait in one statement, so that the start of psql is not part of the measured time.
 		my $ms = $node->safe_psql('postgres', qq{
 			CREATE OR REPLACE FUNCTION pg_temp.stop() RETURNS float8 LANGUAGE plpgsql AS \$\$
 			DECLARE

@@ -1,5 +1,5 @@
-# A dump of one release is restored into another one, which has a different bundled model.  The versions, weights,
-# deployments and lineage are exactly those of the dump, and the database goes on with them.
+# A dump is restored into a release that has a different bundled model.  The versions, weights, deployments and lineage
+# are exactly those of the dump, and the restored database works.
 use strict;
 use warnings;
 
@@ -10,7 +10,7 @@ use Test::More;
 use Installation qw(install_release);
 use TestModel qw(constant_model);
 
-# Start a server whose release has this release's bundled model, or another one, which predicts 7 for every image.
+# Start a server of this release.  With $other_model its bundled model is another one, which predicts 7 for every image.
 sub start
 {
 	my ($name, $other_model) = @_;
@@ -53,7 +53,7 @@ sub exactly
 	return map { $node->safe_psql($database, "SELECT count(*), md5(string_agg(t::text, E'\\n')) FROM ($_) t") } @exact;
 }
 
-# Dump a database of one server and restore it into the other one, in one of several ways.
+# Dump a database of one server, restore it into the other server with the given options, and compare.
 sub carry_over
 {
 	my ($from, $to, $database, $how, @options) = @_;
@@ -136,7 +136,7 @@ $other->safe_psql('used_other', q{SELECT run_id FROM mnist_retrain('from_scratch
 $other->safe_psql('used_other', 'SELECT mnist_activate(3); UPDATE mnist_model SET weights = NULL WHERE version = 1');
 carry_over($other, $ours, 'used_other', 'pruned');
 
-# ---- a row that CREATE EXTENSION added is not replaced once it was used; an equal row is skipped
+# ---- once the database was used, a row that CREATE EXTENSION added is not replaced; an equal row is skipped
 
 $ours->safe_psql('postgres', 'CREATE DATABASE busy');
 $ours->safe_psql('busy', 'CREATE EXTENSION mnist_hil; SELECT mnist_predict(mnist_draw(3))');
@@ -149,12 +149,12 @@ isnt($ours->psql('busy', sprintf($insert, q{weights || '\x00'}), stderr => \$std
 like($stderr, qr/a row of mnist_model that CREATE EXTENSION added cannot be replaced.*HINT/s, 'with a hint');
 is($ours->safe_psql('busy', sprintf($insert, 'weights')), '', 'the same one is skipped');
 is($ours->safe_psql('busy', "SELECT created_at > '2001-01-01' FROM mnist_model"), 't', 'and nothing is changed');
-# Even before it was used, only a restore may change it.
+# In an unused database, too, only a restore may change such a row.
 isnt($ours->psql('new_ours', "UPDATE mnist_model SET architecture = 'mine' WHERE version = 1", stderr => \$stderr), 0,
 	'an UPDATE is refused');
 isnt($ours->psql('new_ours', 'DELETE FROM mnist_deployment', stderr => \$stderr), 0, 'so is a DELETE');
 
-# A session that has used the model which is replaced uses the new one from then on.
+# A session that has used the bundled model uses the restored one as soon as it is replaced.
 my $weights = $other->safe_psql('new_other', q{SELECT encode(weights, 'hex') FROM mnist_model});
 is( $ours->safe_psql('new_ours', qq{
 		SELECT mnist_classify(mnist_draw(3, 5));

@@ -1,4 +1,4 @@
-# pg_dump and pg_restore: everything comes back, in a new server, too, and the restored database goes on from there.
+# pg_dump and pg_restore: everything is restored, also into a new server, and the restored database works.
 use strict;
 use warnings;
 
@@ -53,7 +53,7 @@ $old->safe_psql(
 	SELECT mnist_report();
 });
 
-# Every table except those whose rows are derived: a restore counts or makes those again.
+# Every table except those with derived rows, which a restore computes again.
 my @tables = split /\n/, $old->safe_psql(
 	'postgres', q{
 	SELECT c.oid::regclass
@@ -64,7 +64,7 @@ my @tables = split /\n/, $old->safe_psql(
 	ORDER BY 1});
 cmp_ok(scalar @tables, '>=', 10, 'the extension has tables');
 
-# The rows of a table, whatever their order, hashed because they are long.
+# The hashes of a table's rows, sorted.
 sub rows
 {
 	my ($node, $database, $table) = @_;
@@ -131,7 +131,7 @@ command_ok([ 'createdb', '-h', $old->host, '-p', $old->port, 'restored' ], 'a da
 command_ok([ 'pg_restore', '--exit-on-error', '-d', $old->connstr('restored'), $file ], 'restore into it');
 check_restored($old, 'restored', 'same server');
 
-# Into a schema of another name.  The schema cannot be renamed, so its name is replaced in a dump written as text.
+# Restore into a schema of another name.  The schema cannot be renamed, so its name is replaced in a text dump.
 my $text = $old->backup_dir . '/dump.sql';
 command_ok([ 'pg_dump', '-f', $text, '-d', $old->connstr('postgres') ], 'dump as text');
 my $sql = slurp_file($text);
@@ -149,9 +149,9 @@ is($old->safe_psql('renamed',
 	FROM digits.mnist_status s, digits.mnist_predict(digits.mnist_draw(3)) p}),
 	'2|2', 'and it works there');
 
-# Into a new server.  pg_restore --jobs would load the tables of an extension in any order, whatever their foreign keys
-# say.  So the data come first, one table after another.  Indexes and constraints of other tables, which take the time,
-# follow in parallel.
+# Restore into a new server.  pg_restore --jobs ignores the foreign keys between an extension's tables when it orders
+# their loads.  So the data are loaded first, one table after another.  The post-data section (indexes and constraints)
+# follows in parallel.
 $new->safe_psql('postgres', 'CREATE ROLE regress_ann');
 command_ok(
 	[ 'pg_restore', '--exit-on-error', '--section=pre-data', '--section=data', '-d', $new->connstr('postgres'), $file ],

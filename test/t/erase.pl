@@ -1,7 +1,7 @@
-# mnist_erase removes every trace of an annotator and of an image from a database that has used both for everything.
-# Neither a text dump nor the planner's statistics have the name or the bytes afterwards, and after the VACUUM that the
-# README names the tables' files have not, either.  Derived rows follow from what is left.  A run that is learning from
-# the feedback makes mnist_erase fail.
+# mnist_erase removes every trace of an annotator and of an image from a database that has used both in every way.
+# Afterwards neither a text dump nor the planner's statistics contain the name or the bytes.  After the VACUUM that the
+# README names, the tables' files do not contain them, either.  Derived rows are computed from the remaining rows.
+# mnist_erase fails while a run trains on the feedback.
 use strict;
 use warnings;
 
@@ -17,8 +17,8 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'mnist_hil'\nm
 	. "mnist_hil.drift_min_window = 10\nmnist_hil.epochs = 1\n");
 $node->start;
 
-# The first two predictions are of the image, as a PNG and as its 784 bytes; the challenger predicts in the shadow.  One
-# model learns from all feedback, and another one is fine-tuned from that model.
+# The first two predictions are of the image to erase, once as a PNG and once as its 784 bytes.  A challenger predicts
+# as a shadow.  One model learns from all feedback, and another one is fine-tuned from that model.
 $node->safe_psql(
 	'postgres', qq{
 	CREATE EXTENSION mnist_hil;
@@ -57,7 +57,7 @@ $node->safe_psql(
 });
 my $child = $node->safe_psql('postgres', 'SELECT model_version FROM mnist_retrain(seed => 3, promote => false)');
 
-# ---- a run that is learning from it
+# ---- a run that trains on the feedback
 
 my $run = $node->safe_psql('postgres',
 	"SELECT run_id FROM mnist_retrain('from_scratch', ARRAY['lenet5'], epochs => 10000, wait => false)");
@@ -99,7 +99,7 @@ sub dump_text
 	return $stdout;
 }
 
-# The tables, TOAST tables included, whose files hold the name or the image's 784 bytes.
+# The tables, including TOAST tables, whose files contain the name or the image's 784 bytes.
 my $in_files = qq{
 	SELECT string_agg(c.oid::regclass::text, ' ' ORDER BY c.oid)
 	FROM pg_class c
@@ -130,7 +130,7 @@ is_deeply([ map { "$_ "
 	[ 'mnist_prediction 2', 'mnist_shadow 2', 'mnist_feedback 81', 'mnist_label 80', 'mnist_report_log 3',
 		'mnist_event 1' ],
 	'mnist_erase returns what it removed');
-# Three runs used the feedback, among them the cancelled one.
+# Three runs had the feedback in their snapshots; one of them was cancelled.
 cmp_ok($removed{mnist_run_feedback} // 0, '>=', 3 * 80, 'also from the records of runs');
 like($result, qr/^weights\|0\|\{$learnt,$child\}$/m, 'and which models learnt from it');
 is($node->safe_psql('postgres',

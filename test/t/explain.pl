@@ -1,5 +1,5 @@
-# Explanations: erasing the pixels that mnist_explanation names changes more predictions than erasing as many others.
-# With the extension's own digits, and with MNIST's test images where MNIST is at hand.
+# Explanations: erasing the pixels that mnist_explanation names changes more predictions than erasing as many random
+# pixels.  This is tested on digits drawn by the extension, and on MNIST's test images if MNIST is available.
 use strict;
 use warnings;
 
@@ -64,7 +64,7 @@ for my $name (sort keys %digits)
 				. " and erasing random pixels changes $random ($only_random that named ones do not)");
 		is($count, 50, "$what: fifty digits");
 		cmp_ok($named, '>', 0.15 * $count, "$what: erasing the named pixels changes many predictions");
-		# Where much of the ink is erased, random pixels change many predictions, too, mostly the same ones.
+		# If much of the ink is erased, random pixels change many predictions, too, mostly the same ones.
 		cmp_ok($named, '>', 2 * $random, "$what: more than twice as many as erasing random ones") if $percent <= 10;
 		cmp_ok($only_named, '>=', 3 * $only_random,
 			"$what: where only one of the two changes the prediction, it is mostly the named pixels");

@@ -1,5 +1,6 @@
-# The loop on a schedule, by the real pg_cron, in the database of pg_cron and in another one, and on a standby.  A run
-# holds no snapshot while it trains, and leaves no process and no error when its database is dropped.
+# The loop, scheduled by the real pg_cron, in pg_cron's database and in another one.  A standby leaves the decision to
+# its primary.  A run holds no snapshot while it trains.  When its database is dropped, it leaves no process and no
+# error.
 use strict;
 use warnings;
 
@@ -96,7 +97,7 @@ else
 $node->safe_psql('app', 'CREATE ROLE regress_listener LOGIN');
 my $heard = $node->background_psql('app', extra_params => [ '-U', 'regress_listener' ]);
 $heard->query_safe('LISTEN mnist_hil');
-# A long reason is in the event and does not stop the notification.
+# A long reason is stored in the event; it does not make the notification fail.
 my $reason = 'a confidential reason ' . 'x' x 20_000;
 $node->safe_psql('app', "SELECT mnist_activate(1, '$reason'); SELECT mnist_rollback()");
 my $notifications = '';
@@ -113,10 +114,10 @@ is($node->safe_psql('app',
 	FROM mnist_event WHERE kind = 'model_activated' ORDER BY id DESC LIMIT 1"),
 	't', 'the row in mnist_event has the message');
 
-# No job runs while the standby is made: the conditions there must still be met.
+# No job must run before the standby is made, because the conditions for a run must be met there.
 $node->safe_psql('app', "SELECT mnist_schedule('59 23 31 12 *')") if $pg_cron;
 
-# Corrections that make the job begin a run in the minute after it is scheduled again.
+# With these corrections the job begins a run within a minute after it is scheduled again.
 $node->safe_psql('app', '
 	SELECT mnist_correct(id, (label + 1) % 10)
 	FROM mnist_predict_batch(ARRAY(SELECT mnist_draw(3, i, 28) FROM generate_series(1, 10) AS i))');
@@ -142,8 +143,8 @@ $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', "CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 600)");
 $node->safe_psql('other', "SELECT mnist_retrain('from_scratch', ARRAY['lenet5'], epochs => 10000, wait => false)");
 wait_for($node, 'other', 'SELECT progress > 0 FROM mnist_training_progress', 't');
-# The run writes its progress about once a second, in short transactions.  A snapshot that it kept would show in every
-# sample; the short transactions show in few.
+# The run writes its progress about once a second, in short transactions.  Only few samples see these; every sample
+# would see a snapshot that is held while training.
 my $samples = $node->safe_psql(
 	'postgres', qq{
 	CREATE TEMP TABLE sample (held boolean);
@@ -174,9 +175,9 @@ unlike(substr(slurp_file($node->logfile), $log), qr/ERROR|FATAL|PANIC|TRAP|WARNI
 SKIP:
 {
 	skip 'pg_cron is not installed', 4 unless $pg_cron;
-	# pg_cron wakes up once a second, and ignores the message that it gets when the invalidation queue has overflowed.
-	# So it can miss a change of its table that is followed by CREATE EXTENSION within a second, as above.  Nothing
-	# follows this change.
+	# pg_cron wakes up once a second and ignores the reset message that an overflow of the invalidation queue sends.  A
+	# CREATE EXTENSION can overflow the queue.  So pg_cron may miss a change of its table if CREATE EXTENSION follows
+	# within a second, as above.  No CREATE EXTENSION follows this change.
 	$node->safe_psql('app', "SELECT mnist_schedule('* * * * *')");
 	ok($node->poll_query_until('app',
 		"SELECT EXISTS (SELECT FROM mnist_run WHERE trigger = 'check' AND status = 'succeeded')"),

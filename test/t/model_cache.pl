@@ -1,5 +1,5 @@
-# The model cache: all sessions share one copy of a model, a commit switches all of them, its size has a bound, and a
-# full cache makes no query fail.
+# The model cache: all sessions share one copy of a model, and a commit switches all of them.  The cache never exceeds
+# its size, and no query fails because it is full.
 use strict;
 use warnings;
 
@@ -33,7 +33,7 @@ sub cache
 	return \%row;
 }
 
-# What every server must do, preloaded or not: a commit switches open sessions, whatever transaction they are in.
+# With and without preloading, a commit switches all open sessions, whatever transaction they are in.
 sub check_switching
 {
 	my ($node, $name) = @_;
@@ -73,7 +73,7 @@ FROM (SELECT mnist_classify($digit) AS label, pg_sleep(0.3) FROM generate_series
 	is($running->query_safe('SELECT 0'), "22222222\n0", "$name: a running statement keeps its model");
 	is($running->query_safe($classify), '3', "$name: the next statement uses the new model");
 
-	# Other sessions never use a switch that is rolled back, and its own session uses the old model again.
+	# A switch that is rolled back never affects other sessions, and its own session uses the old model again.
 	$switching->query_safe('BEGIN');
 	$switching->query_safe('SELECT mnist_activate(2)');
 	is($switching->query_safe($classify), '2', "$name: a switch is visible in its transaction");
@@ -85,7 +85,7 @@ FROM (SELECT mnist_classify($digit) AS label, pg_sleep(0.3) FROM generate_series
 	return;
 }
 
-# How much longer the first prediction of a session takes than the second one, in milliseconds: the least of several
+# By how many milliseconds the first prediction of a session takes longer than the second one; the minimum over several
 # sessions.
 sub first_prediction
 {
@@ -138,7 +138,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', "CREATE EXTENSION mnist_hil; SELECT mnist_classify($digit)");
 is(cache($node)->{models}, $before->{models}, 'two databases share the bundled model');
 
-# More models than fit: models that are not in use make room for others.
+# More models than fit: models that are not pinned are evicted.
 add_constant_model($node, 'postgres', 100 + $_, 'dense 10', 7850, $_ % 10, $_) for 1 .. 40;
 $node->safe_psql('postgres', 'SELECT mnist_activate(101)');
 my $holder = $node->background_psql('postgres');
@@ -164,7 +164,7 @@ my $wrong = $node->safe_psql('postgres', "
 	END \$\$; SELECT 'all right'");
 is($wrong, 'all right', 'every one of them predicts right, and is loaded again where it was evicted');
 
-# A model that is larger than the memory: the session keeps a copy of its own.
+# A model that is larger than the shared memory: each session keeps a copy of its own.
 add_constant_model($node, 'postgres', 200, 'dense 400, dense 10', 784 * 400 + 400 + 4010, 7);
 $node->safe_psql('postgres', 'SELECT mnist_activate(200)');
 is($node->safe_psql('postgres', "SELECT mnist_classify($digit), (mnist_predict($digit)).model_version"), '7|200',
@@ -193,7 +193,7 @@ SKIP:
 	$session->quit;
 }
 
-# kill -9 of a backend that is predicting: the server restarts, committed predictions are there, and the model answers.
+# kill -9 of a backend that is predicting: the server restarts, committed predictions are kept, and predicting works.
 $node->safe_psql('postgres', "SELECT count(*) FROM generate_series(1, 100), mnist_predict($digit)");
 my $stored = $node->safe_psql('postgres', 'SELECT count(*) FROM mnist_prediction');
 my $victim = $node->background_psql('postgres', on_error_stop => 0);
@@ -218,7 +218,7 @@ $node->stop;
 
 my $plain = PostgreSQL::Test::Cluster->new('plain');
 $plain->init;
-# mnist_hil.shared_memory, which is fixed at server start, must do no harm where the library is loaded later.
+# mnist_hil.shared_memory can only be set at server start.  It must do no harm if the library is loaded later.
 $plain->append_conf('postgresql.conf', "mnist_hil.shared_memory = 32MB\n");
 $plain->start;
 $plain->safe_psql('postgres', 'CREATE EXTENSION mnist_hil');

@@ -1,5 +1,5 @@
-# Sharing models: a session pins a model only while a statement runs; the model that was unused for longest makes room;
-# where there is no room, this is logged and counted.
+# Sharing models: a session pins a model only while a statement runs.  The least recently used model is evicted.  If no
+# model can be evicted, this is logged and counted.
 use strict;
 use warnings;
 
@@ -39,7 +39,7 @@ sub becomes
 	return;
 }
 
-# Wait until so many models are pinned.  Only statements of the test's own sessions, which it makes wait, pin any.
+# Wait until the given number of models is pinned.  Only the waiting statements of the test's own sessions pin models.
 sub pinned_becomes
 {
 	my ($node, $expected, $what) = @_;
@@ -74,7 +74,7 @@ $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION mnist_hil');
 add_models($node, 2 .. 40);
 
-# A statement that calls gate() waits there as long as the gatekeeper holds the lock.
+# A statement that calls gate() waits there as long as the session $gatekeeper holds the lock.
 $node->safe_psql('postgres', 'CREATE FUNCTION gate() RETURNS int LANGUAGE plpgsql AS $$
 	BEGIN
 		PERFORM pg_advisory_lock_shared(1);
@@ -120,8 +120,8 @@ $_->quit foreach @idle, $new;
 
 # ---------------------------------------------------------------- which model makes room
 
-# A prediction uses version 2 again, and loading uses version 4 again.  So version 3 is the first to make room for
-# another model, and version 5 the next.
+# A prediction uses version 2 again, and loading uses version 4 again.  So version 3 is evicted first, and then version
+# 5.
 restart($node, 2);
 $node->safe_psql('postgres', "SELECT mnist_internal.load(v) FROM generate_series(2, $room + 1) AS v");
 is(status($node, 'models_cached, cache_evictions'), "$room|0", 'the memory is full');
@@ -184,7 +184,7 @@ is($_->query_safe("SELECT mnist_classify($digit)"), $crowded % 10,
 is(status($node, 'models_private, cache_fallbacks'), '0|3', 'and shares the model, as there is room now');
 $_->quit foreach @running, @private;
 
-# A session's own copy ends with the session, however that ends.
+# A session's own copy is no longer counted once the session has ended, however it ended.
 $node->safe_psql('postgres', 'SELECT mnist_activate(2)');
 add_constant_model($node, 'postgres', 200, 'dense 400, dense 10', 784 * 400 + 400 + 4010, 7);
 $log = -s $node->logfile;
@@ -209,13 +209,13 @@ eval { $_->quit } foreach @large[ 1, 2 ];
 
 # ---------------------------------------------------------------- what ends a pin
 
-# Each of these statements waits at the gate with a pin.  Then the statement ends in some way, and its pin ends with it.
-# Some statements fail on purpose: hence query, not query_safe, which dies of an error.
+# Each of these statements waits at the gate with a pin.  The statements end in different ways, and each time the pin is
+# released.  Some statements fail on purpose, so they are sent by query: query_safe would die of the error.
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 my $pid = $session->query_safe('SELECT pg_backend_pid()');
 my $look = "DO \$\$ DECLARE label int; BEGIN label := mnist_classify($digit); PERFORM gate(); %s END \$\$";
 
-# waits SQL, PINS, WHAT: send a statement, and check that it waits with so many models pinned.
+# waits SQL, PINS, WHAT: send a statement, and check that it waits with PINS models pinned.
 sub waits
 {
 	my ($sql, $pins, $what) = @_;
@@ -286,7 +286,8 @@ for my $transaction ('', 'in a transaction, ')
 		$session->query('ROLLBACK');
 	}
 }
-# What PL/pgSQL keeps for a transaction, and the check of a variable's domain, which it keeps as long as the variable.
+# PL/pgSQL keeps the state of simple expressions until the transaction ends.  It keeps the state of a domain's check as
+# long as the variable of that domain.
 $node->safe_psql('postgres', "
 	CREATE PROCEDURE commits() LANGUAGE plpgsql AS \$\$
 	DECLARE
@@ -320,7 +321,8 @@ $open_gate->();
 eval { $session->quit };
 is(status($node, 'models_private'), '0', 'and no session needed a copy of its own');
 
-# A batch has its model pinned to its end, whatever triggers do between its parts: predict, evict all others, fail.
+# A batch keeps its model pinned to its end.  The trigger that runs between its parts predicts, evicts all other models
+# and fails.
 $node->safe_psql('postgres', "
 	CREATE FUNCTION crowd() RETURNS trigger LANGUAGE plpgsql AS \$\$
 	DECLARE
@@ -345,7 +347,7 @@ cmp_ok(status($node, 'cache_evictions'), '>', $evictions + 2 * $room,
 $node->safe_psql('postgres', 'DROP TRIGGER crowd ON mnist_prediction');
 $gatekeeper->quit;
 
-# Weights that a superuser changes past all triggers: a session that has to load them again fails once.
+# A superuser changes weights with triggers disabled: a session that has to load them again fails once.
 restart($node, 2);
 $session = $node->background_psql('postgres', on_error_stop => 0);
 is(scalar $session->query("SELECT mnist_classify($digit)"), '2', 'a session predicts with version 2');
@@ -364,7 +366,8 @@ $session->quit;
 
 # ---------------------------------------------------------------- at the same time
 
-# Four clients predict with 37 models, of which a quarter fit: each gets its model's prediction, and finds room.
+# Four clients predict with 37 models, of which a quarter fits.  Each prediction is that of its model, and there is
+# always room to load the model.
 restart($node, 2);
 my $label = $node->safe_psql('postgres', "SELECT place FROM mnist_internal.feature_catalog() WHERE name = 'label'");
 $node->safe_psql('postgres', "CREATE TABLE image AS SELECT $digit AS pixels");

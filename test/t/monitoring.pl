@@ -1,6 +1,6 @@
-# Monitoring as docker/ sets it up: Debian's prometheus-postgres-exporter queries a cluster, Debian's Prometheus scrapes
-# the exporter, and Prometheus has everything that the dashboard shows.  All of it runs unprivileged, on the loopback
-# interface.
+# Monitoring as configured in docker/.  Debian's prometheus-postgres-exporter queries a cluster, and Debian's Prometheus
+# scrapes the exporter.  Prometheus then has everything that the dashboard shows.  All processes run unprivileged, on
+# the loopback interface.
 use strict;
 use warnings;
 
@@ -95,7 +95,7 @@ ok(IPC::Run::run([ 'promtool', 'check', 'metrics' ], '<',
 	\"$text\n", '&>', \$out), 'promtool finds nothing wrong with mnist_metrics_text')
 	or diag($out);
 
-# The exporter and Prometheus, configured as in docker/ but for addresses and intervals.
+# The exporter and Prometheus, configured as in docker/ except for addresses and intervals.
 my $exporter = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
 $ENV{DATA_SOURCE_NAME} = 'host=' . $node->host . ' port=' . $node->port
 	. ' user=regress_exporter dbname=postgres sslmode=disable';

@@ -1,7 +1,7 @@
-# The READMEs: the statements in them work, in that order; the names in them exist; their lists are complete.
+# The READMEs: their statements work in the order given, the names in them exist, and their tables are complete.
 #
-# Each block of SQL of a README is run in a psql session of its own, one after the other, in a directory that psql may
-# write to.  The server is configured as README.md says.
+# The SQL blocks of a README are run one after the other, each in a psql session of its own.  The current directory is
+# one that psql may write to.  The server is configured as README.md says.
 use strict;
 use warnings;
 
@@ -29,7 +29,7 @@ sub section
 	return $1;
 }
 
-# The blocks of code in a language, each with the line that it begins at.
+# The code blocks of a language, each with the number of its first line.
 sub blocks
 {
 	my ($path, $language) = @_;
@@ -45,7 +45,7 @@ sub blocks
 	return @blocks;
 }
 
-# The code spans of a text, blocks of code left out.
+# The code spans of a text, without its code blocks.
 sub spans
 {
 	my ($text) = @_;
@@ -67,7 +67,7 @@ sub rows
 
 cmp_ok($text{'README.md'} =~ tr/\n//, '<=', 300, 'README.md has 300 lines at most');
 
-# The files of the repository.  test/run copies only some of them, and leaves a list of all.
+# The files of the repository.  test/run copies only some of them, and writes a list of all of them.
 my %files = map { chomp; $_ => 1 } -e '.repository' ? split(/^/m, slurp_file('.repository')) : ();
 
 sub in_repository
@@ -173,7 +173,7 @@ sub run_blocks
 	{
 		my $sql = $block->{code};
 
-		# Roles are called regress_..., as the user who runs the tests may have any other name.
+		# The roles get the prefix regress_, because the user who runs the tests may have any other name.
 		$sql =~ s/\bTO (\w+)(?=;)/$roles{$1} ? "TO regress_$1" : "TO $1"/ge;
 		$sql =~ s!/data/mnist!$directory!g;
 		$sql = without_pg_cron($sql) unless $pg_cron;
@@ -187,8 +187,8 @@ sub run_blocks
 	return @outputs;
 }
 
-# pg_cron runs a job at the beginning of a minute.  If it has missed that there is one, it reads its table again when
-# the configuration is reloaded, as docker/README.md says.
+# pg_cron runs a job at the beginning of a minute.  It can miss that the job exists; a reload of the configuration makes
+# it read its table again, as docker/README.md says.
 sub wait_for_job
 {
 	my $polls = 0;
@@ -201,13 +201,13 @@ sub wait_for_job
 	return;
 }
 
-# ---- README.md: the session at its beginning, except for what may differ between machines
+# ---- README.md: the session at its beginning; what differs between machines is ignored
 
 my ($session) = section('README.md', 'What it looks like') =~ /^```\n\$ psql[^\n]*\n(.*?)^```$/ms;
 my $statements = join "\n", $session =~ /^app=# (.*)$/mg;
 (my $shown = $session) =~ s/^app=# .*\n//mg;
 
-# Without fractional numbers, and without the widths that follow from them: these differ.
+# Remove what differs between machines: fractional numbers, and the column widths that depend on them.
 sub comparable
 {
 	my ($text) = @_;
@@ -255,11 +255,11 @@ write_idx('train', 1200, 0);
 write_idx('t10k', 100, 5000);
 
 $node->safe_psql('postgres', 'CREATE DATABASE sql');
-# Runs that name no number of epochs take one.
+# Runs train for one epoch unless the call says otherwise.
 $node->safe_psql('postgres', 'ALTER DATABASE sql SET mnist_hil.epochs = 1');
 my ($create, @reference) = blocks('sql/README.md', 'sql');
 run_blocks('sql', $create);
-# A small live model, whose fine-tuning takes a moment.
+# A small live model, which is quick to fine-tune.
 $node->safe_psql('sql', q{
 	SELECT mnist_import_synthetic('fast', 600);
 	SELECT mnist_activate(model_version) FROM mnist_retrain('from_scratch', '{softmax}', seed => 1, promote => false);
@@ -277,7 +277,7 @@ is($node->safe_psql('sql', q{
 like($node->safe_psql('sql', q{SELECT verdict FROM mnist_run WHERE reproduces > 0}), qr/same weights/,
 	'a run was reproduced');
 
-# ---- the rest of README.md, and the READMEs that go on in its database
+# ---- the rest of README.md, and the other READMEs, in the same database
 
 my @last = run_blocks('postgres', @blocks);
 like($last[0], qr/^CALL.*\|succeeded\|/m, 'the job has run') if $pg_cron;
@@ -339,7 +339,7 @@ for (rows('sql/README.md', 'Tables and views'))
 }
 is_deeply(\%listed, \%relations, 'sql/README.md has every table and view');
 
-# The kinds of events are those that functions note: the constants in the argument before the message.
+# The kinds of events: the constants that functions pass in the argument before the message.
 my %kinds = map { $_ => 1 } map { $_->[0] =~ /`(\w+)`/g } rows('sql/README.md', 'Events');
 my %noted;
 my $definitions = ask(qq{
@@ -375,7 +375,7 @@ for my $row (split /\n/, ask(q{SELECT name, boot_val, current_setting(name), con
 }
 is(join(' ', sort keys %settings), join(' ', sort keys %known), 'sql/README.md has every setting');
 
-# Errors: the messages are in the library or in the install script, with something else for "N" and "...".
+# Errors: each message is in the library or in the install script; "N" and "..." stand for any text.
 my ($version) = slurp_file('mnist_hil.control') =~ /^default_version = '(.*)'/m;
 my $library = ask("SELECT setting || '/mnist_hil.so' FROM pg_config WHERE name = 'PKGLIBDIR'");
 my $sources = slurp_file($library) . slurp_file("$ENV{share_contrib_dir}/extension/mnist_hil--$version.sql");
@@ -384,7 +384,7 @@ for (rows('sql/README.md', 'Errors'))
 	my ($state, $messages, $what_to_do) = @$_;
 
 	next unless $state =~ /^[0-9A-Z]{5}$/ && $state !~ /^(?:42501|58P01)$/;
-	# An error of some PostgreSQL versions only is not compiled in for the others.
+	# An error that only some PostgreSQL versions raise is not compiled for the others.
 	next if $what_to_do =~ /^On PostgreSQL 15 and 16/ && ask('SHOW server_version_num') >= 170000;
 	for my $message ($messages =~ /`([^`]+)`/g)
 	{

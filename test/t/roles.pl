@@ -1,8 +1,8 @@
-# Least privilege: the README's GRANTs give the privileges that its table of who may do what shows.
+# Least privilege: the GRANT statements of the README give exactly the privileges in its table "Who may do what".
 #
-# The README's own statements grant to the roles.  Then each role calls every public function and reads every public
-# table and view.  A call is refused if it ends in 42501, whether the function itself is refused or something that it
-# does.
+# The test runs the README's GRANT statements.  Then each role calls every public function and reads every public table
+# and view.  A call counts as refused if it ends in 42501, whether the function itself or something inside it is
+# refused.
 use strict;
 use warnings;
 
@@ -45,9 +45,9 @@ $node->safe_psql('postgres', 'CREATE EXTENSION mnist_hil; SELECT mnist_predict(m
 $node->safe_psql('postgres', "CREATE ROLE $_") for @roles;
 $node->safe_psql('postgres', $grants);
 
-# Every relation, and every public function and procedure with NULL for every argument: called so, none of them changes
-# anything.  The NULLs are subqueries, so that the planner does not see them and leave out the call of a strict
-# function.
+# Every relation, and every public function and procedure with NULL for every argument: with these none of them changes
+# anything.  Each NULL is a subquery: the planner would replace a strict function of a constant NULL by NULL, without
+# calling it.
 my $objects = q{
 	SELECT p.proname::text AS name, format(CASE p.prokind WHEN 'p' THEN 'CALL %s(%s)' ELSE 'SELECT %s(%s)' END,
 		p.oid::regproc, (

@@ -1,5 +1,5 @@
-# A search that is interrupted: whenever it ends, its trials are on record.  Another run takes them over, and ends with
-# the same trials and weights as a search that was not interrupted.
+# An interrupted search: its trials are recorded, whenever it ends.  Another run takes them over, and ends with the same
+# trials and weights as a search that was not interrupted.
 use strict;
 use warnings;
 
@@ -21,7 +21,7 @@ my $trials = 12;
 my $study = "'from_scratch', '{softmax,mlp}', epochs => 2, seed => 1, promote => false";
 my $processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mnist_hil %'";
 
-# Each trial of a run in a line.
+# The trials of a run, one a line.
 sub trials_of
 {
 	my ($id) = @_;
@@ -59,7 +59,7 @@ sub goes_on
 		"$what: no trial is made twice");
 }
 
-# Start a study of many trials of so many epochs, and wait for the first three trials.
+# Start a study of many trials of $trial_epochs epochs each, and wait for the first three trials.
 sub start_study
 {
 	my ($trial_epochs) = @_;
@@ -87,7 +87,7 @@ for (1 .. 30)
 }
 is($pinned, 0, 'the run holds no snapshot while it trains');
 
-# ---- cancelled, at any moment: within trials and between them
+# ---- cancelled at any moment, during a trial or between trials
 
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
 cmp_ok(wait_for($node, 'postgres', $processes, '0'), '<', 1, 'cancelled: all processes end within a second');

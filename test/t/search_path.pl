@@ -1,10 +1,10 @@
 # Functions and operators that a role has planted in the extension's schema never run.
 #
-# A role that may create in the extension's schema (as everybody could in public before PostgreSQL 15) plants overloads
-# of every function and operator whose name occurs in the install script, and of the extension's own functions: with
-# the same types, with better matching ones, and with fewer arguments.  They are there before CREATE EXTENSION and after
-# it.  Then roles that have only their documented grants call everything, the whole loop included.  A planted function
-# that runs writes to the server's log, even if its transaction is rolled back.
+# The attacker is a role that may create objects in the extension's schema, as everybody could in public before
+# PostgreSQL 15.  It plants overloads of every function and operator whose name occurs in the install script, and of the
+# extension's own functions: with the same types, with better matching types, and with fewer arguments.  They exist
+# before CREATE EXTENSION and after it.  Then roles that have only their documented grants call everything, the whole
+# loop included.  A planted function that runs writes to the server's log, even if its transaction is rolled back.
 use strict;
 use warnings;
 
@@ -67,8 +67,9 @@ $node->safe_psql('postgres', q{
 $node->safe_psql('postgres', 'CREATE DATABASE planted');
 in_database('GRANT CREATE ON SCHEMA public TO regress_planter');
 
-# Plant.  Each function of the system is planted with its own types and, in its first three arguments, with every other
-# type of the list; each of ours with every shorter list of arguments, and with each argument alone by its name.
+# Plant the overloads.  A function of the system is planted with its own types, and with every type of the list for each
+# of its first three arguments.  A function of the extension is planted with every shorter list of arguments, and with
+# each argument alone by its name.
 my $planted = in_database(qq{
 	SET search_path = pg_catalog;
 	CREATE FUNCTION pg_temp.plant(name text, arguments text, result text) RETURNS int LANGUAGE plpgsql AS \$\$
@@ -139,7 +140,7 @@ cmp_ok($functions, '>', 2000, 'functions of the system are planted');
 cmp_ok($overloads, '>', 50, 'so are overloads of ours');
 cmp_ok($symbols, '>', 1500, 'and operators');
 
-# A planted function does run where its schema is in the search path of an unqualified call.
+# Check the check: an unqualified call does run a planted function if its schema is in the search path.
 my $caught = qr/planted .* ran as (\S+) for (\S+)/;
 sub hits
 {
@@ -155,7 +156,7 @@ in_database(grant_everything('regress_trainer', 'regress_observer') . q{
 	GRANT EXECUTE ON FUNCTION public.mnist_correct(bigint, int) TO regress_annotator;
 });
 
-# A call of one of our functions that gives every argument with its exact type, so that it matches no planted function.
+# A call of one of the extension's functions.  Every argument has its exact type, so no planted function matches.
 my %signature;
 for (split /\n/, $node->safe_psql('postgres', q{
 	SELECT concat_ws('|', p.proname, a.name, format_type(a.type, NULL), pg_get_function_arg_default(p.oid,
@@ -199,7 +200,7 @@ my @calls = (
 		images => "'\\x00000803000000010000001c0000001c'::bytea || " . call('mnist_preprocess', image => $png),
 		labels => "'\\x000008010000000103'") ],
 	[ 'mnist_drop_dataset', 'regress_trainer', call('mnist_drop_dataset', dataset => "'idx'") ],
-	# A small live model, so that the run that mnist_check begins takes a moment.
+	# A small live model, so that the run that mnist_check begins is short.
 	[ 'mnist_retrain', 'regress_trainer', call('mnist_retrain', strategy => "'from_scratch'",
 		architectures => "'{softmax}'", epochs => 1, seed => 1) ],
 	[ 'mnist_activate', 'regress_trainer', call('mnist_activate', version => $newest, reason => "'a reason'") ],
@@ -235,7 +236,7 @@ my @calls = (
 		qw(full drift quality performance)),
 	[ 'mnist_erase', 'regress_trainer', call('mnist_erase', annotator => "'regress_annotator'",
 		predictions => "'{1}'") ],
-	# pg_cron is not in this server: both end in an error of ours.
+	# This server has no pg_cron: both end in an error of the extension.
 	[ 'mnist_schedule', 'regress_trainer', call('mnist_schedule') ],
 	[ 'mnist_unschedule', 'regress_trainer', call('mnist_unschedule') ],
 );

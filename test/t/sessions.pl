@@ -1,5 +1,5 @@
-# Ten sessions at once predict, correct, check, switch, roll back and prune while runs come and go: there is always
-# exactly one live model, no feedback is lost, none counts as new once a run has used it, and nothing fails.
+# Ten concurrent sessions predict, correct, check, switch, roll back and prune while runs begin and end.  There is
+# always exactly one live model.  No feedback is lost or counts as new after a run has used it.  No statement fails.
 #
 # It takes a few seconds; SECONDS_AT_ONCE=60 makes it longer.
 use strict;
@@ -83,8 +83,8 @@ cmp_ok($corrections // 0, '>', 0, 'there were corrections');
 
 delete $ENV{PGOPTIONS};
 
-# Wait for the run that may still be under way.  Then check once more with new corrections, so that at least one check
-# has begun a run.
+# Wait for the run that may still be under way.  Then call mnist_check once more with new corrections, so that it has
+# begun at least one run.
 $node->safe_psql('postgres', q{
 	SELECT mnist_correct(id, (label + 1) % 10)
 	FROM mnist_predict_batch(ARRAY(SELECT mnist_draw(3, i, 28) FROM generate_series(1, 20) AS i))});
@@ -96,7 +96,7 @@ settle();
 $node->safe_psql('postgres', 'SELECT * FROM mnist_check()');
 settle();
 
-# What must be true: each query finds nothing.
+# What must never happen: each query must return no row.
 my %never = (
 	'a mistake while the sessions ran' => 'SELECT * FROM mistake',
 	'a run that did not succeed' => "SELECT id, status, error FROM mnist_run WHERE status <> 'succeeded'",

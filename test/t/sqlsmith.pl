@@ -1,7 +1,7 @@
 # Random statements by sqlsmith over all objects of the extension: as a role with no grants, and as one with all of
 # them.  No server process crashes, and no statement ends in an internal error.
 #
-# SQLSMITH_QUERIES: how many statements each role runs; SQLSMITH_SEED: another sequence of them.
+# SQLSMITH_QUERIES is the number of statements that each role runs.  SQLSMITH_SEED gives another sequence of statements.
 use strict;
 use warnings;
 
@@ -70,8 +70,8 @@ for my $role (qw(regress_nobody regress_everything))
 
 	my $failure = qr/(?:ERROR|FATAL|PANIC):/;
 	my @internal = $log =~ /^\d+ XX\d\d\d $failure.*(?:\n(?!\d+ [0-9A-Z]{5} $failure).*)*/mg;
-	# Known internal errors of the server itself do not count: those of its parser, and those of the support functions
-	# of its types, which sqlsmith calls with arguments that only the server passes.
+	# Known internal errors of PostgreSQL itself do not count.  They are errors of its parser, and of support functions
+	# of its types: sqlsmith calls these with arguments that only the server should pass.
 	my $of_server = qr/LOCATION:  \w+, (?:parse_\w+|timestamp|numeric)\.c/;
 	my @known = grep { $_ =~ $of_server } @internal;
 
@@ -80,7 +80,7 @@ for my $role (qw(regress_nobody regress_everything))
 	is(scalar @internal, 0, "$role: no internal error") or diag(join "\n\n",
 		@internal[0 .. ($#internal < 4 ? $#internal : 4)]);
 
-	# Some statements did reach the extension.
+	# Make sure that some statements reached the extension.
 	cmp_ok($state{42501} // 0, '>', 0, "$role: privileges refuse something") if $role eq 'regress_nobody';
 }
 is($node->safe_psql('postgres', 'SELECT label FROM mnist_predict(mnist_draw(3))'), '3', 'predicting goes on');

@@ -1,5 +1,5 @@
-# A hot standby predicts with the live model, switches models with its primary, and stores nothing.  Once promoted it
-# does everything.
+# A hot standby predicts with the live model, follows each switch of its primary, and stores nothing.  After its
+# promotion it does everything.
 use strict;
 use warnings;
 

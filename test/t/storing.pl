@@ -1,6 +1,6 @@
-# A run's result is stored whatever locks others hold, and only by the run's own trainer.  The switch to its model is
-# made as soon as possible.  Besides: the role that training processes connect as, the library that they load, and that
-# nothing is allocated before mnist_hil.training_memory is checked.
+# A run's result is stored whatever locks other transactions hold, and only by the run's own trainer.  The switch to its
+# model is made as soon as possible.  Also tested: the role that training processes connect as, the library that they
+# load, and that mnist_hil.training_memory is checked before anything is allocated.
 use strict;
 use warnings;
 
@@ -52,7 +52,7 @@ sub release
 	return;
 }
 
-# A live model that is worse than any other, and a run whose model is better.
+# A live model that is worse than any other, so that the model of each run passes the gate.
 my $bad;
 sub prepare
 {
@@ -186,7 +186,7 @@ query("SELECT mnist_activate($bad)");
 
 my $lock = 'LOCK TABLE mnist_model IN ACCESS EXCLUSIVE MODE';
 
-# Start a run that trains for a few seconds, and take a lock before it ends; returns when the run waits for the lock.
+# Start a run that trains for a few seconds, and take a lock before it ends.  Return when the run waits for the lock.
 sub meet_lock
 {
 	my ($statement) = @_;
@@ -227,7 +227,7 @@ like(query('SELECT reasons[1] FROM mnist_check()'),
 	qr/^the trainer process of run $id exited without reporting a result$/,
 	'... and mnist_check finds it later');
 
-# A caller whose own transaction holds a lock that the run needs would wait for itself.
+# If the caller's own transaction held a lock that the run needs, the call would never end.
 foreach my $statement ($lock, 'LOCK TABLE mnist_metric IN SHARE MODE', "UPDATE mnist_run SET phase = phase")
 {
 	isnt($node->psql($name, "\\set VERBOSITY verbose\nBEGIN; $statement; SELECT * FROM $training",
@@ -250,14 +250,14 @@ query('SELECT pg_cancel_backend(pid) FROM mnist_training_progress');
 $caller->finish;
 wait_here($processes, '0');
 
-# ---- the extension is created again, and has a run of the same id
+# ---- the extension is dropped and created again, and there is a run with the same id
 
 query("DROP EXTENSION mnist_hil CASCADE; CREATE EXTENSION mnist_hil; SELECT mnist_import_synthetic('drawn', 1200, 1)");
 my $endless = "mnist_retrain('from_scratch', '{softmax}', epochs => 10000, wait => false";
 $id = query("SELECT run_id FROM $endless, seed => 1)");
 wait_here("SELECT progress > 0 FROM mnist_training_progress WHERE run_id = $id", 't');
 my $trainer = query('SELECT pid FROM mnist_training_progress');
-# All in one transaction: the old trainer never sees the database without a run of its id.
+# One transaction does all of this, so there is a run with this id whenever the old trainer looks.
 query(qq{
 	BEGIN;
 	DROP EXTENSION mnist_hil CASCADE;

@@ -1,5 +1,5 @@
-# Retraining that is interrupted: whatever ends a run, or the server, the live model answers, no correction is lost, the
-# run is on record, and the next run works.
+# Interrupted retraining.  Whatever ends a run or the server, the live model still predicts, no correction is lost, the
+# run is recorded, and the next run works.
 use strict;
 use warnings;
 
@@ -92,7 +92,7 @@ SKIP:
 $node->psql('postgres', "SELECT mnist_retrain($endless)", stderr => \$stderr);
 like($stderr, qr/already under way.*run $id\b/s, 'a second run is refused');
 
-# Everything else goes on: predicting, correcting, importing.
+# Predicting and correcting go on during a run.
 my $corrections = $node->safe_psql('postgres',
 	"SELECT count(mnist_correct(id, 3)) FROM mnist_predict(mnist_draw(3, 77))");
 is($corrections, '1', 'predicting and correcting go on');
@@ -141,7 +141,7 @@ like($stderr, qr/retraining run $id was cancelled/, 'terminated helper: the call
 cmp_ok(processes_end(), '<', 1, 'terminated helper: all processes end within a second');
 check_after('terminated helper', $id, 'cancelled', $live);
 
-# A cancel that the caller's own code catches ends the run as well, while the caller goes on.
+# If the caller catches the cancel, the run ends all the same, and the caller goes on.
 my $catching = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "DO \$\$ BEGIN PERFORM"
 			. " mnist_retrain($endless); EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(3); END \$\$" ],
 	'>', \$stdout, '2>', \$stderr);
@@ -194,7 +194,7 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM mnist_feedback'), $correct
 next_run_works('immediate stop');
 check_after('immediate stop', $id, 'failed', $live);
 
-# A fast stop is no crash: the run is recorded before the server ends.
+# A fast shutdown is no crash: the run's end is recorded before the server stops.
 $id = start_run();
 $start = time;
 $node->stop('fast');

@@ -1,6 +1,5 @@
-# pg_upgrade: pg_upgrade's own checks pass, everything is there in the new cluster, and the database goes on.  The
-# upgrade is from this version of the server to itself, which treats the extension's objects as an upgrade from an older
-# version does.
+# pg_upgrade: its own checks pass, the new cluster has everything, and the database works.  Old and new cluster are of
+# the same server version; pg_upgrade treats the extension's objects as in an upgrade from an older version.
 use strict;
 use warnings;
 
@@ -50,8 +49,8 @@ sub contents
 }
 my $before = contents($old);
 
-# The catalogs' rows about the extension, except the text of views and bodies, whose casts pg_upgrade writes in another
-# way.
+# The catalogs' rows about the extension, except the text of views and function bodies: pg_upgrade writes their casts
+# differently.
 sub catalogue
 {
 	my ($node) = @_;

@@ -1,5 +1,5 @@
-# ALTER EXTENSION UPDATE from 0.1.0: a database that was in use keeps all its rows, and has the same objects as a
-# database in which the extension is created afresh.
+# ALTER EXTENSION UPDATE from 0.1.0: a database that was in use keeps all its rows.  Afterwards it has the same objects
+# as a database with a new extension.
 use strict;
 use warnings;
 
@@ -79,7 +79,7 @@ sql(q{
 	SELECT mnist_hil_drift_update();
 });
 
-# Queries for the columns of 0.1.0's tables and views for users, and for what is in them.
+# Queries that hash the contents of 0.1.0's tables and of its views for users, in the columns that they had.
 my @queries = split /\n/, sql(q{
 	SELECT format('SELECT count(*), md5(string_agg(ROW(%s)::text, '','' ORDER BY ROW(%1$s)::text)) FROM %s AS t',
 		string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum), c.oid::regclass)
@@ -101,7 +101,7 @@ sub contents
 }
 my $before = contents();
 
-# A dump that is restored into the new release later.
+# This dump is restored into the new release later.
 my $dumped = $node->basedir . '/0.1.0.dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dumped, $node->connstr('postgres') ], '0.1.0 is dumped');
 my @kept = (
@@ -135,8 +135,8 @@ like(error_of('ALTER EXTENSION mnist_hil UPDATE'),
 like(sql('SELECT mnist_classify(mnist_draw(3))'), qr/^\d$/, 'and goes on');
 $node->restart;
 
-# Every function of 0.1.0 has its C function in the new library, and none crashes.  A function that cannot work before
-# the upgrade says what to do.
+# The new library has a C function for every function of 0.1.0, and none of them crashes.  If a function cannot work
+# before the upgrade, its error says what to do.
 is(sql("SELECT extversion FROM pg_extension WHERE extname = 'mnist_hil'"), '0.1.0', 'the database is not upgraded yet');
 is(sql("SELECT count(fmgr_c_validator(p.oid)) > 20
 	FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
@@ -162,7 +162,7 @@ $before = contents();
 sql('ALTER EXTENSION mnist_hil UPDATE');
 is(contents(), $before, 'every row and every sequence is the same');
 
-# The extension is created afresh in another database, with the same privileges granted.
+# Create the extension in another database, with the same privileges granted, to compare with.
 $node->safe_psql('postgres', 'CREATE DATABASE fresh');
 $node->safe_psql('fresh', qq{
 	CREATE SCHEMA "My Schema";
@@ -201,7 +201,7 @@ is(sql("SELECT model_version, promoted FROM mnist_retrain('fine_tune', epochs =>
 is(sql('SELECT mnist_rollback()'), '1', 'rolling back goes to the same version as before');
 is(sql('SELECT count(*) FROM mnist_check()'), '1', 'the loop goes on');
 
-# Privileges that were granted are no part of the extension, so pg_dump dumps them.
+# Privileges that users granted do not belong to the extension, so pg_dump dumps them.
 my ($dump) = run_command([ $node->installed_command('pg_dump'), '-s', '-d', $node->connstr('postgres') ]);
 foreach my $grant ('REVOKE ALL ON FUNCTION .*mnist_classify\(.* FROM PUBLIC',
 	'GRANT ALL ON FUNCTION .*mnist_classify\(.* TO regress_app',
@@ -212,7 +212,7 @@ foreach my $grant ('REVOKE ALL ON FUNCTION .*mnist_classify\(.* FROM PUBLIC',
 	like($dump, qr/^$grant/m, "pg_dump: $grant");
 }
 
-# The dump of 0.1.0, which lacks the rows that this version's CREATE EXTENSION adds.
+# Restore the dump of 0.1.0.  It lacks the rows that CREATE EXTENSION of this version adds.
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
 $node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), $dumped ],
 	'the dump of 0.1.0 is restored');
