@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# installation.sh: a second installation of PostgreSQL, which an unprivileged user may write.
+# installation.sh: make a second installation of PostgreSQL, which an unprivileged user can write to.
 #
 #   test/installation.sh DIRECTORY [TREE]
 #
-# Copies the installation of PG_CONFIG into DIRECTORY, unless it is there already, and then whatever is in TREE: what
-# "make install DESTDIR=TREE" left there.  Prints where the installation is, for PostgreSQL::Test::Cluster's
-# install_path: its programs are in bin below that.
+# Copies the installation of PG_CONFIG into DIRECTORY, unless that was done before.  Then copies what "make install
+# DESTDIR=TREE" left in TREE.  Prints the path of the new installation, for PostgreSQL::Test::Cluster's install_path;
+# its programs are in bin below that path.
 #
-# PostgreSQL's programs find their other files by the way that leads there from their own directory, so everything lies
-# in DIRECTORY as it does in /.  Programs are copied, because links would lead them back; all else are links, but for
-# files of this extension, which are left out.
+# PostgreSQL's programs find their other files by a path relative to their own directory, so all files have the same
+# paths in DIRECTORY as in /.  Programs are copied, because a symbolic link would lead them back to the original.  All
+# other files are symbolic links.  Files of this extension are left out.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 directory=${1:?usage: test/installation.sh DIRECTORY [TREE]}
 bindir=$("$PG_CONFIG" --bindir)
 
-# copy_directory DIRECTORY PROGRAM...: as it says above, with the programs as copies.
+# copy_directory DIRECTORY PROGRAM...: copy a directory as explained above; the programs named are real copies.
 copy_directory()
 {
 	local from=$1 to=$directory$1
@@ -37,7 +37,7 @@ copy_directory "$bindir" postgres pg_config initdb pg_ctl pg_dump pg_dumpall pg_
 copy_directory "$("$PG_CONFIG" --pkglibdir)"
 copy_directory "$("$PG_CONFIG" --sharedir)"
 if [ -n "${2:-}" ]; then
-	# Not into the files themselves: a server may have them loaded.
+	# Replace the files rather than write into them, because a server may have loaded them.
 	cp -R --remove-destination "$2/." "$directory/"
 fi
 dirname "$directory$bindir"

@@ -1,10 +1,10 @@
-# lib.sh: what the shell scripts of the tests and the demo share.  To be sourced, with bash.
+# lib.sh: functions that the shell scripts of the tests and the demo share.  bash scripts source it.
 # shellcheck shell=bash disable=SC2034
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PG_CONFIG=${PG_CONFIG:-pg_config}
 export PG_CONFIG
-# A server and its clients speak the same here as anywhere.
+# Locale and client settings do not depend on the user's environment.
 export LC_ALL=C.UTF-8 PGOPTIONS='' PSQLRC=/dev/null
 unset PGHOST PGPORT PGUSER PGDATABASE PGSERVICE PGPASSWORD
 
@@ -14,7 +14,7 @@ die()
 	exit 1
 }
 
-# Who runs servers: PostgreSQL refuses root, so then it is postgres, or nobody.
+# The user who runs servers.  PostgreSQL refuses to run as root; then it is user postgres, or else nobody.
 server_user()
 {
 	if [ "$(id -u)" != 0 ]; then
@@ -26,7 +26,7 @@ server_user()
 	fi
 }
 
-# Run a command as that user, with HOME somewhere that it may write.
+# Run a command as the server user.  If that is another user, HOME is a directory that it can write to.
 as_server_user()
 {
 	if [ "$(id -u)" = 0 ]; then
@@ -47,7 +47,7 @@ as_root()
 	fi
 }
 
-# Build, and install into the server's directories where what lies there is not what was built.
+# Build, and install into the server's directories unless the files there are those that were built.
 build_and_install()
 {
 	local libdir sharedir file jobs
@@ -67,7 +67,7 @@ build_and_install()
 	as_root make -C "$repo" --no-print-directory -s install "PG_CONFIG=$PG_CONFIG" >/dev/null
 }
 
-# The libraries to preload: pg_cron, too, where it is installed.
+# The libraries to preload: mnist_hil, and pg_cron if it is installed.
 preload_libraries()
 {
 	if [ -e "$("$PG_CONFIG" --sharedir)/extension/pg_cron.control" ]; then
@@ -77,9 +77,9 @@ preload_libraries()
 	fi
 }
 
-# start_private_server DIRECTORY SOCKET-DIRECTORY PORT DATABASE: make a cluster in DIRECTORY/data and start it, with
-# the library preloaded; only its owner (and root) can connect, as superuser of the database's name, without a
-# password.
+# start_private_server DIRECTORY SOCKET-DIRECTORY PORT DATABASE: make a cluster in DIRECTORY/data and start it with the
+# library preloaded.  Only the operating system user who owns it (and root) can connect, without a password.  The
+# superuser has the name of the database.
 start_private_server()
 {
 	local directory=$1 socket=$2 port=$3 database=$4 bindir
@@ -103,7 +103,7 @@ start_private_server()
 	as_server_user "$bindir/createdb" -h "$socket" -p "$port" -U "$database" "$database"
 }
 
-# Stop it, if it runs.
+# stop_private_server DIRECTORY: stop the server; fails if it does not run.
 stop_private_server()
 {
 	[ -e "$1/data/postmaster.pid" ] || return 1

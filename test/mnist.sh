@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # mnist.sh: print the directory that holds MNIST's four IDX files (plain or .gz), or nothing where there are none.
 #
-# MNIST_DIR if it is set, else ../shared/mnist beside the repository, else a cache that is filled from public mirrors.
-# Whatever is found is checked against the SHA-256 of the decompressed files.  MNIST_DIR=none: do not look for it.
+# The directory is MNIST_DIR if that is set, else ../shared/mnist beside the repository, else a cache that is filled
+# from public mirrors.  The decompressed files are checked by their SHA-256.  MNIST_DIR=none: do not look for MNIST.
 set -euo pipefail
 
 mirrors='https://ossci-datasets.s3.amazonaws.com/mnist https://storage.googleapis.com/cvdf-datasets/mnist'

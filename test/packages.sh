@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# packages.sh: the Debian packages that this project needs; no other file lists them.
+# packages.sh: list or install the Debian packages that this project needs.  No other file lists them.
 #
 #   packages.sh list serve|run|test|monitoring|bench|lint|coverage       print them
 #   packages.sh install serve|run|test|monitoring|bench|lint|coverage    install those that are missing (root or sudo)
 #
-# serve: a server that has it.  run: to build, install and use it, and for the demo.  test: what make test needs.
-# monitoring: what test/t/monitoring.pl needs besides, which is skipped without.  bench: what make bench compares
-# with.  lint, coverage: what make lint and make coverage need besides.
+# serve: for a server with the extension installed.  run: to build, install and use the extension, and for the demo.
+# test: for make test.  monitoring: also for test/t/monitoring.pl, which is skipped without them.  bench: for what make
+# bench compares with.  lint, coverage: also for make lint and make coverage.
 set -euo pipefail
 
-# The major version of the server that pg_config stands for, else of the one that this distribution has.
+# The major version of the server that pg_config belongs to, or else of the distribution's server.
 server_version()
 {
 	local version pgxs

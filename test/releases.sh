@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# releases.sh: this release and an older one, ready to be copied into an installation (test/installation.sh).
+# releases.sh: build this release and an older one for test/installation.sh.
 #
 #   test/releases.sh DIRECTORY
 #
-# Leaves in DIRECTORY/now what is built in this checkout, and in DIRECTORY/0.1.0 that release, built from the history of
-# this repository.  If the history cannot be read, a file DIRECTORY/0.1.0.missing, which says why, is there instead.
-# What was built is kept in build/releases.
+# Installs what is built in this checkout into DIRECTORY/now, and release 0.1.0, built from the history of this
+# repository, into DIRECTORY/0.1.0.  If the history cannot be read, it writes the reason to DIRECTORY/0.1.0.missing
+# instead.  The build of 0.1.0 is kept in build/releases.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -13,13 +13,13 @@ directory=${1:?usage: test/releases.sh DIRECTORY}
 release=0.1.0
 commit=8c9b502
 
-# missing REASON: note why there is no such release.
+# missing REASON: write down why the release could not be built.
 missing()
 {
 	echo "$1" >"$directory/$release.missing"
 }
 
-# install_from SOURCE TREE: what "make install" puts where, below TREE.
+# install_from SOURCE TREE: run "make install" in SOURCE with DESTDIR=TREE.
 install_from()
 {
 	make -C "$1" --no-print-directory -s install "DESTDIR=$2" "PG_CONFIG=$PG_CONFIG" >/dev/null

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# bench_challenge.sh: what a challenge costs mnist_predict: none under way, half of the predictions answered by the
-# challenger, all read along in the shadow.  One client, keras_cnn live and challenging; commits do not wait for the
-# disk, which would hide it.  In rounds, one after the other, as the machine's speed drifts.
+# bench_challenge.sh: what a challenge costs mnist_predict.  Three cases are compared: no challenge, an A/B test in
+# which the challenger answers half of the predictions, and a shadow that predicts all of them.  There is one client;
+# live model and challenger are both keras_cnn.  Commits are asynchronous, because waiting for the disk would hide the
+# cost.  The cases alternate in rounds, because the machine's speed drifts.
 . "$(dirname "$0")/server.sh"
 
 seconds=$(smoke 1 5)
@@ -13,7 +14,8 @@ challenger=$(bench_psql -At -c "SELECT model_version FROM mnist_retrain(strategy
 bench_psql -c 'ALTER DATABASE bench SET synchronous_commit = off'
 echo 'SELECT * FROM mnist_predict(:png);' >"$bench_directory/predict.sql"
 
-# measure KIND STATEMENT: add the milliseconds of a prediction, and of an image in a batch, with this challenge.
+# measure KIND STATEMENT: begin or drop the challenge by STATEMENT; then measure the milliseconds of a prediction and of
+# a batch, and append them to the files of KIND.
 measure()
 {
 	bench_psql -o /dev/null -c "$2"

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# bench_check.sh: what mnist_check costs where there is nothing to do, over 1,000,000 predictions and 100,000
-# corrections, and what mnist_correct costs beside it.
+# bench_check.sh: the time that mnist_check takes when there is nothing to do, with 1,000,000 predictions and 100,000
+# corrections.  Also the time of mnist_correct.
 . "$(dirname "$0")/server.sh"
 
 predictions=$(smoke 1000 1000000)
 corrections=$(smoke 100 100000)
 repetitions=$(smoke 3 101)
 
-# The images are not used here.  The predictions are those of a model that works, so there is no drift.
+# The images are not used here.  Labels and confidences are typical of a good model, so there is no drift.
 bench_psql -o /dev/null <<-SQL
 	INSERT INTO mnist_prediction (image, label, confidence, probabilities, model_version)
 	SELECT '\x00', i % 10, 0.99, '{0.99,0.01,0,0,0,0,0,0,0,0}', 1 FROM generate_series(1, $predictions) AS i;
 SQL
 
-# in_new_connection: milliseconds of the first statement of five connections, the median.
+# in_new_connection: the median milliseconds of mnist_check as the first statement of a connection, over five.
 in_new_connection()
 {
 	for _ in 1 2 3 4 5; do
@@ -28,7 +28,8 @@ measure()
 		"$(milliseconds "$repetitions" '' 'SELECT * FROM mnist_check()')" "$(in_new_connection)"
 }
 
-# correct FROM TO FAILURES: that many corrections at once, of which every FAILURESth says that the prediction was wrong.
+# correct FROM TO FAILURES: insert feedback on predictions FROM + 1 to TO in one statement.  Every FAILURESth label says
+# that the prediction was wrong.
 correct()
 {
 	bench_psql -o /dev/null <<-SQL

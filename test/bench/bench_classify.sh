@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench_classify.sh: how many images a second are read in a query, on one core and on two; and what a batch saves.
-# Rows 4, 5 and 8.  keras_cnn is live; the images are MNIST's test images as PNGs.
+# bench_classify.sh: how many images a second a query classifies, on one core and on two, and what a batch saves.  Rows
+# 4, 5 and 8 of the results.  keras_cnn is live; the images are MNIST's test images as PNGs.
 . "$(dirname "$0")/server.sh"
 
 repetitions=$(smoke 1 9)

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# bench_counts.sh: what must not grow with the number of labels does not: the counts in views, and what a run records of
-# the feedback that it uses.  Besides, contradictions, and the first query of a new connection.  The largest number of
-# labels is LABELS, 1,000,000 by default.
+# bench_counts.sh: the time of the counts in views, and the size of what a run records of its feedback.  Both must not
+# grow with the number of labels.  Also the time of the views of conflicting labels, and of the first query of a new
+# connection.  LABELS is the largest number of labels, 1,000,000 by default.
 . "$(dirname "$0")/server.sh"
 
 repetitions=$(smoke 3 21)
-# mnist_check is to find nothing to do.
+# mnist_check must find nothing to do.
 bench_psql -c 'ALTER DATABASE bench SET mnist_hil.fail_threshold = 1000000'
 runs=100
 
-# more N: add N predictions, one in 24 of them wrong, with a label each.  Their images are not used here.  One in a
-# hundred has the same image as another one, and one in a hundred of these has another label.
+# more N: add N predictions with a label each; one prediction in 24 is wrong.  The images are not used here.  One
+# prediction in a hundred has the same pixel hash as another one, and one in a hundred of these has another label.
 more()
 {
 	if [ "$1" -gt 1000000 ]; then
@@ -32,7 +32,7 @@ more()
 	SQL
 }
 
-# one_by_one N: corrections as annotators make them.
+# one_by_one N: insert N corrections in a transaction each, as annotators make them.
 one_by_one()
 {
 	bench_psql -o /dev/null <<-SQL
@@ -44,7 +44,7 @@ one_by_one()
 	SQL
 }
 
-# in_new_connection STATEMENT: milliseconds of the first statement of a connection, the median.
+# in_new_connection STATEMENT: the median milliseconds of the statement as the first one of a connection.
 in_new_connection()
 {
 	for _ in $(seq "$repetitions"); do
@@ -73,7 +73,7 @@ more "$small"
 one_by_one "$((small / 4))"
 report "$small labels"
 
-# Runs, with as many new labels each as in a hundred runs come to 100,000.
+# The records of $runs runs.  The first one uses all labels so far, and each further one 50 new labels.
 more "$((middle - small))"
 bench_psql -At <<-SQL
 	INSERT INTO mnist_run (status, strategy, architecture, seed, parameters, requested_by, pid, process_started_at)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# bench_drift.sh: how long a check for drift takes among many predictions, how often it finds drift where there is none,
-# and how small a window shows which drift (see drift.sql).  Besides, how long the views of quality and performance
-# take.
+# bench_drift.sh: how long a check for drift takes with many predictions, how often it finds drift although there is
+# none, and how large a window must be to show each kind of drift (see drift.sql).  Also the time of the views of
+# quality and performance.
 . "$(dirname "$0")/server.sh"
 
 predictions=$(smoke 3000 1000000)

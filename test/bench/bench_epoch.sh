@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# bench_epoch.sh: an epoch of keras_cnn as mnist_retrain trains it, in two processes, against PyTorch's and against the
-# SGEMM peak of two cores; what augmentation costs the default network; and PyTorch's forward pass.  Rows 9, 10, and 1
-# and 2 once more.
+# bench_epoch.sh: the time of an epoch of keras_cnn in mnist_retrain with two processes, against PyTorch and against the
+# SGEMM peak of two cores.  Also what augmentation costs the default network, and the forward pass against PyTorch's.
+# Rows 9 and 10 of the results, and more lines of rows 1 and 2.
 . "$(dirname "$0")/server.sh"
 
 programs=${BENCH_PROGRAMS:-$repo/build/test/bench}
 [ -n "${BENCH_PROGRAMS:-}" ] || make -C "$repo" --no-print-directory -s bench-programs
 
-# The best of OpenBLAS's kernels, two processes at once, GFLOP/s together.
+# The peak: the total GFLOP/s of two concurrent processes with the fastest of OpenBLAS's kernels.
 peak=0
 for kernels in $(smoke Haswell 'SkylakeX Haswell Zen'); do
 	this=$({ for _ in 1 2; do OPENBLAS_CORETYPE=$kernels "$programs/bench_train" peak & done; wait; } |

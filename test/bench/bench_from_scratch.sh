@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench_from_scratch.sh: training the default network from nothing, twice with the same seed: accuracy, time, and
-# whether the weights are the same.
+# bench_from_scratch.sh: train the default network from scratch twice with the same seed.  Prints accuracy, time, and
+# whether both trainings gave the same weights.
 . "$(dirname "$0")/server.sh"
 
 options="strategy => 'from_scratch', seed => 1, promote => false"

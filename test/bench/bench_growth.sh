@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# bench_growth.sh: 10,000, 100,000 and 1,000,000 stored predictions, a tenth of them corrected: how long a stored
-# prediction takes, and how long every view of the extension does.  Row 12.
+# bench_growth.sh: the time of a stored prediction with 10,000, 100,000 and 1,000,000 predictions stored, a tenth of
+# them corrected.  Then the time of every view of the extension.  Row 12 of the results.
 #
-# Predictions and corrections are made by the functions that users call.  A prediction is measured with
-# synchronous_commit off, so that the disk's moods do not hide what is looked for.
+# Predictions and corrections are made by the functions that users call.  Predictions are measured with
+# synchronous_commit off, because the varying speed of the disk would hide a difference.
 . "$(dirname "$0")/server.sh"
 
 keras_cnn_live
@@ -16,7 +16,7 @@ views=$(bench_psql -At -c "
 	FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
 	WHERE c.relkind = 'v' AND c.relname LIKE 'mnist\_%' ORDER BY 1")
 
-# fill N: predict so many more images, in batches, and correct every tenth prediction.
+# fill N: predict N more images, in batches, and correct every tenth prediction.
 fill()
 {
 	bench_psql -o /dev/null <<-SQL

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# bench_latency.sh: what predicting one image adds to a query that only takes it: pgbench, one client, prepared, Unix
-# socket, keras_cnn live.  Rows 6 and 6b.
+# bench_latency.sh: the latency that predicting one image adds to a query that only receives the image.  pgbench, one
+# client, prepared statements, Unix socket, keras_cnn live.  Rows 6 and 6b of the results.
 . "$(dirname "$0")/server.sh"
 
 seconds=$(smoke 1 2)
 rounds=$(smoke 1 7)
 keras_cnn_live
 
-# latency FUNCTION: microseconds a call, over the images in the array "images".
+# latency FUNCTION: the mean microseconds of a call, over the images in the array "images".
 latency()
 {
 	local i arguments=()
@@ -20,7 +20,7 @@ latency()
 		awk '/^tps = / { printf "%.1f\n", 1e6 / $3 }'
 }
 
-# compare: the medians of alternating rounds, in $nothing and $prediction.
+# compare: measure octet_length and mnist_classify in alternating rounds; sets $nothing and $prediction to the medians.
 compare()
 {
 	local round nothings=() predictions=()

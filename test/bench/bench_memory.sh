@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# bench_memory.sh: the private memory of a backend that has classified, over one that has not; and whether the server
-# holds the weights once.  Row 13.  keras_cnn is live.
+# bench_memory.sh: the private memory of a backend that has classified images, against one that has not, and whether the
+# server holds the weights only once.  Row 13 of the results.  keras_cnn is live.
 . "$(dirname "$0")/server.sh"
 
 keras_cnn_live
 
-# awk: the sum of a process's private pages in /proc/PID/smaps.
+# awk: the kB of private pages in /proc/PID/smaps, summed over the mappings that are not shared.
 private_pages='/^[0-9a-f]+-/ { shared = $2 ~ /s/ } /^Private_/ && !shared { sum += $2 } END { print sum }'
 
-# private STATEMENT: kB of memory that a session has for itself, after the statement, several times: private pages of
-# the mappings that are not shared.
+# private STATEMENT: the kB of private memory of a session that has executed the statement three times.
 private()
 {
 	bench_psql <<-SQL
@@ -33,7 +32,7 @@ with=$(for _ in $(seq "$rounds"); do private "$statement"; done | median)
 result 13 'private memory of a session that has classified, over one that has not' "$with kB" "$without kB" \
 	"+ $((with - without)) kB" '+ 2048 kB' -
 
-# Of sixteen sessions at once each has the model at hand, and what models take in shared memory stays the same.
+# Sixteen concurrent sessions use the model, and the shared memory that models take stays the same.
 memory()
 {
 	bench_psql -At -c "SELECT memory_used FROM mnist_status"

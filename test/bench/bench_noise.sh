@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# bench_noise.sh: what the label-noise filter keeps out, and what it costs, with MNIST as the base data (see noise.sql).
+# bench_noise.sh: how many wrong labels the label-noise filter excludes, and how many honest ones, with MNIST as the
+# base data (see noise.sql).  With fewer cases:
 #
 #     EPOCHS=1 SEEDS='1 2' RATES='0.05 0.3' KINDS=pair IMAGES=plain CONFIRMATIONS='none same' test/bench/bench_noise.sh
 #
-# The images are MNIST's test images, which the bundled model was not trained on, as they are, or one in four of them
-# in a style that it predicts badly.  The filter's constants were chosen without them: on MNIST's training images 0 to
-# 11,999 and a model that was trained on images 30,000 to 59,999.
+# The images are MNIST's test images, which the bundled model was not trained on.  With IMAGES=styled one in four of
+# them is in a style that the model predicts badly.  The test images took no part in choosing the filter's constants;
+# these were chosen on MNIST's training images 0 to 11,999, with a model that was trained on images 30,000 to 59,999.
 . "$(dirname "$0")/server.sh"
 
 read -ra seeds <<<"${SEEDS:-$(smoke 1 '1 2 3 4 5')}"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# bench_predict.sh: stored predictions a second, 1 and 8 clients, against a FastAPI + PyTorch + SQLite service that also
-# stores a row a prediction.  Row 7.  keras_cnn is live; PNGs of 28 x 28; both commit durably, to the same disk.
+# bench_predict.sh: stored predictions a second with 1 and 8 clients, against a service of FastAPI, PyTorch and SQLite
+# that also stores a row for each prediction.  Row 7 of the results.  keras_cnn is live, and the images are PNGs of
+# 28 x 28.  Both commit durably, to the same disk.
 . "$(dirname "$0")/server.sh"
 
 seconds=$(smoke 1 5)
@@ -24,7 +25,7 @@ ours()
 	bench_pgbench -c "$1" -T "$seconds" "${arguments[@]}" 2>/dev/null | awk '/^tps = / { print $3 }'
 }
 
-# theirs CLIENTS: the same, from wrk; dies if a request failed.
+# theirs CLIENTS: predictions a second of the service, measured by wrk; fails if a request failed.
 theirs()
 {
 	wrk -t 1 -c "$1" -d "${seconds}s" -s "$repo/test/bench/alternatives/post.lua" "http://127.0.0.1:$port" -- \
@@ -32,8 +33,8 @@ theirs()
 		awk '$1 == "result" && $4 == 0 { print $2; ok = 1 } END { exit !ok }'
 }
 
-# Start the service and wait until it answers.  One process: uvicorn's workers would share a socket without TCP_NODELAY,
-# which costs 40 ms a request, and SQLite lets one write at a time.
+# Start the service and wait until it answers.  It is one process: workers of uvicorn would share a socket without
+# TCP_NODELAY, which costs 40 ms a request, and SQLite allows only one writer at a time.
 serve()
 {
 	set -m # a process group of its own

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# bench_report.sh: what looking costs: the views, mnist_metrics and mnist_report over 1,000,000 predictions and 100,000
-# labels.
+# bench_report.sh: the time of views, mnist_metrics and mnist_report with 1,000,000 predictions and 100,000 labels.
 . "$(dirname "$0")/server.sh"
 
 predictions=$(smoke 2000 1000000)
@@ -28,7 +27,7 @@ bench_psql -o /dev/null <<-SQL
 	VACUUM ANALYZE;
 SQL
 
-# milliseconds STATEMENT: of ten runs, the median and the most, in one session.
+# milliseconds STATEMENT: print the median and the maximum of ten executions in one session.
 milliseconds()
 {
 	local times

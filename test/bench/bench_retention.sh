@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bench_retention.sh: how fast mnist_housekeep deletes predictions older than mnist_hil.retention, alone and while
-# mnist_predict stores 1,000 a second; what a check costs where there is nothing to delete; and what the index by age
-# costs.
+# mnist_predict stores 1,000 a second.  Also the time of mnist_check when there is nothing to delete, and what the index
+# by age costs mnist_predict.
 . "$(dirname "$0")/server.sh"
 
 old=$(smoke 6000 300000)
@@ -10,7 +10,7 @@ rate=$(smoke 100 1000)
 seconds=$(smoke 2 60)
 repetitions=$(smoke 3 101)
 
-# old_predictions N HOURS: that many, of so many hours ago, of 784 bytes each, with their features.
+# old_predictions N HOURS: insert N predictions of HOURS hours ago, with images of 784 bytes and with features.
 old_predictions()
 {
 	bench_psql -o /dev/null <<-SQL
@@ -23,7 +23,7 @@ old_predictions()
 	SQL
 }
 
-# housekeep: one call; prints the predictions deleted, the seconds, and the predictions a second.
+# housekeep: call mnist_housekeep once; print how many predictions it deleted, the seconds, and the rate.
 housekeep()
 {
 	local before after took
@@ -36,7 +36,7 @@ housekeep()
 		"$after old ones are left, which have feedback or wait for the next call"
 }
 
-# The features here are of no real image, which is drift, and not what is measured.
+# The features here are made up, so they would show drift.  Drift is not measured here, so it is switched off.
 bench_psql -c "ALTER DATABASE bench SET mnist_hil.retention = '1d'" \
 	-c 'ALTER DATABASE bench SET mnist_hil.drift_threshold = 1'
 old_predictions "$labelled" 72
@@ -52,7 +52,8 @@ bench_psql -c "SET mnist_hil.retention_budget = '1h'" -c 'CALL mnist_housekeep()
 echo "mnist_check with nothing to delete: $(milliseconds "$repetitions" '' 'SELECT * FROM mnist_check()') ms;" \
 	"with retention off $(milliseconds "$repetitions" 'SET mnist_hil.retention = 0;' 'SELECT * FROM mnist_check()') ms"
 
-# As an application does: mnist_predict, durable, so many a second; as old as what a minute brings is deleted meanwhile.
+# mnist_predict stores durably at the given rate, as an application would.  Meanwhile as many old predictions are
+# deleted as it stores in a minute.
 old_predictions $((rate * 60)) 36
 image="'\\x$(bench_psql -At -c "SELECT encode(mnist_preprocess(mnist_draw(7)), 'hex')")'"
 echo "SELECT mnist_predict($image)" >"$bench_directory/predict.sql"
@@ -66,8 +67,8 @@ echo "$((rate * 60)) old predictions, a minute's worth, while mnist_predict stor
 wait "$pgbench"
 grep -E 'latency average|tps' "$bench_directory/predict.log"
 
-# With the index and without it, by turns, the best of five each.  Commits are asynchronous, so that this measures the
-# processor's time.
+# mnist_predict with the index and without it, alternating, the best of five each.  Commits are asynchronous, so that
+# the time of the processor is measured and not that of the disk.
 predicting()
 {
 	bench_pgbench -c 1 -t "$(smoke 20 5000)" -f "$bench_directory/one.sql" 2>/dev/null |

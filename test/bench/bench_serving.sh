@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# bench_serving.sh: how well the bundled model reads, what a new connection waits for, and what a backend needs.
+# bench_serving.sh: the accuracy of the bundled model, the time of a new connection's first prediction, and the memory
+# and threads of a backend.
 . "$(dirname "$0")/server.sh"
 
 echo 'accuracy on the test images, in percent: raw pixels, and as PNGs'

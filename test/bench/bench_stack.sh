@@ -2,8 +2,9 @@
 # bench_stack.sh: the training job of the stack that this replaces (FastAPI, Keras, Optuna): keras_cnn on MNIST's 60,000
 # training images, a search of 20 trials of one epoch each, then three epochs of the best.
 #
-# 55,000 of the images are trained on and 5,000 judge the trials and the outcome; the test images judge nothing.  Every
-# trial goes over all images to train on, unless it is pruned; "made in full" says how many were not.
+# 55,000 of the images are for training.  The other 5,000 are the validation images, on which trials and models are
+# compared; the test images decide nothing.  Each trial uses all training images unless it is pruned; "made_in_full" is
+# the number of trials that were not pruned and did not diverge.
 . "$(dirname "$0")/server.sh"
 
 trials=$(smoke 3 20)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# bench_switch.sh: switching the live model under load: 8 clients read all the time while another session switches
-# between three models.  Row 11.
+# bench_switch.sh: switching the live model under load: 8 clients predict all the time while another session switches
+# between three models.  Row 11 of the results.
 #
-# Each prediction is stored with its model's version and the moment its transaction began, so the predictions themselves
-# tell: none failed; each has exactly the probabilities that its version gives; and none that
-# began after a switch had been committed is of the version before it.
+# No prediction may fail.  Each is stored with its model's version and the time when its transaction began, so two more
+# things can be checked.  Its probabilities are exactly those that its version gives.  If it began after a switch had
+# been committed, it is not of the version before that switch.
 . "$(dirname "$0")/server.sh"
 
 seconds=$(smoke 1 10)
@@ -18,14 +18,14 @@ for i in 1 2 3 4 5 6 7 8; do
 done
 bench_psql -c 'CREATE TABLE switched (version int, begun timestamptz, committed timestamptz)'
 
-# load NAME SECONDS CLIENTS: pgbench's log to NAME.*, its report to NAME.
+# load NAME SECONDS CLIENTS: predict by pgbench; its logs go to files NAME.log.*, its report to NAME.
 load()
 {
 	bench_pgbench -c "$3" -T "$2" -l --log-prefix="$bench_directory/$1.log" "${arguments[@]}" \
 		>"$bench_directory/$1" 2>&1
 }
 
-# switches SECONDS: ten a second.
+# switches SECONDS: switch the live model ten times a second, and record each switch.
 switches()
 {
 	for ((i = 0; i < 10 * $1; i++)); do
@@ -54,7 +54,7 @@ done
 steady=$(printf '%s\n' "${steady[@]}" | median)
 switching=$(printf '%s\n' "${switching[@]}" | median)
 
-# What each version says of the images that were read.
+# The probabilities that each version gives for the images.
 bench_psql -c 'CREATE TABLE truth (model_version int, image bytea, probabilities real[])'
 for version in 1 2 3; do
 	bench_psql -o /dev/null -c "SELECT mnist_activate($version) FROM mnist_live WHERE version <> $version" \
@@ -74,7 +74,8 @@ result 11 "$what begun after the commit, yet of the old version" "$late" - - 0 -
 result 11 'mean latency of 8 clients, 10 switches a second, over none' "$switching ms" "$steady ms" \
 	"+ $(calculate %.3f "$switching - $steady") ms" '+ 1 ms' -
 
-# first STATEMENT: milliseconds of the first prediction of an open session after another session has executed that.
+# first STATEMENT: the median milliseconds of an open session's first prediction after another session has executed the
+# statement.
 first()
 {
 	{

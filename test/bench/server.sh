@@ -1,17 +1,18 @@
-# server.sh: what the benchmarks that need a server share.  To be sourced, with bash.
+# server.sh: the set-up of the benchmarks that need a server.  bash scripts source it.
 # shellcheck shell=bash
 #
-# A private server with the library preloaded and MNIST imported as data set "mnist"; it goes when the script ends.  A
-# smoke run (BENCH_SMOKE) has synthetic digits under that name instead, and sizes that show only that the script runs.
+# It starts a private server with the library preloaded and MNIST imported as data set "mnist"; the server is removed
+# when the script ends.  In a smoke run (BENCH_SMOKE) the data set has synthetic digits instead, and sizes are tiny: it
+# shows only that the script runs.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 bench_port=${BENCH_PORT:-54322}
 bench_bindir=$("$PG_CONFIG" --bindir)
-# Debian's own, which sees Debian's packages.
+# Debian's own Python, which finds the modules of Debian's packages.
 bench_python=/usr/bin/python3
 bench_directory=$(mktemp -d "${TMPDIR:-/tmp}/mnist_hil_bench.XXXXXX")
-# The process group of a service that is compared with, while it runs.
+# The process group of a service to compare with, while it runs.
 bench_service=
 
 stop_service()
@@ -21,26 +22,26 @@ stop_service()
 }
 trap 'stop_service; stop_private_server "$bench_directory" || true; rm -rf "$bench_directory"' EXIT
 
-# psql as the server's superuser.
+# Run psql as the server's superuser.
 bench_psql()
 {
 	as_server_user "$bench_bindir/psql" -X -q -v ON_ERROR_STOP=1 -h "$bench_directory" -p "$bench_port" \
 		-U bench -d bench "$@"
 }
 
-# smoke SMALL FULL: the size for this run.
+# smoke SMALL FULL: print SMALL in a smoke run, else FULL.
 smoke()
 {
 	if [ -n "${BENCH_SMOKE:-}" ]; then echo "$1"; else echo "$2"; fi
 }
 
-# pgbench as the same, prepared statements, over the socket.
+# Run pgbench as the server's superuser, with prepared statements, over the socket.
 bench_pgbench()
 {
 	as_server_user "$bench_bindir/pgbench" -n -M prepared -h "$bench_directory" -p "$bench_port" -U bench "$@" bench
 }
 
-# The middle one of the numbers on standard input.  Ends the script if there is none.
+# The median of the numbers on standard input.  Ends the script if there is none.
 median()
 {
 	sort -n | awk '{ value[NR] = $1 } END { if (NR == 0) exit 1; print value[int((NR + 1) / 2)] }' || {
@@ -49,13 +50,14 @@ median()
 	}
 }
 
-# calculate FORMAT EXPRESSION: of awk's.
+# calculate FORMAT EXPRESSION: print the value of an expression of awk.
 calculate()
 {
 	awk "BEGIN { printf \"$1\", ($2) }"
 }
 
-# milliseconds REPETITIONS SETTINGS STATEMENT: the median, in one session, after a first that does not count.
+# milliseconds REPETITIONS SETTINGS STATEMENT: the median time of the statement in one session.  A first execution, to
+# warm up, does not count.
 milliseconds()
 {
 	{
@@ -67,13 +69,13 @@ milliseconds()
 	} | bench_psql | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | median
 }
 
-# result ROW WHAT OURS THEIRS RATIO BAR AIM: a line of the table that every benchmark adds to; - where there is none.
+# result ROW WHAT OURS THEIRS RATIO BAR AIM: print a line of the table of results; - stands for an empty cell.
 result()
 {
 	printf 'row %-3s | %-64s | %-16s | %-22s | %-14s | %-22s | %s\n' "$@"
 }
 
-# Is a module of Python here?  What is compared with must not be missing in a full run, which installs it.
+# alternative MODULE: is this Python module, for a comparison, installed?
 alternative()
 {
 	"$bench_python" -c "import $1" 2>/dev/null && return
@@ -81,7 +83,7 @@ alternative()
 	return 1
 }
 
-# The data set's test images as PNGs, in a table "png"; and keras_cnn, trained for a little while, live.
+# Make a table "png" with the data set's test images as PNGs, train keras_cnn for one epoch and make it live.
 keras_cnn_live()
 {
 	bench_psql -o /dev/null <<-SQL
@@ -94,7 +96,7 @@ keras_cnn_live()
 	SQL
 }
 
-# The PNG of row N of that table, or of file F, as pgbench takes bytes.
+# png_of_row ID, png_of_file FILE: a PNG from table "png", or from a file, as a bytea literal for pgbench.
 png_of_row()
 {
 	bench_psql -At -c "SELECT png FROM png WHERE id = $1"
