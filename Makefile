@@ -1,6 +1,6 @@
 # mnist_hil: the user's and the developer's commands.  `make help` lists them.
 #
-# make, install, uninstall, clean and installcheck are PGXS's own; PG_CONFIG chooses the server (15 to 18).
+# PGXS provides make, install, uninstall, clean and installcheck.  PG_CONFIG chooses the server (15 to 18).
 
 EXTENSION = mnist_hil
 MODULE_big = mnist_hil
@@ -8,13 +8,13 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" mnist_hil.cont
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
-# Everything that is built, the objects of the library apart, which lie beside their sources.
+# The directory of everything that is built, except for the library's objects, which lie beside their sources.
 BUILD = build
 
 # ---- the library
 
-# The rooms of src, each with the rooms that it may use: src/README.md says what is in them, and make lint sees to the
-# arrows.  Those of the library compile without the server's headers.
+# The rooms of src, each with the rooms that it may use.  src/README.md describes them, and make lint checks the arrows.
+# The rooms of the plain library compile without the server's headers.
 LIBRARY_ARROWS = \
 	util: \
 	stat:util \
@@ -39,7 +39,7 @@ SERVER_ROOMS = $(call rooms_of,$(SERVER_ARROWS))
 LIBRARY_SOURCES := $(wildcard $(LIBRARY_ROOMS:%=src/%/*.c))
 SERVER_SOURCES := src/module.c $(wildcard $(SERVER_ROOMS:%=src/%/*.c))
 
-# The operations with kernels: src/nn/kernels/NAME.c is compiled once for each instruction set, to NAME.ISA.o.
+# The operations that have kernels.  src/nn/kernels/NAME.c is compiled once for each instruction set, to NAME.ISA.o.
 KERNELS = activation affine conv gemm optimizer winograd winograd_train
 KERNEL_SOURCES = $(KERNELS:%=src/nn/kernels/%.c)
 ISAS = portable $(if $(filter x86_64 amd64,$(shell uname -m)),avx2 avx512)
@@ -52,9 +52,9 @@ LIBRARY_OBJS := $(patsubst %.c,%.o,$(filter-out $(KERNEL_SOURCES),$(LIBRARY_SOUR
 	$(foreach isa,$(ISAS),$(KERNEL_SOURCES:.c=.$(isa).o))
 OBJS := $(SERVER_SOURCES:.c=.o) $(LIBRARY_OBJS)
 
-# The install script is put together from a file for each subject, and can be run over itself.  An upgrade script in
-# sql/ says what is altered and dropped; what is installed is that and then the install script.  The order is that in
-# which views and the bodies of functions, which are bound when they are created, need each other.
+# The install script is the concatenation of one file per subject, and it is idempotent.  An upgrade script in sql/ has
+# only what is altered and dropped; the installed upgrade script is that file and then the install script.  The order
+# matters, because views and SQL function bodies need the objects that they name when they are created.
 SQL_SUBJECTS = header common \
 	run model event image prediction feedback dataset snapshot label_noise release_0_1_0 \
 	statistics challenge transfer training gate \
@@ -72,7 +72,7 @@ WARNINGS = -Wall -Wextra -Wmissing-prototypes -Wshadow -Wno-declaration-after-st
 ifdef WERROR
 WARNINGS += -Werror
 endif
-# A server built with gcc hands its flags to clang, too.
+# The flags of a server built with gcc are also passed to clang, which does not know all of them.
 ifneq ($(findstring clang,$(CC)),)
 WARNINGS += -Wno-ignored-optimization-argument -Wno-unknown-warning-option
 endif
@@ -80,7 +80,7 @@ STANDARD = -std=gnu11
 
 PG_CPPFLAGS = -Isrc '-DMNIST_HIL_VERSION="$(EXTVERSION)"'
 PG_CFLAGS = $(STANDARD) $(WARNINGS) -MMD -MP
-# The server's headers are not ours to warn about.
+# No warnings about the server's headers.
 ifneq ($(PGXS),)
 PG_CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir-server)
 endif
@@ -88,13 +88,13 @@ ifdef DEBUG
 PG_CFLAGS += -O0 -g3
 endif
 
-# OpenBLAS is not linked: the trainer alone loads it, by dlopen, because it starts threads when it is loaded.
+# OpenBLAS is not linked, because it starts threads when it is loaded.  Only training processes load it, by dlopen.
 SHLIB_LINK = -lpng -lz -lm -ldl -Wl,--version-script=src/exports.map
 
-# Also what earlier versions built under other names.
+# Also removes what earlier versions built under other names.
 EXTRA_CLEAN = $(BUILD) $(wildcard src/*.[od] src/*/*.[od] src/*/*/*.[od])
 
-# ---- installcheck: pg_regress and isolation against a server that runs and has the library preloaded
+# ---- installcheck: pg_regress and isolation tests against a running server with the library preloaded
 
 REGRESS := $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=$(BUILD)
@@ -102,10 +102,10 @@ ISOLATION := $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/iso
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=$(BUILD)
 
 ifneq ($(wildcard $(PGXS)),)
-# No bitcode for the JIT: nothing here is small enough to be worth inlining, and it needs the clang of the server's
-# build.
+# No bitcode for the JIT: no function here is small enough to be worth inlining, and building it would need the clang
+# that the server was built with.
 override with_llvm = no
-# Dependencies come from -MMD above.
+# -MMD above writes the dependencies.
 override autodepend = no
 include $(PGXS)
 else
@@ -119,10 +119,10 @@ endif
 
 -include $(OBJS:.o=.d)
 
-# The version is compiled in.
+# The control file has the version, which is compiled in.
 src/pg/schema.o: mnist_hil.control
 
-# Loops over pixels want vectors, which -O2 alone does not give them.
+# Vectorize loops over pixels, which -O2 alone does not do.
 VECTORS = -ftree-vectorize
 src/image/%.o: override CFLAGS += $(VECTORS)
 $(BUILD)/src/image/%.o: override PROGRAM_CFLAGS += $(VECTORS)
@@ -139,7 +139,7 @@ $(BUILD)/src/nn/kernels/%.$(1).o: src/nn/kernels/%.c
 endef
 $(eval $(foreach isa,$(ISAS),$(call compile_kernels,$(isa))))
 
-# The style of the report's page is put where @report.css@ stands.
+# The line @report.css@ is replaced by the style sheet of the report.
 REPORT_STYLE = sql/report/report.css
 $(EXTENSION_SCRIPT): $(SQL_PARTS) $(REPORT_STYLE) Makefile mnist_hil.control | $(BUILD)
 	sed -e '/^@report\.css@$$/ {' -e 'r $(REPORT_STYLE)' -e 'd' -e '}' $(SQL_PARTS) > $@
@@ -155,15 +155,15 @@ $(BUILD):
 
 # ---- programs without PostgreSQL: unit tests, fuzz targets, benchmarks
 #
-# src/nn, src/image and their like compile without the server's headers, too: they know nothing of it.  Variants
-# (sanitizers, coverage, fuzzing) are this Makefile again with another BUILD and other PROGRAM_FLAGS.
+# The rooms of the plain library know nothing of PostgreSQL, so they compile without the server's headers.  Variants
+# (sanitizers, coverage, fuzzing) are built by this Makefile with another BUILD and other PROGRAM_FLAGS.
 
 PROGRAM_FLAGS = -O2 -g
 PROGRAM_CFLAGS = $(STANDARD) $(WARNINGS) -D_GNU_SOURCE -Isrc -MMD -MP $(PROGRAM_FLAGS)
 PROGRAM_LIBS = -lpng -lz -lm -ldl
 
 PLAIN_LIBRARY = $(BUILD)/libmnist_hil.a
-# With the server's headers at hand, and unless a variant is wanted, what is tested is what is installed.
+# If the server's headers are available and no variant is built, the programs link the same objects that are installed.
 ifeq ($(BUILD)$(if $(wildcard $(PGXS)),,none),build)
 PLAIN_OBJS := $(LIBRARY_OBJS)
 else
@@ -173,7 +173,7 @@ UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/unit/test_*.c))
 UNIT_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard test/unit/test_*.c),$(wildcard test/unit/*.c)))
 FUZZ_TARGETS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
 BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c))
-# With a compiler that has libFuzzer (FUZZ_ENGINE=-fsanitize=fuzzer) the driver is not needed.
+# The driver is not needed with a compiler that has libFuzzer (FUZZ_ENGINE=-fsanitize=fuzzer).
 FUZZ_ENGINE =
 FUZZ_DRIVER = $(if $(FUZZ_ENGINE),,$(BUILD)/test/fuzz/driver.o)
 
@@ -202,7 +202,7 @@ unit-programs: $(UNIT_TESTS)
 fuzz-programs: $(FUZZ_TARGETS)
 bench-programs: $(BENCH_PROGRAMS)
 
-# ---- commands; what stands after ## is what `make help` prints
+# ---- commands; `make help` prints the text after ##
 
 COMMANDS = demo demo-stop test unit regress isolation tap one sanitize fuzz coverage bench bench-smoke model debug \
 	format lint help
