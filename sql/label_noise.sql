@@ -18,8 +18,7 @@
  *
  * About one in sixteen honest corrections is unsupported, even of an annotator with the hardest images; nearly all
  * wrong ones are.  So an annotator's unsupported corrections are excluded if they are more than one in eight of the
- * annotator's corrections: then they are more likely wrong than right.  Few corrections are weak evidence, so the
- * fraction is computed as if there were 4 more, 0.5 of them unsupported.  With up to seven corrections a single
+ * annotator's corrections: then they are more likely wrong than right.  With up to seven corrections a single
  * unsupported one suffices.  Only corrections count, so that an annotator gains nothing by confirming easy predictions.
  *
  * Two kinds of labels are neither excluded nor counted: those that another annotator agrees with, and those that their
@@ -60,7 +59,7 @@ BEGIN ATOMIC
         SELECT o.annotator, count(*) FILTER (WHERE o.unsupported) / count(*)::float8 AS share
         FROM correction o
         GROUP BY o.annotator
-        HAVING (count(*) FILTER (WHERE o.unsupported) + 0.5) / (count(*) + 4) > 0.125
+        HAVING 8 * count(*) FILTER (WHERE o.unsupported) > count(*)
     ), excluded AS (
         INSERT INTO mnist_internal.run_excluded (run_id, feedback_id, doubted_as, doubt, label_probability,
             reference_share, annotator_share)
