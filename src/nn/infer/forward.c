@@ -1,10 +1,9 @@
 /*
  * forward.c: run a plan.
  *
- * Images are taken in groups.  The front of the plan runs image by image between two buffers, and leaves each image's
- * last activations as a row of a matrix; the tail runs on the whole group between two such matrices.  Nothing
- * here depends on how many rows there are, and the kernels add up every output in the same order whatever
- * stands beside it.
+ * Images are taken in groups.  The front of the plan (ops.h) runs image by image between two buffers and writes each
+ * image's last activations to a row of a matrix.  The tail runs on the whole group between two such matrices.  The
+ * result for an image does not depend on the size of its group: the kernels sum every output in the same order.
  */
 #include "nn/infer/forward.h"
 #include "nn/infer/ops.h"
@@ -13,13 +12,14 @@
 #include <math.h>
 #include <string.h>
 
-/* Floats from row to row of padded activations, and from their start to the first that is not padding. */
+/* Floats from one row of padded activations to the next. */
 static size_t
 row_stride(const NnShape *shape)
 {
 	return (size_t) (shape->w + 2 * shape->pad_w) * (size_t) shape->c;
 }
 
+/* Floats from the start of padded activations to the first one that is not padding. */
 static size_t
 interior(const NnShape *shape)
 {
@@ -46,7 +46,7 @@ clear_padding(const NnShape *shape, float *buffer)
 	memset(row, 0, band * sizeof(float));
 }
 
-/* Bring an image's pixels to 0..1, inside the padding that its first reader wants. */
+/* Scale an image's pixels to 0..1 and write them inside the padding that the first operation needs. */
 static void
 load_image(const NnShape *shape, const uint8_t *pixels, float *buffer)
 {
@@ -167,7 +167,7 @@ run_op(const NnPlan *plan, const NnOp *op, const float *in, float *out, int n, f
 	}
 }
 
-/* From pixels to the tail's input, which is left at row. */
+/* Run the front on one image; row receives the tail's input. */
 static void
 run_front(const NnPlan *plan, const uint8_t *pixels, float *front, float *row)
 {
@@ -189,7 +189,7 @@ run_front(const NnPlan *plan, const uint8_t *pixels, float *front, float *row)
 	}
 }
 
-/* Probabilities from logits; the largest is subtracted, so that nothing overflows. */
+/* Probabilities from logits; the largest logit is subtracted first, so that nothing overflows. */
 static void
 softmax(const float *logits, float *probabilities)
 {
@@ -221,7 +221,7 @@ nn_forward_hidden(const NnPlan *plan, const uint8_t *pixels, int n, float *proba
 
 	for (int group = 0; group < ngroups; group++)
 	{
-		/* groups of nearly equal size, so that no tile is left nearly empty */
+		/* groups of nearly equal size, so that no tile is nearly empty */
 		int rows = n / ngroups + (group < n % ngroups ? 1 : 0);
 		float *in = tail;
 		float *out = tail + (size_t) rows * plan->row_floats;

@@ -1,14 +1,14 @@
 /*
- * occlusion.c: which pixels speak for a digit.
+ * occlusion.c: how much each pixel contributes to the prediction of a digit.
  *
- * Parts of the image are erased and the network predicts what is left (Zeiler and Fergus 2014, section 2.1).  If the
- * digit's log odds, log(p / (1 - p)), fall, what was erased spoke for the digit; if they rise, it spoke against it.
- * Probabilities would not do: they hardly move where the network is sure.
+ * Parts of the image are erased, and the network predicts the rest (Zeiler and Fergus 2014, section 2.1).  If the
+ * digit's log odds, log(p / (1 - p)), fall, the erased part supports the digit; if they rise, it is evidence against
+ * the digit.  Probabilities are unsuitable: they hardly change when the network is sure.
  *
- * The parts are squares of 1, 2 and 3 pixels a side, at every place where they hold ink: from a single pixel, which
- * tells best where, to about a stroke's width, below which a network closes the gap by itself.  A square's effect is
- * divided among its pixels in proportion to their ink; a pixel gets the mean over the squares of one size that
- * hold it, then the mean over the sizes.  Pixels without ink get nothing: there is nothing to erase.
+ * The parts are all squares of 1, 2 and 3 pixels a side that contain ink.  A single pixel gives the most precise
+ * position.  Three pixels are about the width of a stroke; the network bridges smaller gaps.  A square's effect is
+ * divided among its pixels in proportion to their ink.  A pixel's result is the mean over the squares of one size
+ * that contain it, then the mean over the sizes.  Pixels without ink get 0.
  */
 #include "nn/infer/occlusion.h"
 #include "nn/infer/forward.h"
@@ -18,15 +18,15 @@
 #include <math.h>
 #include <string.h>
 
-#define BATCH 32	 /* images that go through the network at once, at most */
-#define LEAST 1e-30f /* a probability below which logarithms say nothing */
+#define BATCH 32	 /* most images that are predicted at once */
+#define LEAST 1e-30f /* smaller probabilities are clamped to this before their logarithm is taken */
 
 /* The squares' sides. */
 static const int sides[] = {1, 2, 3};
 #define NSIDES ((int) (sizeof(sides) / sizeof(sides[0])))
 #define LARGEST 3
 
-/* A square; it may stand over the image's edge. */
+/* A square; it may reach over the image's edge. */
 typedef struct Square
 {
 	int side;
@@ -40,8 +40,8 @@ struct NnOcclusion
 	const NnPlan *plan;
 	int label;
 	float whole; /* log odds of the label for the whole image */
-	int size;	 /* which of the sides is next */
-	int x;		 /* and where */
+	int size;	 /* index in sides of the next square */
+	int x;		 /* and its position */
 	int y;
 	uint8_t pixels[NN_PIXELS];
 	uint8_t erased[BATCH * NN_PIXELS]; /* the image without each of these squares */
@@ -94,7 +94,7 @@ nn_occlusion_init(void *memory, const NnPlan *plan, const uint8_t *pixels, int l
 	return o;
 }
 
-/* The pixels of a square within the image: their numbers go to numbers; returns how many. */
+/* Write the indexes of a square's pixels within the image to numbers; returns how many there are. */
 static int
 pixels_of(const Square *square, int numbers[])
 {
@@ -111,7 +111,7 @@ pixels_of(const Square *square, int numbers[])
 	return n;
 }
 
-/* The next square with ink in it; false after the last. */
+/* Find the next square that contains ink; false after the last. */
 static bool
 next_square(NnOcclusion *o, Square *square)
 {

@@ -1,9 +1,9 @@
 /*
- * ops.h: the inside of a plan, for plan.c and forward.c.
+ * ops.h: the contents of a plan, for plan.c and forward.c.
  *
- * The operations up to the first dense layer (the front) run image by image on buffers small enough for the nearest
- * caches; from there on (the tail) they run on several images at once, as rows of a matrix, so that the
- * large matrices of dense layers are read once for all of them.
+ * The operations before the first dense layer (the front) run image by image, on buffers small enough for the nearest
+ * caches.  The others (the tail) run on several images at once, as rows of a matrix, so that the large matrices of
+ * dense layers are read once for all of these images.
  */
 #ifndef NN_INFER_OPS_H
 #define NN_INFER_OPS_H
@@ -11,18 +11,18 @@
 #include "nn/infer/plan.h"
 #include "nn/kernels/affine.h"
 
-/* How many images the tail takes at once: no more than the widest tile, which is all that helps. */
+/* How many images the tail takes at once: the width of the widest tile; more would not be faster. */
 #define NN_GROUP NN_MAX_TILE
 
 typedef enum NnOpKind
 {
-	NN_OP_AFFINE, /* convolution or dense, with what follows it: batch norm, ReLU, pooling */
-	NN_OP_SCALE,  /* a batch norm with nothing before it to fold into; with ReLU */
+	NN_OP_AFFINE, /* convolution or dense, with the batch norm, ReLU and pooling after it */
+	NN_OP_SCALE,  /* a batch norm that cannot be folded into an NN_OP_AFFINE; with the ReLU after it */
 	NN_OP_RELU,
 	NN_OP_MAXPOOL
 } NnOpKind;
 
-/* Activations (h, w, c) between rows and columns of zeros, which the convolution after it needs. */
+/* Activations (h, w, c) with a border of zeros, pad_h rows and pad_w columns, for the convolution that reads them. */
 typedef struct NnShape
 {
 	int h;
@@ -39,35 +39,35 @@ typedef struct NnOp
 	NnShape out;
 	int pool;
 	bool relu;
-	int winograd;	 /* NN_OP_AFFINE done by winograd.c with these tiles, and weights to match; or 0 */
-	int first_layer; /* of the net, for filling in the weights */
-	int end_layer;	 /* the one after the last that is part of this */
-	size_t weights;	 /* offset from the plan's start, in bytes; for NN_OP_SCALE the factors */
-	size_t bias;	 /* likewise; for NN_OP_SCALE what is added */
+	int winograd;	 /* NN_OP_AFFINE: m (2 or 4) if winograd.c computes it, with transformed weights; else 0 */
+	int first_layer; /* the operation's first layer in the net, for filling in the weights */
+	int end_layer;	 /* the layer after its last */
+	size_t weights;	 /* offset of the weights from the plan's start, in bytes; for NN_OP_SCALE of the scales */
+	size_t bias;	 /* likewise of the bias; for NN_OP_SCALE of the shifts */
 	NnAffine affine; /* NN_OP_AFFINE */
 } NnOp;
 
 struct NnPlan
 {
-	size_t size;		 /* of all, in bytes */
-	size_t cost;		 /* of one image: its multiply-adds, or what takes about as long */
-	size_t front_floats; /* of one buffer of the front, which has two */
+	size_t size;		 /* of the plan, in bytes */
+	size_t cost;		 /* of one image, in multiply-adds; other work is converted to them */
+	size_t front_floats; /* of one of the front's two buffers */
 	size_t work_floats;	 /* of scratch memory for winograd.c */
-	size_t row_floats;	 /* of a row of the tail's matrices, of which there are two */
+	size_t row_floats;	 /* of a row of the tail's two matrices */
 	int nops;
-	int nfront; /* how many of them make the front */
+	int nfront; /* how many of the operations are the front */
 	NnShape input;
 	NnOp ops[NN_MAX_LAYERS];
 };
 
-/* What lies at an offset from the plan's start. */
+/* The address at an offset from the plan's start. */
 static inline void *
 nn_plan_at(const NnPlan *plan, size_t offset)
 {
 	return (char *) plan + offset;
 }
 
-/* Floats from row to row of the tail's matrices: not a power of two, so that rows do not fight for a cache line. */
+/* Floats from one row of the tail's matrices to the next: no power of two, so that rows use different cache sets. */
 static inline size_t
 nn_row_floats(const NnShape *shape)
 {

@@ -1,10 +1,10 @@
 /*
  * plan.c: from a net to operations and packed weights.
  *
- * Lowering walks over the layers and gathers what can run in one pass: dropout is left out, batch norm is folded
- * into the convolution or dense layer before it, ReLU and max pooling are done on the sums while they are in
- * registers.  A batch norm that follows anything else is a scale and a shift of its own.  The padding
- * of a buffer depends on the operation that reads it, so it is set last.
+ * Lowering walks over the layers and joins those that can run in one pass.  Dropout is left out.  Batch norm is
+ * folded into the convolution or dense layer before it.  ReLU and max pooling are applied to the sums while they are
+ * in registers.  A batch norm after any other layer becomes an operation of its own, a scale and a shift.  The
+ * padding of a buffer depends on the operation that reads it, so it is set last.
  */
 #include "nn/infer/plan.h"
 #include "nn/infer/ops.h"
@@ -14,11 +14,11 @@
 #include <math.h>
 #include <string.h>
 
-/* What the weights of the projections follow from. */
+/* The key from which the weights of the projections are drawn. */
 #define PROJECTION_KEY UINT64_C(0x6d6e697374)
 
 #define STEP_COST 500000000 /* multiply-adds: 10 ms with AVX-512, 100 ms without vectors (2.6 GHz) */
-#define ACTIVATION_COST 4	/* multiply-adds that writing an activation takes as long as, about */
+#define ACTIVATION_COST 4	/* writing an activation takes about as long as this many multiply-adds */
 
 _Static_assert(NN_CLASSES + NN_HIDDEN <= NN_BLOCK, "projections fit into the padding of the last layer");
 
@@ -50,14 +50,14 @@ skip_dropout(const NnNet *net, int i)
 	return i;
 }
 
-/* Can a batch norm that follows be folded into the operation's weights? */
+/* Can a batch norm after the operation be folded into its weights? */
 static bool
 is_linear(const NnOp *op)
 {
 	return (op->kind == NN_OP_AFFINE || op->kind == NN_OP_SCALE) && !op->relu && op->pool == 1;
 }
 
-/* Take the layers from i on that can be folded into the operation; returns the first that cannot. */
+/* Fold layers from i on into the operation, as far as possible; returns the first layer that cannot be folded. */
 static int
 fold_layers(const NnNet *net, int i, NnOp *op)
 {
@@ -70,7 +70,7 @@ fold_layers(const NnNet *net, int i, NnOp *op)
 			return i;
 		layer = &net->layers[i];
 		if (layer->kind == NN_RELU)
-			op->relu = true; /* after pooling is as good as before */
+			op->relu = true; /* before or after pooling: the result is the same */
 		else if (layer->kind == NN_MAXPOOL && op->kind == NN_OP_AFFINE && op->pool == 1)
 			op->pool = layer->pool;
 		else if (layer->kind != NN_BATCHNORM || !is_linear(op))
@@ -96,7 +96,7 @@ op_kind(NnLayerKind kind)
 	}
 }
 
-/* Fill in the list of operations, without padding, strides and places. */
+/* Fill in the list of operations, without padding, strides and offsets. */
 static void
 list_ops(NnPlan *plan, const NnNet *net)
 {
@@ -124,7 +124,7 @@ list_ops(NnPlan *plan, const NnNet *net)
 	}
 }
 
-/* Give each operation's output the zeros around it that the convolution after it needs. */
+/* Give each operation's output the border of zeros that the convolution after it needs. */
 static void
 pad_shapes(NnPlan *plan, const NnNet *net)
 {
@@ -195,7 +195,7 @@ larger(size_t a, size_t b)
 	return a > b ? a : b;
 }
 
-/* Everything of a plan but the numbers in its weights. */
+/* Fill in a plan, except for the weights. */
 static void
 lower(NnPlan *plan, const NnNet *net)
 {
@@ -241,7 +241,7 @@ nn_plan_size(const NnNet *net)
 
 /* ---- weights ---- */
 
-/* The scale and shift that the batch norms among the operation's layers from the given one on amount to. */
+/* Combine the batch norms among the operation's layers from "from" on into one scale and one shift. */
 static void
 fold_norms(const NnNet *net, const NnOp *op, int from, const float *values, int channel, double *scale, double *shift)
 {
@@ -273,7 +273,7 @@ pack_channel(const NnOp *op, const NnLayer *layer, const float *values, int chan
 		to[k * NN_BLOCK] = (float) (from[k * (size_t) layer->out_c] * scale);
 }
 
-/* The same for winograd.c: every kernel transformed, to (elements, Cout / NN_BLOCK, Cin, NN_BLOCK). */
+/* The same for winograd.c: transform every kernel and pack them as (elements, Cout / NN_BLOCK, Cin, NN_BLOCK). */
 static void
 pack_winograd(int m, const NnLayer *layer, const float *values, int channel, double scale, float *packed)
 {
@@ -303,7 +303,7 @@ nn_projection(int j, size_t k, size_t inputs)
 	return rng_key(PROJECTION_KEY + (uint64_t) j, k) >> 63 ? size : -size;
 }
 
-/* Put the projections behind the classes of the last layer, where the block of channels is padded. */
+/* Write the projections behind the classes of the last layer, into the padding of its block of channels. */
 static void
 pack_projections(NnPlan *plan)
 {

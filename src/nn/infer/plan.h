@@ -1,5 +1,5 @@
 /*
- * plan.h: a net made ready for inference.
+ * plan.h: a net prepared for inference.
  */
 #ifndef NN_INFER_PLAN_H
 #define NN_INFER_PLAN_H
@@ -9,9 +9,9 @@
 #include "nn/nn.h"
 
 /*
- * A plan is a net with its weights made ready for the kernels (batch norm folded into the convolution or dense
- * layer before it, weights packed), in one relocatable block: offsets only, so that it may lie in
- * shared memory at different addresses.  It depends on the CPU, not on the process.
+ * A plan is a net with its weights prepared for the kernels: batch norm is folded into the convolution or dense layer
+ * before it, and the weights are packed.  It is one block of memory with offsets instead of pointers, so processes
+ * may map it at different addresses in shared memory.
  */
 typedef struct NnPlan NnPlan;
 
@@ -22,8 +22,8 @@ extern size_t nn_plan_size(const NnNet *net);
 extern void nn_plan_build(NnPlan *plan, const NnNet *net, const float *values);
 
 /*
- * How many of n images to predict between two checks for interrupts: as many as take some tens of milliseconds at
- * most, and at least one.
+ * How many of n images to predict between two checks for interrupts: at least one, and no more than take about 10 ms
+ * with AVX-512, 100 ms without vectors.
  */
 extern int nn_step(const NnPlan *plan, int n);
 
@@ -31,8 +31,8 @@ extern int nn_step(const NnPlan *plan, int n);
 extern size_t nn_scratch_size(const NnPlan *plan, int n);
 
 /*
- * The weight of input k, of so many, in projection j: plus or minus one over the root of their number.  It depends on
- * nothing else, so that the projections of a model are the same whenever and wherever they are computed.
+ * The weight of input k in projection j: plus or minus 1 / sqrt(inputs).  It is a function of the arguments alone, so
+ * the projections of a model are the same whenever and wherever they are computed.
  */
 extern float nn_projection(int j, size_t k, size_t inputs);
 

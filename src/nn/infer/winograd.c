@@ -3,32 +3,32 @@
  * networks".
  *
  * A tile of m x m outputs is computed from n x n inputs, n = m + 2, with n * n multiplications for each pair of
- * channels instead of 9 * m * m: 16 for 36, or 36 for 144.  Inputs are transformed by a few additions, kernels
- * once, when the plan is made; each of the n * n elements then is a product of matrices, tiles by channels in
- * times channels out, which is what nn_affine computes; and the sums are transformed back.  The tiles' edges are
+ * channels instead of 9 * m * m: 16 instead of 36, or 36 instead of 144.  Inputs are transformed by a few additions.
+ * Kernels are transformed once, when the plan is built.  Each of the n * n elements is then a matrix product
+ * (tiles, Cin) x (Cin, Cout), which nn_affine computes, and the sums are transformed back.  The edges of tiles are
  * also edges of pooling windows of 2.
  *
  * The transforms evaluate polynomials at the points 0, -a, a and infinity for m = 2, and also at -b and b for
- * m = 4.  That m = 2 has four of the six points of m = 4, and that the interpolation's divisors are part of the
- * output's transform alone, lets tiles of different m share transformed kernels.  So rows and columns are divided
- * into fours, and what is left over into a two where that suffices; tiles are then 4 x 4, 4 x 2, 2 x 4 or 2 x 2,
- * and an element's product has as many rows as there are tiles with its two points.
+ * m = 4.  Tiles of both sizes share the transformed kernels: the four points of m = 2 are among the six of m = 4, and
+ * only the output's transform has the divisors of the interpolation.  So rows and columns of the output are divided
+ * into fours, and one or two that are left over become a two.  Tiles are then 4 x 4, 4 x 2, 2 x 4 or 2 x 2, and the
+ * product of an element has one row for each tile that has both of its points.
  *
- * With a * b = 1 powers stay near 1 on both sides, and with them the rounding: a = 1/sqrt(2), b = sqrt(2) has a
- * smaller error than the usual 1 and 2 (Barabasz et al. 2020, "Error analysis and improving the accuracy of
- * Winograd convolution", discuss the choice), a few times that of the direct sum.
+ * With a * b = 1 the powers of the points stay near 1, which keeps the rounding error small.  a = 1/sqrt(2) and
+ * b = sqrt(2) have a smaller error than the usual 1 and 2; it is a few times that of the direct sum.  Barabasz et al.
+ * 2020, "Error analysis and improving the accuracy of Winograd convolution", discuss the choice.
  */
 #include "nn/infer/winograd.h"
 #include "nn/kernels/winograd.h"
 #include "nn/nn.h"
 
-/* Multiply-adds that an element's part of the transforms is worth, loads and stores included; measured. */
+/* The transforms of an element cost about as much as this many multiply-adds, with loads and stores; measured. */
 #define TRANSFORM_COST 6
 
-/* Where an edge tile reaches over the input; also the bias of the products. */
+/* The inputs of an edge tile outside the map; also the bias of the products. */
 static const float zeros[NN_MAX_CHANNELS];
 
-/* Divide n outputs: into twos alone if m is 2. */
+/* Divide n outputs into tiles of at most m. */
 static NnDivision
 divide(int n, int m)
 {
@@ -36,13 +36,13 @@ divide(int n, int m)
 
 	if (m == 4)
 	{
-		division.fours = (n + 1) / 4; /* three left over are as good as four */
+		division.fours = (n + 1) / 4; /* a remainder of three becomes a four, too */
 		division.all = division.fours + (n - 4 * division.fours > 0 ? 1 : 0);
 	}
 	return division;
 }
 
-/* How many of a division have point i, of those in the order of the transforms: all have the first four. */
+/* How many tiles of a division have point i, in the order of the transforms: all have the first four points. */
 static int
 having(const NnDivision *division, int i)
 {
@@ -66,7 +66,7 @@ tile(const NnAffine *op, int m)
 	return tiling;
 }
 
-/* What tiles of at most m x m cost, in multiply-adds. */
+/* The cost of tiles of at most m x m outputs, in multiply-adds. */
 static double
 cost(const NnAffine *op, int m)
 {

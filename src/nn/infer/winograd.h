@@ -16,20 +16,20 @@ nn_winograd_elements(int m)
 }
 
 /*
- * The tiles of at most m x m outputs, m = 2 or 4, that this convolution, of a kernel so wide, is best computed
- * by; 0 if it cannot be, or had better be computed directly.
+ * The m (2 or 4) whose tiles of at most m x m outputs are fastest for this convolution with a kernel of kernel_w
+ * columns; 0 if the convolution does not fit or is faster computed directly.
  */
 extern int nn_winograd_tile(const NnAffine *op, int kernel_w);
 
-/* Floats of scratch memory that it takes. */
+/* Floats of scratch memory that nn_winograd needs. */
 extern size_t nn_winograd_work(const NnAffine *op, int m);
 
 /* Transform one kernel (3, 3) into u (m + 2, m + 2). */
 extern void nn_winograd_kernel(int m, const double *kernel, double *u);
 
 /*
- * As nn_affine, with the weights transformed: ((m + 2) * (m + 2), Cout / NN_BLOCK, Cin, NN_BLOCK).  An output is
- * a sum in an order of its own, but one that depends on nothing else either.
+ * As nn_affine, with the weights transformed: ((m + 2) * (m + 2), Cout / NN_BLOCK, Cin, NN_BLOCK).  The sums are
+ * taken in another order than nn_affine's, which is always the same for an output, too.
  */
 extern void nn_winograd(const NnAffine *op, int m, const float *in, const float *weights, const float *bias,
 						float *out, float *work);
