@@ -1,7 +1,7 @@
 /*
- * activation.c: batch norm, ReLU and maximum pooling of training, in one pass over the data each way.
+ * activation.c: batch norm, ReLU and maximum pooling of training, in one pass over the data forward and one backward.
  *
- * z = x * scale + shift, y = max(floor, the z of the window); floor is 0 for ReLU and minus infinity without.
+ * z = x * scale + shift; y = max(lowest, the z of the window); lowest is 0 with ReLU, minus infinity without.
  * Forward keeps only x.  Backward computes the window again and gives the gradient to its first maximum.
  */
 #include "nn/kernels/activation.h"
@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-/* The window of one output pixel, one vector of channels: fills z and returns y.  pool is a constant for 1 and 2. */
+/* One output pixel's window, for a vector of channels: fills z and returns y.  pool is a constant for 1 and 2. */
 NN_INLINE vec
 window(vec *z, const float *x, const NnMap *map, vec scale, vec shift, vec lowest, const int pool)
 {
@@ -103,7 +103,7 @@ backward_pool(const NnActivation *a, float *din, const float *in, const float *d
 	}
 }
 
-/* Rows and columns that no window reaches: their gradient comes through the batch's statistics alone. */
+/* Rows and columns outside all windows: only the batch's statistics contribute to their gradient. */
 static void
 backward_rest(const NnActivation *a, float *din, const float *in, int n)
 {

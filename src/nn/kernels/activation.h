@@ -11,7 +11,7 @@
 
 #define NN_ACTIVATION_MAX_POOL 28 /* the side of the largest map */
 
-/* Vectors are per channel, as long as a pixel; without batch norm scale is 1 and the others are 0. */
+/* The vectors have a number per channel, padded like a pixel; without batch norm scale is 1 and the others are 0. */
 typedef struct NnActivation
 {
 	bool relu;
@@ -20,7 +20,7 @@ typedef struct NnActivation
 	const float *scale, *shift;
 	const float *mean, *invstd;
 	const float *slope, *offset; /* backward: dx = dz * scale + x * slope + offset */
-	double *sum, *product;		 /* what "observe" and "reduce" add to */
+	double *sum, *product;		 /* the results of "observe" and "reduce" are added here */
 } NnActivation;
 
 /* out = the activation of in, for n images. */
@@ -32,7 +32,7 @@ nn_activate_forward(const NnActivation *a, float *out, const float *in, int n)
 	NN_DISPATCH(nn_activate_forward)(a, out, in, n);
 }
 
-/* din from dout, for n images; in is what forward got. */
+/* din from dout, for n images; in is the input of forward. */
 NN_KERNEL(void, nn_activate_backward, (const NnActivation *a, float *din, const float *in, const float *dout, int n));
 
 static inline void

@@ -1,10 +1,10 @@
 /*
- * affine.c: convolution and dense layers of inference, with the ReLU and pooling that follow.
+ * affine.c: convolution and dense layers of inference, with the ReLU and pooling after them.
  *
- * A tile (tile.h) is some pixels by one or two vectors of channels.  A lone pixel (one image's dense layer) has up
- * to eight vectors of channels instead, so that there are always enough independent sums to hide the latency of a
- * multiply-add.  Weights pass once for all pixels of a tile, inputs once for all its channels, and outputs are
- * written once, pooled.
+ * A tile (tile.h) is some pixels by one or two vectors of channels.  A single pixel (the dense layer of one image)
+ * has up to eight vectors of channels instead, so that there are always enough independent sums to hide the latency
+ * of a multiply-add.  A weight is loaded once for all pixels of a tile, and an input once for all its channels.
+ * Outputs are pooled before they are written.
  */
 #include "nn/kernels/affine.h"
 #include "nn/kernels/tile.h"
@@ -12,21 +12,21 @@
 
 #include <math.h>
 
-/* What a tile needs besides the operation: where it is. */
+/* The position of a tile. */
 typedef struct Tile
 {
 	const float *in;				 /* inputs of its first pixel */
 	const float *weights[TILE_VECS]; /* of each vector of channels */
 	const float *bias;				 /* of its first channel */
-	float *out;						 /* its first channel, first column, in its row of outputs */
+	float *out;						 /* its first channel in the first column of its row of outputs */
 	int x;							 /* its first pixel, before pooling */
 	int y;
-	int channels; /* real channels from its first on */
+	int channels; /* channels from its first on, without padding */
 } Tile;
 
 typedef void (*TileFunction)(const NnAffine *op, const Tile *tile);
 
-/* The first n lanes: a mask for loads and stores that touch nothing behind them. */
+/* The mask of the first n lanes, for loads and stores that touch no others. */
 #if NN_LANES == 16
 #define FIRST_LANES(n) ((__mmask16) ((1u << (n)) - 1))
 #elif NN_LANES == 8
@@ -62,7 +62,7 @@ store_first(float *p, vec v, int n)
 #endif
 }
 
-/* Finish a tile without regard to speed: any pooling, and channels that end within a vector. */
+/* Finish a tile in the general case, slowly: any pooling, and channels that end within a vector. */
 static __attribute__((noinline)) void
 finish_any(const NnAffine *op, const Tile *tile, int pixels, int vecs, const float *sums)
 {
@@ -144,7 +144,7 @@ finish_tile(const NnAffine *op, const Tile *tile, const int pixels, const int ve
 	}
 }
 
-/* A tile of pixels by vecs vectors; both are constants where this is inlined. */
+/* Compute a tile of pixels by vecs vectors; callers pass constants, and this is inlined. */
 NN_INLINE void
 run_tile(const NnAffine *op, const Tile *tile, const int pixels, const int vecs)
 {
@@ -176,7 +176,7 @@ PAIR(1) PAIR(2) PAIR(3) PAIR(4) PAIR(5) PAIR(6)
 PAIR(7) PAIR(8) PAIR(9) PAIR(10) PAIR(11) PAIR(12) PAIR(13) PAIR(14)
 #endif
 
-/* By number of pixels, then by one or two vectors. */
+/* Indexed by the number of pixels, then by one or two vectors. */
 static const TileFunction tiles[TILE_MAX + 1][2] =
 {
 	{NULL, NULL}, ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4), ENTRY(5), ENTRY(6),
@@ -194,7 +194,7 @@ choose_tile(int pixels, int vecs)
 	return vecs == 4 ? tile_1_4 : tile_1_8;
 }
 
-/* The number of vectors of channels to take at once, of so many left. */
+/* The number of vectors of channels to take at once when "left" of them are left. */
 static int
 choose_vecs(int left, int width)
 {
@@ -207,7 +207,7 @@ choose_vecs(int left, int width)
 static void
 run_channels(const NnAffine *op, Tile *tile, int vecs, const float *in, float *out)
 {
-	const int unit = op->pool == 2 ? 2 : 1; /* a window of two stays within a tile */
+	const int unit = op->pool == 2 ? 2 : 1; /* pixels that must be in the same tile: a window of two */
 	const int units = op->width / unit;
 	const int ntiles = (units + TILE_MAX / unit - 1) / (TILE_MAX / unit);
 

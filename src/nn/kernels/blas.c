@@ -1,10 +1,10 @@
 /*
- * blas.c: the matrix product: OpenBLAS where a process has loaded it, else our own.
+ * blas.c: the matrix product: OpenBLAS if the process has loaded it, else the built-in one.
  *
- * OpenBLAS is not linked but loaded, by the processes that train and by no other: its pthread build starts
- * threads when it is loaded unless the environment says otherwise at that moment, and a server process with a
- * second thread is a process whose signals may land anywhere.  Loaded with RTLD_LOCAL its symbols meet nobody
- * else's.
+ * OpenBLAS is not linked.  Only processes that train load it, at run time: its pthread build starts threads when it
+ * is loaded, unless the environment forbids it at that moment.  A server process must not have a second thread,
+ * because signals could be delivered to either of them.  RTLD_LOCAL keeps its symbols apart from those of other
+ * libraries.
  */
 #include "nn/kernels/blas.h"
 #include "nn/kernels/gemm.h"
@@ -15,7 +15,7 @@
 
 #define BLAS_LIBRARY "libopenblas.so.0"
 
-/* Of the CBLAS interface. */
+/* Constants of the CBLAS interface. */
 enum
 {
 	BLAS_ROW_MAJOR = 101,
@@ -26,7 +26,7 @@ enum
 typedef void (*BlasSgemm)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
 						  const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
 
-/* Set once by nn_blas_load; processes that use nn have one thread. */
+/* Set once by nn_blas_load.  No lock is needed: processes that use nn have one thread. */
 static BlasSgemm blas_sgemm = NULL;
 static char blas_name[128] = "built-in";
 
@@ -46,7 +46,7 @@ nn_blas_load(NnError *error)
 	library = dlopen(BLAS_LIBRARY, RTLD_LOCAL | RTLD_NOW);
 	if (library == NULL)
 		return nn_fail(error, NN_ERR_UNAVAILABLE, "could not load %s", BLAS_LIBRARY);
-	/* As POSIX asks of dlsym: through a pointer to the pointer. */
+	/* C does not convert void * to a function pointer, so POSIX assigns dlsym's result in this way. */
 	*(void **) &blas_sgemm = dlsym(library, "cblas_sgemm");
 	*(void **) &config = dlsym(library, "openblas_get_config");
 	if (blas_sgemm == NULL)

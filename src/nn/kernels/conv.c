@@ -1,19 +1,20 @@
 /*
  * conv.c: the convolution of training: forward, gradient of the input, gradients of weights and bias.
  *
- * Forward, and with flipped and transposed weights the gradient of the input: tiles (tile.h) of up to TILE_MAX
- * neighbouring pixels of one output row times two or four vectors of output channels.  Because channels are last, the
- * kernel's columns and input channels are one contiguous run of the input row.
+ * Forward works in tiles (tile.h) of up to TILE_MAX neighbouring pixels of one output row times one, two or four
+ * vectors of output channels.  Because channels are last, the kernel's columns and input channels are one contiguous
+ * run of the input row.  The gradient of the input is the same with flipped and transposed weights.
  *
- * Gradient of the weights: for one position of the kernel, a tile of up to TILE_MAX input channels times two vectors
- * of output channels stays in registers while the loop runs over all pixels of a few images.
+ * For the gradient of the weights, a tile is one position of the kernel, up to TILE_MAX input channels times one or
+ * two vectors of output channels.  It stays in registers while the loop runs over all pixels of a few images.
  *
- * Inference (affine.c) has the same packed weights and the same inner loop, but its own loop around it.  It takes one
- * image, or the rows of a dense layer, and finishes each tile with ReLU and pooling before it leaves the registers.
- * Training must store what comes before these, and walks over groups of images whose maps have borders and padded
- * channels.  It meets four strides so often that it has a copy of the tiles for each.  With strides known only at run
- * time a training step of the default network was 1 to 2 % slower, little more than the noise: 2,790 images a second
- * against 2,814 in batches of 64, 2,762 against 2,814 in batches of 128 (AVX-512, medians of five runs, in turn).
+ * Inference (affine.c) has the same packed weights and the same inner loop (tile.h), but its own loops around it.  It
+ * takes one image, or the rows of a dense layer, and applies ReLU and pooling to each tile in registers.  Training
+ * must store the numbers before ReLU and pooling, and walks over groups of images whose maps have borders and padded
+ * channels.  Four input strides are frequent, and each has its own copy of the tile functions.  With strides known
+ * only at run time a training step of the default network was 1 to 2 % slower, little more than the noise: 2,790
+ * images a second against 2,814 in batches of 64, 2,762 against 2,814 in batches of 128 (AVX-512, medians of five
+ * runs, in turn).
  */
 #include "nn/kernels/conv.h"
 #include "nn/kernels/tile.h"
@@ -21,14 +22,14 @@
 
 #include <stdbool.h>
 
-/* Rows of up to so many pixels have tiles of four vectors of channels. */
+/* The longest rows, in pixels, that are computed in tiles of four vectors of channels. */
 #if NN_LANES == 16
 #define WIDE_MAX 6
 #else
 #define WIDE_MAX 0
 #endif
 
-/* Vectors of channels to take at once where "left" channels remain (a multiple of 16), for rows of "width" pixels. */
+/* Vectors of channels to take at once when "left" channels remain (a multiple of 16), for rows of "width" pixels. */
 static int
 choose_vectors(int left, int width)
 {
@@ -37,7 +38,7 @@ choose_vectors(int left, int width)
 	return left >= 2 * NN_LANES ? 2 : 1;
 }
 
-/* One tile: pixels x (vectors * NN_LANES) channels.  in_px is a constant where it matters. */
+/* One tile: pixels x (vectors * NN_LANES) channels.  in_px is a constant for the frequent strides. */
 NN_INLINE void
 conv_tile(const NnConvArgs *a, float *out, const float *in, const float *const *packed, const float *bias,
 		  size_t in_px, const int pixels, const int vectors)
@@ -108,7 +109,7 @@ TILE_FUNCTION(tile2_128, 128, 2, TILE_REST(128, 2))
 TILE_FUNCTION(tile4_any, a->in_px, 4, )
 #endif
 
-/* Images [0, n) of a convolution: for each tile's channels, each image, each row, its tiles. */
+/* A convolution of n images.  The loops, from outside: channels of a tile, images, rows, tiles. */
 void
 NN_FN(nn_conv_product)(const NnConvArgs *a, int n)
 {
@@ -154,10 +155,7 @@ NN_FN(nn_conv_product)(const NnConvArgs *a, int n)
 	}
 }
 
-/*
- * One tile of the weights' gradient: channels of the input x (vectors * NN_LANES) channels of dout, added to
- * dweight over n images.
- */
+/* Add n images to a tile of the weights' gradient: "channels" of the input x (vectors * NN_LANES) of dout. */
 NN_INLINE void
 outer_tile(const NnConvArgs *a, float *dweight, const float *in, const float *dout, int n, const int channels,
 		   const int vectors)

@@ -9,7 +9,7 @@
 #include "nn/kernels/dispatch.h"
 #include "nn/kernels/pack.h"
 
-/* The arguments of the convolution's kernels: all in floats; "out" is dout for the weights' gradient. */
+/* The arguments of the convolution's kernels, in floats.  For the gradients of weights and bias "out" is dout. */
 typedef struct NnConvArgs
 {
 	float *out;

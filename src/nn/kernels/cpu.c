@@ -5,7 +5,7 @@
 
 #define ISA_UNKNOWN (-1)
 
-/* What nn_isa() answers; found out at its first call.  Processes that use nn have one thread. */
+/* The result of nn_isa(), set by its first call.  No lock is needed: processes that use nn have one thread. */
 static int isa_in_use = ISA_UNKNOWN;
 
 NnIsa

@@ -13,10 +13,10 @@ typedef enum NnIsa
 	NN_ISA_AVX512 /* AVX-512 F, BW, DQ, VL */
 } NnIsa;
 
-/* The best that this CPU and its operating system have. */
+/* The best instruction set that this CPU and its operating system support. */
 extern NnIsa nn_isa_best(void);
 
-/* The one in use: the best unless nn_isa_force was called. */
+/* The instruction set in use: the best one unless nn_isa_force was called. */
 extern NnIsa nn_isa(void);
 
 /* Use these kernels from now on, for tests and comparisons.  NN_ERR_UNAVAILABLE: this CPU cannot run them. */

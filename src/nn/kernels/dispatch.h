@@ -1,10 +1,10 @@
 /*
- * dispatch.h: kernels for the CPU at hand.
+ * dispatch.h: calling the kernels that fit this CPU.
  *
  * An operation's kernels are one .c file, which the Makefile compiles once for each instruction set (see vec.h).  Its
- * header declares each entry point for all of them with NN_KERNEL, and defines a function of the same name that calls
- * the one for this CPU through NN_DISPATCH.  So one binary runs on any CPU.  Other architectures than x86-64 have the
- * portable kernels alone.
+ * header declares each entry point for all instruction sets with NN_KERNEL.  It also defines a function of the same
+ * name, which calls the one for this CPU through NN_DISPATCH.  So one binary runs on any CPU.  Architectures other
+ * than x86-64 have only the portable kernels.
  */
 #ifndef NN_KERNELS_DISPATCH_H
 #define NN_KERNELS_DISPATCH_H

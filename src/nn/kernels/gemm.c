@@ -1,8 +1,8 @@
 /*
  * gemm.c: the built-in matrix product.
  *
- * A panel of op(b), GEMM_DEPTH rows of two vectors, is copied to the stack; each tile of up to GEMM_ROWS rows
- * of c stays in registers while the panel passes.
+ * A panel of op(b), GEMM_DEPTH rows of two vectors, is copied to the stack.  Each tile of GEMM_ROWS rows of c stays
+ * in registers while the loop runs over the panel; remaining rows are computed one by one.
  */
 #include "nn/kernels/gemm.h"
 #include "nn/kernels/vec.h"
@@ -46,7 +46,7 @@ gemm_tile(float *tile, const float *a, size_t a_row, size_t a_column, const floa
 	}
 }
 
-/* Copy rows [k, k + depth) and columns [j, j + width) of op(b) to the panel, the rest of its columns zero. */
+/* Copy rows [k, k + depth) and columns [j, j + width) of op(b) to the panel; its other columns become zero. */
 static void
 gemm_pack(float *panel, bool transpose, const float *b, int ldb, int k, int depth, int j, int width)
 {

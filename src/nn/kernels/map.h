@@ -1,10 +1,10 @@
 /*
  * map.h: where the numbers of a batch of images lie in training.
  *
- * The channels of a pixel lie next to each other, padded to a multiple of NN_GRAIN floats, so that no kernel has a
- * remainder to care for; the padding is zero and stays zero.  A map may have a border of zero pixels, put there once,
- * so that a convolution never asks where an image ends.  Every pointer to a map's data points to the first pixel of
- * the first image inside the border.
+ * The channels of a pixel lie next to each other, padded to a multiple of NN_GRAIN floats, so that kernels have no
+ * remainder to handle.  The padding is zero and stays zero.  A map may have a border of zero pixels, which is written
+ * once, so that a convolution need not check where an image ends.  Every pointer to a map's data points to the first
+ * pixel of the first image inside the border.
  */
 #ifndef NN_KERNELS_MAP_H
 #define NN_KERNELS_MAP_H

@@ -1,5 +1,5 @@
 /*
- * optimizer.c: the update of a run of parameters.
+ * optimizer.c: the update of a range of parameters.
  */
 #include "nn/kernels/optimizer.h"
 #include "nn/kernels/vec.h"
@@ -20,7 +20,7 @@ adam_vector(float *values, float *m, float *v, vec g, const NnAdamFactors *f)
 	vec_store(values, x - x * f->decay - first * f->rate / root);
 }
 
-/* AdamW on values[from, to), all of one kind. */
+/* AdamW on values[from, to), which share the factors. */
 void
 NN_FN(nn_adam)(float *values, float *m, float *v, const float *const *grads, int ngrads, size_t from, size_t to,
 			   const NnAdamFactors *f)
@@ -35,7 +35,7 @@ NN_FN(nn_adam)(float *values, float *m, float *v, const float *const *grads, int
 			g += vec_load(grads[k] + i);
 		adam_vector(values + i, m + i, v + i, g, f);
 	}
-	/* The remainder goes through the same vector code, so that a slice's bits do not depend on its limits. */
+	/* The remainder goes through the same vector code, so that results do not depend on where a slice ends. */
 	if (i < to)
 	{
 		float rest[3][NN_LANES] = {{0}};

@@ -1,5 +1,5 @@
 /*
- * optimizer.h: the update of a run of parameters.
+ * optimizer.h: the update of a range of parameters.
  */
 #ifndef NN_KERNELS_OPTIMIZER_H
 #define NN_KERNELS_OPTIMIZER_H
@@ -8,7 +8,7 @@
 
 #include "nn/kernels/dispatch.h"
 
-/* What AdamW's update of one number needs, worked out once a step. */
+/* The factors of AdamW's update, computed once a step. */
 typedef struct NnAdamFactors
 {
 	float rate;	 /* learning rate / (1 - beta1^step) */

@@ -1,12 +1,12 @@
 /*
- * pack.h: how the weights of convolutions and dense layers lie, for inference and for training.
+ * pack.h: the layout of the weights of convolutions and dense layers, for inference and training.
  */
 #ifndef NN_KERNELS_PACK_H
 #define NN_KERNELS_PACK_H
 
 /*
- * Weights are packed in blocks of this many output channels, (Cout / NN_BLOCK, rows, NN_BLOCK), where a row is the
- * weights of one input of the kernel; the last block is filled up with zeros, and so is the bias.
+ * Weights are packed in blocks of this many output channels, (Cout / NN_BLOCK, rows, NN_BLOCK).  A row has the
+ * weights of one input of the kernel.  The last block and the bias are padded with zeros.
  */
 #define NN_BLOCK 16
 

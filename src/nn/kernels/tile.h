@@ -1,9 +1,8 @@
 /*
- * tile.h: the inner loop of convolutions and dense layers, of inference (affine.c) and of training (conv.c); not for
- * others.
+ * tile.h: the inner loop of convolutions and dense layers, for inference (affine.c) and training (conv.c) only.
  *
- * A tile of outputs, some pixels by some vectors of channels, stays in registers while the inputs run past: at each
- * step the vectors of weights are loaded, and every pixel's one input is broadcast and multiplied with them.
+ * A tile of outputs, some pixels by some vectors of channels, stays in registers while the loop runs over the inputs.
+ * Each step loads the vectors of weights, broadcasts one input of every pixel and multiplies it with them.
  */
 #ifndef NN_KERNELS_TILE_H
 #define NN_KERNELS_TILE_H
@@ -13,16 +12,16 @@
 #include "nn/kernels/pack.h"
 #include "nn/kernels/vec.h"
 
-/* How many pixels by two vectors of channels the registers hold as sums: there are 32 registers, or 16. */
+/* The most pixels whose sums, two vectors of channels each, fit into the 32 or 16 vector registers. */
 #if NN_LANES == 16 || defined(__aarch64__)
 #define TILE_MAX NN_MAX_TILE
 #else
 #define TILE_MAX 6
 #endif
 
-#define TILE_VECS 8 /* vectors of channels at most, for a lone pixel */
+#define TILE_VECS 8 /* most vectors of channels, for a single pixel */
 
-/* Where the weights of each of a tile's vectors begin: those of channels from "channel" on. */
+/* Find the start of the weights of each of a tile's vectors, for channels from "channel" on. */
 NN_INLINE void
 tile_weights(const float *weights[TILE_VECS], const float *packed, size_t rows, int channel, int vecs)
 {
@@ -34,7 +33,7 @@ tile_weights(const float *weights[TILE_VECS], const float *packed, size_t rows, 
 	}
 }
 
-/* Every pixel's sums begin with the bias. */
+/* Set every pixel's sums to the bias. */
 NN_INLINE void
 tile_begin(const int pixels, const int vecs, vec (*sum)[TILE_VECS], const float *bias)
 {
@@ -48,8 +47,8 @@ tile_begin(const int pixels, const int vecs, vec (*sum)[TILE_VECS], const float 
 }
 
 /*
- * Add a run of len inputs times weights; a pixel's run begins "pixel" floats after that of the one before.  The
- * weights are left behind the run.  pixels and vecs are constants where this is inlined.
+ * Add a run of len inputs times weights.  The runs of neighbouring pixels begin "pixel" floats apart.  On return,
+ * weights point behind the run.  Callers pass constants as pixels and vecs, and this is inlined.
  */
 NN_INLINE void
 tile_run(const int pixels, const int vecs, vec (*sum)[TILE_VECS], const float *in, const size_t pixel, int len,

@@ -1,17 +1,18 @@
 /*
- * vec.h: what kernels are written in: a vector of NN_LANES floats, and the names of the instruction set at hand.
+ * vec.h: a vector of NN_LANES floats, its operations, and the function names of the instruction set.
  *
  * The Makefile compiles each file of kernels once for each instruction set.  It defines NN_TARGET_AVX512 or
- * NN_TARGET_AVX2 and gives the compiler's flags that go with it; with neither, as in an editor that knows nothing
- * of this, the kernels are the portable ones.  What the compiler itself defines (__AVX2__) is not asked: a server
- * built with -march=native defines it for the portable kernels, too.
+ * NN_TARGET_AVX2 and passes the compiler's flags for it.  Without either, the kernels are the portable ones.  The
+ * compiler's own macros (__AVX2__) are not used, because a build with -march=native defines them for the portable
+ * kernels, too.
  *
- * Kernels are static and have plain names.  Only the functions that the operation's header declares are external;
- * they are defined under NN_FN(name), which adds the instruction set's suffix.
+ * Kernels are static and have plain names.  Only the functions that the operation's header declares are external.
+ * They are defined as NN_FN(name), which adds the instruction set's suffix.
  *
- * In training's kernels the compiler joins a product and a sum into one operation that rounds once, where the
+ * In the training kernels the compiler joins a product and a sum into one operation that rounds once, if the
  * instruction set has it (-ffp-contract=fast, gcc's default for this dialect).  A training run can be repeated bit by
- * bit with the same binary on the same instruction set, not across compilers.  Inference calls vec_fma instead.
+ * bit with the same binary on the same instruction set, not across compilers.  The inner loop of convolutions and
+ * dense layers (tile.h) calls vec_fma instead.
  */
 #ifndef NN_KERNELS_VEC_H
 #define NN_KERNELS_VEC_H
@@ -38,9 +39,9 @@
 #define NN_INLINE static inline __attribute__((always_inline))
 
 /*
- * Before a loop over an array of vectors that shall stay in registers: unroll it.  NN_UNROLL_SMALL is for loops
- * whose count is a constant in some of the functions they are compiled into: clang unrolls those by itself, and
- * takes a demand that it cannot meet for an error.
+ * These stand before a loop over an array of vectors and unroll it, so that the vectors stay in registers.
+ * NN_UNROLL_SMALL is for loops whose count is a constant in some of the functions that inline them, but not in all:
+ * clang unrolls the former by itself and would report an error for the latter.
  */
 #if defined(__clang__)
 #define NN_UNROLL _Pragma("clang loop unroll(full)")
@@ -54,7 +55,7 @@ typedef float vec __attribute__((vector_size(4 * NN_LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * NN_LANES)));
 typedef float uvec __attribute__((vector_size(4 * NN_LANES), aligned(4), may_alias));
 
-/* The NN_LANES floats from p on, which need no alignment. */
+/* Load NN_LANES floats from p, which need not be aligned. */
 NN_INLINE vec
 vec_load(const float *p)
 {
@@ -74,7 +75,7 @@ vec_splat(float x)
 	return x - (vec){0};
 }
 
-/* a * b + c, rounded once wherever the instruction set can: not left to the compiler, because it would show. */
+/* a * b + c, rounded once if the instruction set can: explicit, so that results do not depend on the compiler. */
 NN_INLINE vec
 vec_fma(vec a, vec b, vec c)
 {
@@ -89,7 +90,7 @@ vec_fma(vec a, vec b, vec c)
 #endif
 }
 
-/* The greater of each lane; b where they are equal or a is not a number. */
+/* The greater of a and b in each lane; b if they are equal or either is not a number. */
 NN_INLINE vec
 vec_max(vec a, vec b)
 {

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-/* A tile: its row and column among tiles, and its first output's among outputs. */
+/* The position of a tile: its row and column among the tiles, and those of its first output among the outputs. */
 typedef struct Place
 {
 	int row;
@@ -46,7 +46,7 @@ row_of(const NnTiling *tiling, const Place *place, int i, int j)
 	return (size_t) (tiling->start[i][j] + place->row * tiling->stride[j] + place->column);
 }
 
-/* One dimension of an input's transform: m + 2 inputs to the points of m, a constant where this is inlined. */
+/* One dimension of an input's transform: m + 2 inputs to the points of m.  Callers pass a constant m. */
 NN_INLINE void
 transform_in(const int m, const vec *d, vec *t)
 {
@@ -115,7 +115,7 @@ transform_out(const int m, const vec *t, vec *y)
 	}
 }
 
-/* The transformed inputs of the tile of mh by mw outputs at a place. */
+/* Transform the inputs of the tile of mh by mw outputs at a place. */
 NN_INLINE void
 tile_in(const int mh, const int mw, const NnAffine *op, const NnTiling *tiling, const Place *place, const float *in,
 		const float *zeros, float *v)
@@ -165,7 +165,7 @@ tile_in(const int mh, const int mw, const NnAffine *op, const NnTiling *tiling, 
 	}
 }
 
-/* Store those of a tile's outputs r that there are, pooled. */
+/* Apply ReLU and pooling to a tile's outputs r and store them, except for those outside the map. */
 NN_INLINE void
 store_tile(const int mh, const int mw, const NnAffine *op, const Place *place, vec (*r)[NN_MAX_POINTS], float *to)
 {
@@ -200,7 +200,7 @@ store_tile(const int mh, const int mw, const NnAffine *op, const Place *place, v
 	}
 }
 
-/* The outputs of the tile of mh by mw at a place from its sums s: transformed back, plus the bias, ReLU, pooling. */
+/* Compute the outputs of the tile of mh by mw at a place from its sums s: transform back, bias, ReLU, pooling. */
 NN_INLINE void
 tile_out(const int mh, const int mw, const NnAffine *op, const NnTiling *tiling, const Place *place, const float *s,
 		 const float *bias, float *out)

@@ -20,19 +20,22 @@ typedef struct NnDivision
 	int all;
 } NnDivision;
 
-/* How both are, and where an element's rows begin among those of all elements: each has a row a tile. */
+/*
+ * How both dimensions are divided, and where the rows of each element begin among the rows of all elements.  An
+ * element has one row for each tile that has its points.
+ */
 typedef struct NnTiling
 {
 	NnDivision rows;
 	NnDivision columns;
-	int stride[NN_MAX_POINTS]; /* from row of tiles to row of tiles, for the points of the columns */
-	int start[NN_MAX_POINTS][NN_MAX_POINTS];
-	int total;
+	int stride[NN_MAX_POINTS];				 /* tiles in a row of tiles that have this point of the columns */
+	int start[NN_MAX_POINTS][NN_MAX_POINTS]; /* the first row of element (i, j) */
+	int total;								 /* rows of all elements */
 } NnTiling;
 
 /*
- * The inputs of a convolution, transformed: v (tiling->total, Cin).  zeros (Cin) stands for the inputs that an edge
- * tile reaches beyond the image.
+ * Transform the inputs of a convolution to v (tiling->total, Cin).  zeros (Cin) stands for an edge tile's inputs
+ * outside the image.
  */
 NN_KERNEL(void, nn_winograd_in,
 		  (const NnAffine *op, const NnTiling *tiling, const float *in, const float *zeros, float *v));
@@ -43,7 +46,7 @@ nn_winograd_in(const NnAffine *op, const NnTiling *tiling, const float *in, cons
 	NN_DISPATCH(nn_winograd_in)(op, tiling, in, zeros, v);
 }
 
-/* Its outputs, from the sums s (tiling->total, Cout): transformed back, plus the bias, ReLU, pooling. */
+/* Compute its outputs from the sums s (tiling->total, Cout): transform back, bias, ReLU, pooling. */
 NN_KERNEL(void, nn_winograd_out,
 		  (const NnAffine *op, const NnTiling *tiling, const float *s, const float *bias, float *out));
 

@@ -1,7 +1,7 @@
 /*
  * winograd_train.c: the transforms of training's Winograd convolution; see nn/train/winograd_train.c.
  *
- * All work on a vector of channels at a time.  A transformed tile's 16 numbers lie "plane" floats apart.
+ * The functions work on one vector of channels at a time.  A transformed tile's 16 numbers lie "plane" floats apart.
  */
 #include "nn/kernels/winograd_train.h"
 #include "nn/kernels/pack.h"
@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-/* (B^T d B): a 4 x 4 tile of the input to its 16 points. */
+/* (B^T d B): transform a 4 x 4 tile of the input to its 16 points. */
 NN_INLINE void
 input_tile(float *points, size_t plane, const float *in, size_t row, size_t px)
 {
@@ -40,7 +40,7 @@ input_tile(float *points, size_t plane, const float *in, size_t row, size_t px)
 	}
 }
 
-/* (A d A^T): a 2 x 2 tile of the output's gradient to its 16 points. */
+/* (A d A^T): transform a 2 x 2 tile of the output's gradient to its 16 points. */
 NN_INLINE void
 gradient_tile(float *points, size_t plane, const float *dout, size_t row, size_t px)
 {
@@ -69,7 +69,7 @@ gradient_tile(float *points, size_t plane, const float *dout, size_t row, size_t
 	}
 }
 
-/* (A^T m A + bias): 16 points to a 2 x 2 tile of the output, of which rows x columns exist. */
+/* (A^T m A + bias): transform 16 points to a 2 x 2 tile of the output, of which rows x columns lie in the map. */
 NN_INLINE void
 output_tile(float *out, size_t row, size_t px, const float *points, size_t plane, vec bias, int rows, int columns)
 {
@@ -98,7 +98,7 @@ output_tile(float *out, size_t row, size_t px, const float *points, size_t plane
 	}
 }
 
-/* All tiles of n images: of the output's gradient, which is a constant, or of the input. */
+/* Transform all tiles of n images: of the output's gradient or of the input.  Callers pass a constant "gradient". */
 NN_INLINE void
 tiles_to_points(const NnWinogradTiles *w, float *points, const float *tiles, const NnMap *map, int n,
 				const bool gradient)
@@ -120,14 +120,14 @@ tiles_to_points(const NnWinogradTiles *w, float *points, const float *tiles, con
 	}
 }
 
-/* All input tiles of n images; in points to the first number of the first tile, border included. */
+/* Transform all input tiles of n images; in points to the first number of the first tile, border included. */
 void
 NN_FN(nn_winograd_to_points)(const NnWinogradTiles *w, float *points, const float *in, const NnMap *map, int n)
 {
 	tiles_to_points(w, points, in, map, n, false);
 }
 
-/* All gradient tiles of n images. */
+/* Transform all tiles of the output's gradient for n images. */
 void
 NN_FN(nn_winograd_gradient_to_points)(const NnWinogradTiles *w, float *points, const float *dout, const NnMap *map,
 									  int n)
@@ -135,7 +135,7 @@ NN_FN(nn_winograd_gradient_to_points)(const NnWinogradTiles *w, float *points, c
 	tiles_to_points(w, points, dout, map, n, true);
 }
 
-/* All output tiles of n images. */
+/* Compute all output tiles of n images, with the bias. */
 void
 NN_FN(nn_winograd_from_points)(const NnWinogradTiles *w, float *out, const NnMap *map, const float *points,
 							   const float *bias, int n)
@@ -155,8 +155,8 @@ NN_FN(nn_winograd_from_points)(const NnWinogradTiles *w, float *out, const NnMap
 }
 
 /*
- * (G g G^T): plain weights (9, rows, stride) to packed ones: for each of the 16 points a matrix (rows, stride)
- * packed as pack.h says.
+ * (G g G^T): transform plain weights (9, rows, stride) to packed ones: for each of the 16 points a matrix (rows,
+ * stride), packed as in pack.h.
  */
 void
 NN_FN(nn_winograd_weights_to_points)(float *packed, const float *plain, int rows, int stride)
@@ -200,7 +200,7 @@ NN_FN(nn_winograd_weights_to_points)(float *packed, const float *plain, int rows
 	}
 }
 
-/* (G^T u G): the gradient of the 16 matrices (n numbers each) to that of the 9 plain ones. */
+/* (G^T u G): transform the gradient of the 16 matrices (n numbers each) to that of the 9 plain ones. */
 void
 NN_FN(nn_winograd_weights_from_points)(float *plain, const float *points, size_t n)
 {
