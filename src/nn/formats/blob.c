@@ -3,15 +3,15 @@
  *
  *		offset	bytes
  *		0		8		magic
- *		8		4		CRC-32 (zlib's) of everything behind it
+ *		8		4		CRC-32 (zlib's) of all bytes after it
  *		12		4		format version
  *		16		4		bytes of the description
  *		20		4		number of values
  *		24		...		description, canonical, not terminated
  *		...		...		values, float32
  *
- * All numbers are little-endian.  Magic, checksum and version keep their places in all versions to come, so that a
- * blob of a newer version is told from a damaged one.
+ * All numbers are little-endian.  Magic, checksum and version must keep their places in all future versions, so that
+ * a reader can tell a newer blob from a damaged one.
  */
 #include "nn/formats/blob.h"
 #include "nn/nn.h"
@@ -62,7 +62,7 @@ nn_blob_write(const NnNet *net, const float *values, void *blob)
 	put_u32(bytes + AT_CRC, checksum(bytes, nn_blob_size(net)));
 }
 
-/* Check magic, checksum, version and sizes: what can be checked without understanding the description. */
+/* Check magic, checksum, version and sizes: all that does not depend on the description. */
 static NnStatus
 check_header(const uint8_t *bytes, size_t size, NnError *error)
 {
@@ -91,7 +91,7 @@ check_header(const uint8_t *bytes, size_t size, NnError *error)
 	return NN_OK;
 }
 
-/* Parse the description and see that it is canonical and needs just the values that are there. */
+/* Parse the description; check that it is canonical and needs exactly as many values as the blob has. */
 static NnStatus
 check_description(const uint8_t *bytes, NnNet *net, NnError *error)
 {
@@ -111,7 +111,7 @@ check_description(const uint8_t *bytes, NnNet *net, NnError *error)
 	return NN_OK;
 }
 
-/* See that every value is a number, and every variance one that a root can be taken of. */
+/* Check that every value is finite and no variance is negative. */
 static NnStatus
 check_values(const NnNet *net, const uint8_t *values, NnError *error)
 {

@@ -1,5 +1,5 @@
 /*
- * blob.h: a net and its weights as bytes, as the server stores them.
+ * blob.h: a net and its weights as bytes, the form in which the server stores them.
  */
 #ifndef NN_FORMATS_BLOB_H
 #define NN_FORMATS_BLOB_H
@@ -9,7 +9,7 @@
 #include "nn/nn.h"
 
 /*
- * Self-describing: magic, format version, checksum, the canonical description, the values as little-endian
+ * A blob is self-describing: magic, format version, checksum, canonical description, and the values as little-endian
  * float32.  The same net and values give the same bytes.
  */
 extern size_t nn_blob_size(const NnNet *net);

@@ -1,14 +1,14 @@
 /*
- * onnx.c: a network as an ONNX model, for the programs that read these: runtimes, converters, viewers.
+ * onnx.c: a network as an ONNX model, for runtimes, converters and viewers.
  *
- * ONNX (https://github.com/onnx/onnx, onnx/onnx.proto) is a protocol buffer.  What is written of it is little: the
- * graph is the network's layers, one node each, between "image", float (N, 1, 28, 28), and "probabilities", float
- * (N, 10).  N is open.  Dropout does nothing in inference, so it is left out; batch norm stays a node of
- * its own, which readers fold into the convolution before it, or go on training.
+ * ONNX (https://github.com/onnx/onnx, onnx/onnx.proto) is a protocol buffer, of which little is needed here.  The
+ * graph has one node for each layer, between "image", float (N, 1, 28, 28), and "probabilities", float (N, 10).  N is
+ * open.  Dropout does nothing in inference, so it is left out.  Batch norm stays a node of its own; other programs
+ * can fold it into the convolution before it, or continue to train it.
  *
- * ONNX has channels first.  Instead of transposing activations, the weights are stored in the order in which ONNX's
- * convolution and its flattening of (C, H, W) meet them: a dense layer is a convolution as large as its input, so
- * one permutation does both.
+ * ONNX has channels first.  Activations are not transposed; instead, the weights are permuted to the order of ONNX's
+ * convolution and of its flattening of (C, H, W).  A dense layer is a convolution as large as its input, so one
+ * permutation serves both.
  *
  * The model needs operator set 13, of 2020, and nothing newer.
  */
@@ -21,7 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define IR_VERSION 7 /* the one that came with the operator set */
+#define IR_VERSION 7 /* the version that was released with the operator set */
 #define OPERATOR_SET 13
 #define ELEMENT_FLOAT 1
 #define BATCH "N" /* the open dimension's name */
@@ -94,7 +94,7 @@ put_string(Writer *w, int field, const char *string)
 	w->len += len;
 }
 
-/* A message within a message.  Its fields are put twice: their length, learnt the first time, precedes them. */
+/* A message within a message.  Its length comes before its fields, so they are put twice: first only to count. */
 static void
 put_message(Writer *w, int field, void (*put_fields)(Writer *, const void *), const void *message)
 {
@@ -375,7 +375,7 @@ put_next(Writer *w, Node *node, char last[NN_TENSOR_NAME], const char *output)
 	snprintf(last, NN_TENSOR_NAME, "%s", output);
 }
 
-/* A node without attributes but "axis"; both of ONNX's that we need take the first dimension for the batch. */
+/* Put a node whose only attribute is "axis": Flatten or Softmax, for which the first dimension is the batch. */
 static void
 put_plain(Writer *w, const char *op_type, const char *name, char last[NN_TENSOR_NAME], const char *output)
 {
@@ -458,7 +458,7 @@ put_operator_set(Writer *w, const void *message)
 	put_int(w, 2, *(const int *) message);
 }
 
-/* StringStringEntryProto: the description, which mnist_import and nn_net_parse understand */
+/* StringStringEntryProto: the description, as mnist_import and nn_net_parse accept it */
 static void
 put_network(Writer *w, const void *message)
 {

@@ -9,7 +9,7 @@
 
 #include "nn/nn.h"
 
-/* Where a model comes from, for its file. */
+/* Where a model comes from; written to its file. */
 typedef struct NnOrigin
 {
 	const char *software_version; /* of mnist_hil */

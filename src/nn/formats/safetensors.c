@@ -1,18 +1,19 @@
 /*
- * safetensors.c: a network's values as a safetensors file, which most programs of the field read.
+ * safetensors.c: a network's values as a safetensors file, a format that most machine-learning programs read.
  *
  *		offset	bytes
  *		0		8		bytes of the header, little-endian
  *		8		...		header: JSON, begins with "{", may end in spaces
  *		...		...		the tensors' data, one after another
  *
- * The format is Hugging Face's (https://github.com/huggingface/safetensors).  Written, the data is "values" as it
- * is; the header names the pieces, and its metadata has a CRC-32 of the data, which is checked where it is there.
- * Read, the pieces may lie in any order but must fill the data without gap or overlap.
+ * The format is Hugging Face's (https://github.com/huggingface/safetensors).  In a file that we write, the data is
+ * "values" unchanged, the header names the tensors in it, and the header's metadata has a CRC-32 of the data.  In a
+ * file that we read, the tensors may lie in any order, but must fill the data without gap or overlap.  The CRC-32 is
+ * checked if there is one.
  *
- * The reader takes just the JSON that such headers consist of: an object of objects, whose members are known.  It
- * allocates nothing, does not recurse, and looks at no byte of the header before its length is checked.  First the
- * header is parsed whatever it says; then what it says is compared with the network.
+ * The reader accepts only the JSON of such headers: an object of objects with known members.  It allocates nothing,
+ * does not recurse, and checks the header's length before it reads any byte of it.  It first parses the whole header,
+ * then compares it with the network.
  */
 #include "nn/formats/safetensors.h"
 #include "nn/formats/tensor.h"
@@ -30,11 +31,11 @@
 #define KEY_CHECKSUM "crc32" /* of the data, eight hexadecimal digits */
 
 #define AT_HEADER 8				/* where the header begins */
-#define HEADER_MAX (128 * 1024) /* bytes; ours are a third of that at most */
+#define HEADER_MAX (128 * 1024) /* bytes; the largest header that we write has a third of that */
 #define HEADER_ALIGN 8
 #define DIMS_MAX 4
 #define METADATA_MAX 64 /* entries */
-#define DIGITS_MAX 15	/* of a number, so that it fits a double, as JSON has it */
+#define DIGITS_MAX 15	/* of a number: JSON's numbers are doubles, which hold 15 digits exactly */
 #define VALUE_SIZE 4
 
 /* ---- writing ---- */
@@ -82,7 +83,7 @@ put_tensor(Writer *w, const NnTensor *tensor)
 	put(w, "]}");
 }
 
-/* A description needs no escapes: it is made of letters, digits, spaces, commas and points. */
+/* The description needs no escapes: it consists of letters, digits, spaces, commas and points. */
 static void
 put_header(Writer *w, const NnNet *net, uint32_t checksum)
 {
@@ -151,7 +152,7 @@ typedef struct Text
 	bool escaped; /* there are escapes in it */
 } Text;
 
-/* What the header says of a tensor. */
+/* A tensor's entry in the header. */
 typedef struct Entry
 {
 	Text name;
@@ -194,7 +195,7 @@ same_text(const Text *a, const Text *b)
 	return a->len == b->len && memcmp(a->start, b->start, a->len) == 0;
 }
 
-/* A copy for a message: foreign bytes are not echoed. */
+/* A copy for an error message; bytes other than printable ASCII become "?". */
 static const char *
 printable(const Text *text, char out[NN_TENSOR_NAME])
 {
@@ -220,7 +221,7 @@ skip_space(Header *h)
 		h->pos++;
 }
 
-/* Take this character, after space, if it stands next. */
+/* Skip space; if the next character is the given one, skip it and return true. */
 static bool
 accept(Header *h, char c)
 {
@@ -231,7 +232,7 @@ accept(Header *h, char c)
 	return true;
 }
 
-/* The value of the four hexadecimal digits at the position, which are taken; -1 if they are not. */
+/* Read four hexadecimal digits; returns their value, or -1 if they are something else. */
 static int
 read_hex(Header *h)
 {
@@ -251,7 +252,7 @@ read_hex(Header *h)
 	return value;
 }
 
-/* Take an escape, whose backslash has been taken.  Surrogates must come in pairs. */
+/* Skip an escape, from behind its backslash; false if it is invalid.  Surrogates must come in pairs. */
 static bool
 skip_escape(Header *h)
 {
@@ -301,7 +302,7 @@ read_string(Header *h, Text *text)
 	return NN_OK;
 }
 
-/* Names and what else matters here need no escapes; to allow them would be to allow two spellings of one name. */
+/* Read a string without escapes.  Names must not have any: a name could then be spelt in two ways. */
 static NnStatus
 read_plain_string(Header *h, Text *text)
 {
@@ -355,7 +356,7 @@ read_numbers(Header *h, uint64_t *numbers, int max, int *n)
 	return accept(h, ']') ? NN_OK : fail_here(h, "expected a comma or a bracket");
 }
 
-/* Read the members of an object, each by read_member, which is given the name and has the value next. */
+/* Read an object.  read_member is called for each member, with its name; it must read the value. */
 static NnStatus
 read_object(Header *h, NnStatus (*read_member)(Header *, const Text *name, void *object), void *object)
 {
@@ -410,7 +411,7 @@ read_metadata_member(Header *h, const Text *name, void *object)
 	return read_string(h, &value);
 }
 
-/* Members of a tensor's object, as bits. */
+/* The members of a tensor's object, as bits. */
 enum
 {
 	HAS_DTYPE = 1,
@@ -495,7 +496,7 @@ read_header_member(Header *h, const Text *name, void *object)
 	return status;
 }
 
-/* Bytes of the UTF-8 character here; 0 if it is none: overlong, a surrogate, beyond U+10FFFF, cut off. */
+/* Bytes of the UTF-8 character at s; 0 if it is invalid: overlong, a surrogate, beyond U+10FFFF or cut off. */
 static size_t
 utf8_length(const uint8_t *s, size_t left)
 {
@@ -543,9 +544,9 @@ read_header(Header *h)
 	return h->pos == h->len ? NN_OK : fail_here(h, "something stands behind the object");
 }
 
-/* ---- reading: what the header says ---- */
+/* ---- reading: comparing with the network ---- */
 
-/* See that the file was written for this network. */
+/* Check that the file was written for this network. */
 static NnStatus
 check_metadata(const Header *h, const NnNet *net, NnError *error)
 {
@@ -572,7 +573,7 @@ check_metadata(const Header *h, const NnNet *net, NnError *error)
 	return NN_OK;
 }
 
-/* See that the tensors fill the data from its beginning to its end. */
+/* Check that the tensors fill the data from its beginning to its end. */
 static NnStatus
 check_extent(const Header *h, size_t size, NnError *error)
 {
@@ -606,7 +607,7 @@ check_extent(const Header *h, size_t size, NnError *error)
 	return NN_OK;
 }
 
-/* Find a tensor of the network in the header and see that it is of its shape. */
+/* Find a tensor of the network in the header; check its type, shape and size. */
 static NnStatus
 find_entry(const Header *h, const NnTensor *tensor, const Entry **found, NnError *error)
 {
@@ -635,7 +636,7 @@ find_entry(const Header *h, const NnTensor *tensor, const Entry **found, NnError
 	return NN_OK;
 }
 
-/* Copy a tensor's values, which must be numbers that a network can work with. */
+/* Copy a tensor's values; fail if one is not finite or, in a variance, negative. */
 static NnStatus
 read_values(const NnTensor *tensor, bool variance, const uint8_t *data, float *values, NnError *error)
 {
@@ -656,7 +657,7 @@ read_values(const NnTensor *tensor, bool variance, const uint8_t *data, float *v
 	return NN_OK;
 }
 
-/* Hold the data against the checksum, if there is one: files of other programs have none. */
+/* Compare the data with the checksum, if there is one: files of other programs have none. */
 static NnStatus
 check_data(const Header *h, const uint8_t *data, size_t size, NnError *error)
 {
@@ -668,7 +669,7 @@ check_data(const Header *h, const uint8_t *data, size_t size, NnError *error)
 	return NN_OK;
 }
 
-/* Read every tensor of the network; there must be no others. */
+/* Read every tensor of the network; fail if the file has others. */
 static NnStatus
 read_tensors(const Header *h, const NnNet *net, const uint8_t *data, float *values, NnError *error)
 {

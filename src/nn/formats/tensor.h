@@ -1,5 +1,5 @@
 /*
- * tensor.h: a network's values as named tensors, as other programs know them.
+ * tensor.h: a network's values as named tensors, for the formats of other programs.
  */
 #ifndef NN_FORMATS_TENSOR_H
 #define NN_FORMATS_TENSOR_H
@@ -27,7 +27,7 @@ typedef struct NnTensor
 	size_t count;
 } NnTensor;
 
-/* Fill in one part of a layer (0-based, all kinds counted); false if the layer has no such part. */
+/* Fill in a tensor from one part of a layer (0-based, all kinds counted); false if the layer has no such part. */
 extern bool nn_tensor(const NnNet *net, int layer, NnPart part, NnTensor *tensor);
 
 #endif /* NN_FORMATS_TENSOR_H */
