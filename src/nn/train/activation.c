@@ -1,12 +1,12 @@
 /*
- * activation.c: what follows a convolution or dense layer: batch norm, ReLU and maximum pooling, each if
- * present.
+ * activation.c: batch norm, ReLU and maximum pooling, each if present, after a convolution or dense layer.
  *
- * At these sizes a pass over the data costs as much as the arithmetic it does, so the three are one pass each
- * way (nn/kernels/activation.c), with batch norm reduced to a scale and a shift per channel.  Where these come
- * from, and the sums over the batch that its gradient needs (Ioffe and Szegedy 2015), is the second half of
- * this file: a batch norm cuts the batch's way through the net in two places, because every image depends on
- * all others there; train.c runs what lies between the cuts in groups of images that stay in the cache.
+ * At these sizes a pass over the data costs as much as its arithmetic.  So the three are one pass forward and one
+ * backward (nn/kernels/activation.c), in which batch norm is only a scale and a shift per channel.
+ *
+ * The second half of this file computes scale and shift, and the sums over the batch that the gradient of batch norm
+ * needs (Ioffe and Szegedy 2015).  In a batch norm every image depends on all others, forward and backward, so it
+ * ends a stage of train.c in both directions.
  */
 #include "nn/train/activation.h"
 #include "nn/kernels/activation.h"
@@ -16,7 +16,7 @@
 
 _Static_assert(NN_ACTIVATION_MAX_POOL == NN_SIDE, "a pooling window is at most an image");
 
-/* What the kernels need to know of the operation. */
+/* The kernels' arguments for an operation. */
 static NnActivation
 kernel_args(const NnTrainOp *op)
 {

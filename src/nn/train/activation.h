@@ -7,13 +7,13 @@
 #include "nn/train/layout.h"
 #include "nn/train/op.h"
 
-/* Take the memory for an activation's vectors of channels. */
+/* Take memory for an activation's vectors, which have one number per channel. */
 extern void nn_activation_init(NnTrainOp *op, NnArena *arena);
 
 /* out = the activation of n images. */
 extern void nn_activation_forward(const NnTrainOp *op, float *out, const float *in, int n);
 
-/* din from dout for n images; with batch norm, after nn_batchnorm_backward. */
+/* din from dout for n images; with batch norm, nn_batchnorm_backward must have been called before. */
 extern void nn_activation_backward(const NnTrainOp *op, float *din, const float *in, const float *dout, int n);
 
 /* Clear the sums before the first group of a pass. */
@@ -23,17 +23,17 @@ extern void nn_batchnorm_begin(NnTrainOp *op);
 extern void nn_batchnorm_observe(NnTrainOp *op, const float *in, int n);
 
 /*
- * From the sums over a batch of n: scale and shift, and the batch's mean and unbiased variance into grads; frozen:
- * from the running statistics, which go into grads as they are.
+ * Compute scale and shift from the sums over a batch of n, and write the batch's mean and unbiased variance into
+ * grads.  With frozen the running statistics take the place of the batch's.
  */
 extern void nn_batchnorm_forward(NnTrainOp *op, const float *values, float *grads, int n, bool frozen);
 
-/* Add n images to the sums of the gradient that nn_batchnorm_backward needs. */
+/* Add n images to the sums over the gradient that nn_batchnorm_backward needs. */
 extern void nn_batchnorm_reduce(NnTrainOp *op, const float *in, const float *dout, int n);
 
 /*
- * From the sums over a batch of n: the gradients of gamma and beta, and the terms of din that all images share, of
- * which there are none where the statistics are frozen.
+ * Compute, from the sums over a batch of n, the gradients of gamma and beta and the factors slope and offset of din,
+ * which are 0 if the statistics are frozen.
  */
 extern void nn_batchnorm_backward(NnTrainOp *op, float *grads, int n, bool frozen);
 

@@ -1,10 +1,10 @@
 /*
- * augment.c: augmentation of training images: an affine map and an elastic field, one bilinear resampling.
+ * augment.c: augmentation of training images: an affine map and an elastic field in one bilinear resampling.
  *
- * For each pixel of the result the place it comes from is worked out, and the image is sampled there.  The elastic
- * field of Simard, Steinkraus and Platt (2003) is noise smoothed by a Gaussian; here uniform noise on a coarse
- * grid is spread by cubic B-splines, whose width stands for the Gaussian's (a cubic B-spline of spacing s has
- * variance s^2 / 3), which needs some 60 random numbers per axis rather than 784 and a convolution.
+ * For each pixel of the result, its position in the source is computed, and the image is sampled there.  The elastic
+ * field of Simard, Steinkraus and Platt (2003) is noise smoothed by a Gaussian.  Here uniform noise on a coarse grid
+ * is smoothed by cubic B-splines instead, whose spacing is chosen to match the Gaussian's width: a cubic B-spline of
+ * spacing s has variance s^2 / 3.  This needs some 60 random numbers per axis instead of 784 and a convolution.
  */
 #include "nn/train/augment.h"
 #include "nn/nn.h"
@@ -95,7 +95,7 @@ sample(float frame[FRAME][FRAME], float x, float y)
 	float top;
 	float bottom;
 
-	/* Within the margin all is zero, so a far-away place may as well be there. */
+	/* The margin is zero, so positions outside the frame can be moved into it. */
 	x = fminf(fmaxf(x, -1.5f), NN_SIDE + 0.5f) + MARGIN;
 	y = fminf(fmaxf(y, -1.5f), NN_SIDE + 0.5f) + MARGIN;
 	ix = (int) x;
@@ -139,7 +139,7 @@ nn_augment(float *out, const uint8_t *pixels, const NnAugment *augment, uint64_t
 	move_x = rng_range(&rng, -augment->translate, augment->translate);
 	move_y = rng_range(&rng, -augment->translate, augment->translate);
 
-	/* From a place in the result to one in the source: undo the rotation, then the shear, then the scaling. */
+	/* From a position in the result to one in the source: undo the rotation, then the shear, then the scaling. */
 	matrix[0][0] = scale_x * (cosf(angle) - shear * sinf(angle));
 	matrix[0][1] = scale_x * (sinf(angle) + shear * cosf(angle));
 	matrix[1][0] = -scale_y * sinf(angle);

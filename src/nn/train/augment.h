@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* How much images are changed. */
+/* The limits of the random changes. */
 typedef struct NnAugment
 {
 	float rotate;		 /* degrees, uniform in [-rotate, rotate] */
@@ -17,7 +17,10 @@ typedef struct NnAugment
 	float elastic_sigma; /* its smoothness, in pixels */
 } NnAugment;
 
-/* out (28, 28) in 0..1 from pixels 0..255; the same key gives the same image.  NULL or all zero: only scaled. */
+/*
+ * Write an augmented image, out (28, 28) of 0..1, from pixels (28, 28) of 0..255.  The same key gives the same image.
+ * With augment NULL or all zero, the pixels are only brought to 0..1.
+ */
 extern void nn_augment(float *out, const uint8_t *pixels, const NnAugment *augment, uint64_t key);
 
 #endif /* NN_TRAIN_AUGMENT_H */

@@ -1,13 +1,13 @@
 /*
  * conv.c: convolution, forward and backward.
  *
- * The kernels (nn/kernels/conv.c) are direct: there is no matrix of patches.  What they need is prepared here once
- * per step: the weights packed as nn/kernels/pack.h says, and a second copy turned by 180 degrees with input and
- * output channels exchanged.  With that copy the gradient of the input is a convolution of dout, whose map has a
- * border of K - 1 - padding pixels.
+ * The kernels (nn/kernels/conv.c) are direct: there is no matrix of patches.  Their weights are prepared here once
+ * per step: packed as nn/kernels/pack.h says, and a second copy turned by 180 degrees with input and output channels
+ * exchanged.  With that copy the gradient of the input is a convolution of dout, whose map has a border of
+ * K - 1 - padding pixels.
  *
- * The first layer is an exception.  Its input is the raw image with one channel, so that each number loaded would be
- * used for too few multiplications.  There the KH x KW neighbourhood of each pixel is copied out, and the layer is a
+ * The first layer is an exception.  Its input is the raw image with one channel, so each number loaded would be used
+ * in too few multiplications.  There the KH x KW neighbourhood of each pixel is copied to a patch, and the layer is a
  * 1 x 1 convolution over KH * KW channels.
  */
 #include "nn/train/conv.h"
@@ -157,7 +157,7 @@ gather_patches(NnTrainOp *op, const float *images, int n)
 	}
 }
 
-/* The kernel's arguments for this convolution, or, on the first layer, for the one over patches. */
+/* The kernel's arguments for this convolution; on the first layer, for the 1 x 1 convolution over patches. */
 static NnConvArgs
 conv_args(const NnTrainOp *op, const float *in, const NnMap *out)
 {

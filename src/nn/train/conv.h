@@ -7,19 +7,19 @@
 #include "nn/train/layout.h"
 #include "nn/train/op.h"
 
-/* Take the memory that the convolution needs, for groups of up to "group" images. */
+/* Take the convolution's memory, for groups of up to "group" images. */
 extern void nn_conv_init(NnTrainOp *op, NnArena *arena, int group);
 
-/* Make the weights ready for this step and clear its gradients. */
+/* Prepare the weights for a step and clear the gradients. */
 extern void nn_conv_begin(NnTrainOp *op, const float *values);
 
 /* out (n, OH, OW, Cout) = in (n, H, W, Cin) * weights + bias. */
 extern void nn_conv_forward(NnTrainOp *op, float *out, const float *in, int n);
 
-/* Add what these n images contribute to the gradients of weights and bias; write din unless it is NULL. */
+/* Add the contribution of n images to the gradients of weights and bias; write din unless it is NULL. */
 extern void nn_conv_backward(NnTrainOp *op, float *din, const float *in, float *dout, int n);
 
-/* Write the gradients of weights and bias. */
+/* Write the gradients of weights and bias to grads. */
 extern void nn_conv_finish(const NnTrainOp *op, float *grads);
 
 #endif /* NN_TRAIN_CONV_H */

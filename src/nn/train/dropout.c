@@ -1,7 +1,7 @@
 /*
- * dropout.c: dropout (Srivastava et al. 2014), inverted: what is kept is multiplied by 1 / (1 - rate).
+ * dropout.c: inverted dropout (Srivastava et al. 2014): numbers that are kept are multiplied by 1 / (1 - rate).
  *
- * The mask is a function of the step's seed, the layer and the image's place in the batch; nothing is stored,
+ * The mask is a function of the step's seed, the layer and the image's place in the batch.  It is not stored:
  * backward draws it again.
  */
 #include "nn/train/dropout.h"

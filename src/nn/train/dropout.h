@@ -9,8 +9,8 @@
 #include "nn/train/op.h"
 
 /*
- * out = in under the mask, for n images of which the first is number "first" of the batch.  Backward is the
- * same with the gradients.  Each number is kept by 16 bits of a draw, so the rate is exact to 1/65536.
+ * Write in, with the mask applied, to out, for n images from number "first" of the batch on.  Backward does the same
+ * with the gradients.  16 bits of a draw decide whether a number is kept, so the rate is exact to 1/65536.
  */
 extern void nn_dropout(const NnTrainOp *op, float *out, const NnMap *out_map, const float *in, const NnMap *in_map,
 					   int n, int first, uint64_t key);

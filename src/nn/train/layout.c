@@ -1,5 +1,5 @@
 /*
- * layout.c: where the numbers of a batch lie, and memory for them.
+ * layout.c: maps of a batch's numbers, and memory for them.
  */
 #include "nn/train/layout.h"
 #include "nn/nn.h"

@@ -1,5 +1,5 @@
 /*
- * layout.h: maps, and memory for what lies in them.
+ * layout.h: maps of a batch's numbers, and memory for them.
  */
 #ifndef NN_TRAIN_LAYOUT_H
 #define NN_TRAIN_LAYOUT_H
@@ -8,7 +8,7 @@
 
 #include "nn/kernels/map.h"
 
-/* Memory handed out piece by piece; with base NULL it is only counted. */
+/* Memory that is handed out piece by piece; with base NULL it is only counted. */
 typedef struct NnArena
 {
 	char *base;
@@ -19,8 +19,8 @@ typedef struct NnArena
 extern void *nn_arena_take(NnArena *arena, size_t bytes);
 
 /*
- * A map of the given shape with a border of pad_h rows above and below and pad_w columns left and right, and
- * "more" rows below and columns right.
+ * A map of the given shape.  Its border has pad_h rows above and below, pad_w columns on the left and right, and
+ * "more" additional rows below and columns on the right.
  */
 extern NnMap nn_map(int h, int w, int c, int stride, int pad_h, int pad_w, int more);
 

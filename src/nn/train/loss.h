@@ -9,7 +9,8 @@
 #include "nn/train/batch.h"
 
 /*
- * The weighted loss of a batch and dlogits (n, stride), its gradient: weight * (softmax(logits) - target).
+ * Returns the weighted loss of a batch and fills dlogits (n, stride), its gradient:
+ * weight * (softmax(logits) - target).
  * loss = -sum_i weight_i sum_c target_ic log softmax(logits_i)_c.
  */
 extern NnLoss nn_softmax_loss(float *dlogits, const float *logits, size_t stride, const NnBatch *batch);

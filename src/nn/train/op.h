@@ -1,9 +1,9 @@
 /*
  * op.h: the operations of training.
  *
- * nn_trainer_init turns the layers into operations: a convolution; an activation, which is batch norm, ReLU and
- * maximum pooling, each if present, in one pass; dropout; a dense layer; a copy from one layout to another.  Each has
- * forward(out, in) and backward(din, ..., dout, in) for n images.
+ * nn_trainer_init turns the layers into operations of five kinds.  An activation joins batch norm, ReLU and maximum
+ * pooling, each if present.  A copy goes from one layout to another.  The others are convolution, dropout and dense.
+ * Each kind has functions forward(out, in) and backward(din, ..., dout, in) for n images.
  */
 #ifndef NN_TRAIN_OP_H
 #define NN_TRAIN_OP_H
@@ -31,26 +31,26 @@ typedef struct NnTrainOp
 	int pool;				  /* 1: none */
 	NnMap in, out, din, dout; /* layouts of the activations and of their gradients */
 
-	/* NN_TRAIN_CONV; (K, K, Cin, Cout) packed, see nn/kernels/pack.h */
+	/* NN_TRAIN_CONV; weights (KH, KW, Cin, Cout) are packed, see nn/kernels/pack.h */
 	float *packed;	/* weights */
 	float *flipped; /* weights turned by 180 degrees and transposed, for the input's gradient */
 	float *bias;
-	float *zero; /* the bias of the input's gradient */
+	float *zero; /* the bias of the input's gradient, all zeros */
 	float *dweight;
 	float *dbias;
 	bool winograd; /* packed, flipped and dweight are of transformed weights, see winograd_train.c */
-	float *plain;  /* winograd: weights before or after their transform */
+	float *plain;  /* winograd: weights or their gradient, not transformed */
 	float *in_points;
 	float *out_points; /* winograd: transformed tiles */
-	float *patches;	   /* the first layer: every pixel's neighbourhood, for a group of images */
-	float *framed;	   /* the first layer: one image with its border */
+	float *patches;	   /* first layer: every pixel's neighbourhood, for a group of images */
+	float *framed;	   /* first layer: one image with its border */
 	NnMap patch;
 
-	/* NN_TRAIN_ACTIVATION: per channel; a layer without batch norm has scale 1 and the rest 0 */
+	/* NN_TRAIN_ACTIVATION: per channel; without batch norm scale is 1 and the others are 0 */
 	float *scale, *shift; /* forward: x * scale + shift */
 	float *mean, *invstd;
 	float *slope, *offset; /* backward: dx = dz * scale + x * slope + offset */
-	double *sum, *product; /* totals over the batch: x and x^2; then dz and dz * normalised x */
+	double *sum, *product; /* sums over the batch: forward of x and x^2, backward of dz and dz * normalised x */
 } NnTrainOp;
 
 #endif /* NN_TRAIN_OP_H */

@@ -1,9 +1,9 @@
 /*
- * optimizer.c: AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019), weight averaging, the learning rate's
- * schedule.
+ * optimizer.c: AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019), weight averaging, the schedule of the learning
+ * rate.
  *
- * All work on a slice [from, to) of the flat vectors, so that processes can do one step together; every number's
- * result is the same however the vector is cut.
+ * A step works on a slice [from, to) of the flat vectors, so that several processes can share it.  The result for
+ * each number does not depend on how the vector is divided into slices.
  */
 #include "nn/train/optimizer.h"
 #include "nn/kernels/optimizer.h"
@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-/* The running statistics in [from, to): an exponential average of the batches' ones. */
+/* Update the running statistics in [from, to), an exponential average of the batches' statistics. */
 static void
 step_stats(float *values, const float *const *grads, int ngrads, size_t from, size_t to, float momentum)
 {
@@ -39,7 +39,7 @@ nn_adam_step(const NnNet *net, float *values, float *m, float *v, const float *c
 	factors.correction2 = (float) (1.0 / (1.0 - pow(adam->beta2, (double) adam->step)));
 	factors.epsilon = adam->epsilon;
 
-	/* Parameters lie layer by layer, weights then biases: walk them in order, as far as they are in the slice. */
+	/* Walk over the parameters of the slice in their order: layer by layer, weights, then biases. */
 	for (int i = 0; i < net->nlayers && done < to; i++)
 	{
 		const NnLayer *layer = &net->layers[i];

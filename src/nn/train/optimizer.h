@@ -13,14 +13,15 @@ typedef struct NnAdam
 {
 	float learning_rate;
 	float beta1, beta2, epsilon;
-	float weight_decay;	  /* decoupled (AdamW), on weights only: not on biases, gamma, beta */
-	float stats_momentum; /* fraction of the batch's statistics that enters the running ones */
+	float weight_decay;	  /* decoupled (AdamW), for weights only: not for biases, gamma, beta */
+	float stats_momentum; /* weight of a batch's statistics in the running average */
 	int64_t step;		  /* 1, 2, ... for the bias correction */
 } NnAdam;
 
 /*
- * AdamW (Loshchilov and Hutter 2019) on values[from, to), with the sum of ngrads gradients, added in the order
- * given; running statistics get the mean of theirs.  Slices may be stepped by different processes.
+ * AdamW (Loshchilov and Hutter 2019) on values[from, to), with the sum of ngrads gradients, added in the given order.
+ * The running statistics are updated with the mean of the ngrads batches' statistics.  Different processes may update
+ * different slices.
  */
 extern void nn_adam_step(const NnNet *net, float *values, float *m, float *v, const float *const *grads, int ngrads,
 						 size_t from, size_t to, const NnAdam *adam);
@@ -28,7 +29,7 @@ extern void nn_adam_step(const NnNet *net, float *values, float *m, float *v, co
 /* average = decay * average + (1 - decay) * values, on [from, to). */
 extern void nn_average_step(float *average, const float *values, float decay, size_t from, size_t to);
 
-/* Learning rate at step (0-based) of steps as a fraction of its peak: linear warm-up, then cosine to zero. */
+/* The learning rate at a step (0-based) as a fraction of its peak: linear warm-up, then cosine to zero. */
 extern float nn_one_cycle(int64_t step, int64_t steps, float warmup);
 
 #endif /* NN_TRAIN_OPTIMIZER_H */

@@ -5,13 +5,13 @@
  * the whole batch, which backward needs, and their gradient.
  *
  * Layer by layer, every number would go to memory and back at each operation.  So a batch goes through the net in
- * stages.  A stage is a sequence of operations that need no more than one image at a time.  It is run for a group of
+ * stages.  A stage is a sequence of operations that need no more than one image at a time.  It runs for a group of
  * few images, whose numbers stay in the second-level cache, then for the next group.  Two kinds of operation end a
- * stage: a dense layer, which is one matrix product for the whole batch, and batch norm, which needs the sums of all
- * images first.  These sums are collected at the end of the stage before (forward) or after (backward).  Within a
+ * stage: a dense layer, which is one matrix product for the whole batch, and batch norm, which needs the sums over
+ * all images first.  These sums are collected at the end of the stage before (forward) or after (backward).  Within a
  * stage gradients are kept for one group only.
  *
- * All sums run in a fixed order, so a step's result is a function of its arguments and of the instruction set.
+ * All sums have a fixed order, so a step's result is a function of its arguments and the instruction set.
  */
 #include "nn/train/train.h"
 #include "nn/train/activation.h"
@@ -28,7 +28,7 @@
 
 #include <string.h>
 
-#define GROUP_BYTES (384 * 1024) /* what a group of images may take of the second-level cache */
+#define GROUP_BYTES (384 * 1024) /* most bytes of a group of images; it must fit into the second-level cache */
 #define GROUP_MAX 16
 
 /* Append an operation whose output has the given shape; its input is the boundary before it. */
@@ -44,12 +44,12 @@ add_op(NnTrainer *t, NnTrainOpKind kind, const NnLayer *layer, int h, int w, int
 	return op;
 }
 
-/* Turn the layers into operations; the boundaries get their shapes, yet without borders. */
+/* Turn the layers into operations and set the shapes of the boundaries, without borders. */
 static void
 make_ops(NnTrainer *t)
 {
 	const NnLayer *first = &t->net.layers[0];
-	NnTrainOp *open = NULL; /* an activation that later layers may still join */
+	NnTrainOp *open = NULL; /* the last operation, if it is an activation: the next layers may join it */
 
 	t->nops = 0;
 	t->boundaries[0].map = nn_map(first->in_h, first->in_w, first->in_c, 1, 0, 0, 0);
@@ -97,7 +97,7 @@ make_ops(NnTrainer *t)
 	}
 }
 
-/* Where the stage that begins with operation "from" ends. */
+/* The end (exclusive) of the stage that begins with operation "from". */
 static int
 stage_end(const NnTrainer *t, int from)
 {
@@ -151,7 +151,7 @@ make_maps(NnTrainer *t)
 	}
 }
 
-/* How many images each stage takes at once: as many as fit into GROUP_BYTES where it needs most. */
+/* Set how many images each stage takes at once, so that its largest operation fits into GROUP_BYTES. */
 static void
 make_groups(NnTrainer *t)
 {
@@ -177,7 +177,7 @@ make_groups(NnTrainer *t)
 	}
 }
 
-/* Lay everything out in the arena; with an arena that only counts, learn its size. */
+/* Lay everything out in the arena; if it has no memory, count the bytes. */
 static void
 lay_out(NnTrainer *t, NnArena *arena, const NnNet *net, int max_batch)
 {
@@ -318,7 +318,7 @@ nn_op_backward(NnTrainer *t, int k, const float *values, float *grads, const NnB
 	}
 }
 
-/* Operations [from, end) forward, group by group; then the statistics that the next operation may need. */
+/* Operations [from, end) forward, group by group; then the statistics of the next operation if it has batch norm. */
 static void
 stage_forward(NnTrainer *t, int from, int end, const float *values, float *grads, const NnBatch *batch)
 {
@@ -339,8 +339,8 @@ stage_forward(NnTrainer *t, int from, int end, const float *values, float *grads
 }
 
 /*
- * Operations [from, end) backward, group by group.  A batch norm at "from" only has its sums collected here;
- * its own gradient is the first thing in the stage before.
+ * Operations [from, end) backward, group by group.  For a batch norm at "from", only the sums are collected here.
+ * The stage before, which runs next, begins with its gradient.
  */
 static void
 stage_backward(NnTrainer *t, int from, int end, const float *values, float *grads, const NnBatch *batch)
@@ -366,7 +366,7 @@ stage_backward(NnTrainer *t, int from, int end, const float *values, float *grad
 		nn_batchnorm_backward(start, grads, batch->n, batch->frozen);
 }
 
-/* Make every operation ready for a batch. */
+/* Prepare every operation for a batch. */
 static void
 begin(NnTrainer *t, const float *values)
 {

@@ -9,7 +9,7 @@
 #include "nn/nn.h"
 #include "nn/train/batch.h"
 
-/* Activations, masks and gradients of activations for one mini-batch, in memory the caller gives. */
+/* Activations and their gradients for one batch, in memory that the caller provides. */
 typedef struct NnTrainer NnTrainer;
 
 /* Bytes of memory for nn_trainer_init. */
@@ -22,9 +22,10 @@ extern NnTrainer *nn_trainer_init(void *memory, const NnNet *net, int max_batch)
 extern NnLoss nn_train_step(NnTrainer *trainer, const float *values, float *grads, const NnBatch *batch);
 
 /*
- * The batch's statistics alone, by a forward pass: every batch norm's mean and unbiased variance go to the tail of
- * grads (nvalues), whose head is left as it is.  With keep_all and plain images this is what inference meets (Wu
- * and Johnson 2021, "precise" statistics).  Of the batch only n, images, seed and keep_all matter.
+ * Compute only the batch's statistics, by a forward pass: every batch norm's mean and unbiased variance are written
+ * to the tail of grads (nvalues), and the rest of grads is not changed.  With keep_all and images that are not
+ * augmented, these are the statistics of inference ("precise" statistics, Wu and Johnson 2021).  The batch's targets
+ * and weights are not used, and frozen must be false.
  */
 extern void nn_train_statistics(NnTrainer *trainer, const float *values, float *grads, const NnBatch *batch);
 

@@ -1,5 +1,5 @@
 /*
- * trainer.h: the inside of a trainer, for train.c and for what measures it.
+ * trainer.h: the contents of a trainer, for train.c and the benchmark.
  */
 #ifndef NN_TRAIN_TRAINER_H
 #define NN_TRAIN_TRAINER_H
@@ -8,7 +8,7 @@
 #include "nn/train/batch.h"
 #include "nn/train/op.h"
 
-#define NN_MAX_OPS (NN_MAX_LAYERS + 2) /* the layers, and a copy before the first and before the dense ones */
+#define NN_MAX_OPS (NN_MAX_LAYERS + 2) /* the layers, a copy before the first, a copy before the dense layers */
 
 /* What lies between two operations. */
 typedef struct NnBoundary
@@ -26,7 +26,7 @@ struct NnTrainer
 	int max_batch;
 	int nops;
 	NnTrainOp ops[NN_MAX_OPS];
-	int groups[NN_MAX_OPS]; /* images that operation k handles at once: the same for a whole stage */
+	int groups[NN_MAX_OPS]; /* how many images operation k takes at once; the same throughout a stage */
 	NnBoundary boundaries[NN_MAX_OPS + 1];
 };
 
@@ -37,7 +37,7 @@ nn_data_at(const NnBoundary *b, int i)
 	return b->data + i * b->map.image;
 }
 
-/* Its gradient, for the group of images that begins at "first". */
+/* The gradient of a boundary, for the group of images that begins at "first". */
 static inline float *
 nn_grad_at(const NnBoundary *b, int first)
 {
@@ -45,8 +45,8 @@ nn_grad_at(const NnBoundary *b, int first)
 }
 
 /*
- * Operation k on the n images of the batch from "first"; backward adds to the gradients of weights and writes
- * that of its input, which the images themselves do not have.
+ * Run operation k on the batch's n images from "first" on.  Backward collects the gradients of weights and writes the
+ * gradient of the operation's input, unless the input is the images.
  */
 extern void nn_op_forward(NnTrainer *t, int k, const float *values, const NnBatch *batch, int first, int n);
 extern void nn_op_backward(NnTrainer *t, int k, const float *values, float *grads, const NnBatch *batch, int first,

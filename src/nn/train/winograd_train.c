@@ -1,16 +1,16 @@
 /*
  * winograd_train.c: 3 x 3 convolution by Winograd's minimal filtering F(2 x 2, 3 x 3) (Lavin and Gray 2016).
  *
- * A 2 x 2 tile of the output is A^T [(G g G^T) * (B^T d B)] A of the weights g and a 4 x 4 tile d of the input:
- * 16 multiplications instead of 36.  For all tiles and channels together it is 16 matrix products, one for each
- * point of the transformed tiles: (tiles, Cin) x (Cin, Cout).  These are convolutions of one row with a 1 x 1
- * kernel, done by the kernels of conv.c; only the transforms are added here.  They cost little, and their factors
- * are 1 and 1/2, so that the rounding is about that of the direct sum.
+ * With the weights g and a 4 x 4 tile d of the input, a 2 x 2 tile of the output is A^T [(G g G^T) * (B^T d B)] A:
+ * 16 multiplications instead of 36.  For all tiles and channels together these are 16 matrix products, one for each
+ * point of the transformed tiles: (tiles, Cin) x (Cin, Cout).  Each is a convolution of one row with a 1 x 1 kernel,
+ * which the kernels of conv.c compute, so only the transforms are needed besides.  They cost little.  Their factors
+ * are 1 and 1/2, so the rounding error is about that of the direct sum.
  *
- * The gradient of the input is the same with flipped, transposed weights.  That of the weights is G^T [sum over
- * tiles (B^T d B) * (A dy A^T)] G: 16 products (Cin, tiles) x (tiles, Cout).
+ * The gradient of the input is the same with flipped, transposed weights.  The gradient of the weights is G^T [sum
+ * over tiles (B^T d B) * (A dy A^T)] G: 16 products (Cin, tiles) x (tiles, Cout).
  *
- * The last tile of a map of odd size reaches one row or column beyond it.  The maps have that row and column, of
+ * If a map has an odd size, its last tiles reach one row or column beyond it.  The maps have that row and column, of
  * zeros (nn_map's "more"), and outputs there are not written.
  */
 #include "nn/train/winograd_train.h"
@@ -21,9 +21,9 @@
 
 #define POINTS 16
 #define TAPS 9
-#define MIN_TILES 48 /* a matrix product of fewer rows would not be worth loading its weights */
+#define MIN_TILES 48 /* with fewer rows in a matrix product, loading the weights costs too much */
 
-/* Tiles of n images of h x w outputs; a line of cache more per plane, so that the 16 do not fight for places. */
+/* Tiles of n images of h x w outputs.  Each plane is a cache line longer, so that the 16 use different cache sets. */
 static NnWinogradTiles
 make_tiles(int h, int w, int in_stride, int out_stride, int n)
 {
@@ -109,7 +109,7 @@ nn_winograd_train_begin(NnTrainOp *op, const float *values)
 	memset(op->dweight, 0, POINTS * (size_t) cin * out_stride * sizeof(float));
 }
 
-/* The product at one point as a convolution of one row of tiles. */
+/* The arguments of one point's product, a convolution of one row of tiles. */
 static NnConvArgs
 product_args(const NnTrainOp *op, const NnWinogradTiles *tiles, int n, int in_stride, int cin, int out_stride)
 {

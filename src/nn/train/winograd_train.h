@@ -7,13 +7,13 @@
 #include "nn/train/layout.h"
 #include "nn/train/op.h"
 
-/* Is this a convolution that is better done this way?  Of the same layer always the same answer. */
+/* Is this convolution done this way?  The answer depends on the layer alone. */
 extern bool nn_winograd_train_fits(const NnLayer *layer);
 
-/* Take the memory for it, in place of what the direct convolution would take. */
+/* Take its memory, instead of that of the direct convolution. */
 extern void nn_winograd_train_init(NnTrainOp *op, NnArena *arena);
 
-/* Transform the weights, both ways, and clear their gradient. */
+/* Transform the weights, for forward and for backward, and clear their gradient. */
 extern void nn_winograd_train_begin(NnTrainOp *op, const float *values);
 
 /* As nn_conv_forward. */
