@@ -13,7 +13,7 @@ typedef enum NnStatus
 	NN_ERR_LIMIT,	   /* well formed, but beyond a limit of nn.h */
 	NN_ERR_CORRUPT,	   /* a blob or file that is truncated, of the wrong magic, or fails its checksum */
 	NN_ERR_VERSION,	   /* a blob or file of a format version that this code does not know */
-	NN_ERR_UNAVAILABLE /* what was asked for does not exist on this machine (kernels, BLAS) */
+	NN_ERR_UNAVAILABLE /* this machine lacks the requested kernels or BLAS */
 } NnStatus;
 
 typedef struct NnError
@@ -26,7 +26,7 @@ typedef struct NnError
 extern NnStatus nn_fail(NnError *error, NnStatus status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Set it to NN_OK without a message. */
+/* Set the error to NN_OK without a message. */
 extern void nn_error_clear(NnError *error);
 
 #endif /* NN_ERROR_H */

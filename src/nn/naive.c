@@ -1,5 +1,5 @@
 /*
- * naive.c: what every layer computes, as plainly as it can be said.
+ * naive.c: every layer as plain loops, the reference for the fast code.
  */
 #include "nn/naive.h"
 

@@ -2,8 +2,9 @@
  * net.c: descriptions of networks: named architectures, parsing, formatting, first weights.
  *
  * A description is a list of layers separated by commas, "conv 32 3x3 same, relu, maxpool 2, dense 10".  It comes
- * from users and from files, so every number is bounded as it is read, every shape is checked as it arises, and
- * products are taken in 64 bits of factors that are already known to be small.  Nothing is allocated.
+ * from users and from files, so nothing in it is trusted.  Every number is bounded when it is read, and every shape
+ * is checked when it is known.  Products are computed in 64 bits, from factors that have been checked to be small.
+ * Nothing is allocated.
  */
 #include "nn/nn.h"
 
@@ -14,7 +15,7 @@
 
 #define RATE_DIGITS 4		  /* decimals of a dropout rate */
 #define RATE_UNIT 10000		  /* 10 ^ RATE_DIGITS */
-#define NUMBER_MAX 1000000000 /* larger numbers are read as this: beyond every limit */
+#define NUMBER_MAX 1000000000 /* larger numbers are clamped to this, which no layer allows */
 
 static const struct
 {
@@ -34,7 +35,7 @@ static const struct
 
 #define NPRESETS ((int) (sizeof(presets) / sizeof(presets[0])))
 
-/* A place in the text that is being read. */
+/* The state of the parser. */
 typedef struct Parser
 {
 	const char *text;
@@ -44,7 +45,7 @@ typedef struct Parser
 	NnError *error;
 } Parser;
 
-/* Character classes of ASCII, whatever the locale says. */
+/* Character classes of ASCII, independent of the locale. */
 static bool
 is_space(char c)
 {
@@ -100,7 +101,7 @@ nn_preset_name(int i)
 	return i >= 0 && i < NPRESETS ? presets[i].name : NULL;
 }
 
-/* ---- reading ---- */
+/* ---- parsing ---- */
 
 static void
 skip_space(Parser *p)
@@ -116,7 +117,7 @@ peek(const Parser *p)
 	return p->pos < p->len ? p->text[p->pos] : '\0';
 }
 
-/* Fail with what was expected and what stands here instead; foreign bytes are not echoed. */
+/* Fail with what was expected and what was found; bytes other than printable ASCII are shown as "?". */
 static NnStatus
 fail_expected(Parser *p, const char *expected)
 {
@@ -139,7 +140,7 @@ fail_expected(Parser *p, const char *expected)
 	return nn_fail(p->error, NN_ERR_SYNTAX, "layer %d: expected %s but found \"%s\"", p->layer, expected, found);
 }
 
-/* Take the word (letters only) that stands next, if it is this one. */
+/* If the next word (letters only) is the given one, skip it and return true. */
 static bool
 accept_word(Parser *p, const char *word)
 {
@@ -155,7 +156,7 @@ accept_word(Parser *p, const char *word)
 	return true;
 }
 
-/* Read digits; what is beyond NUMBER_MAX is NUMBER_MAX.  Returns false if there are none. */
+/* Read digits; a number above NUMBER_MAX becomes NUMBER_MAX.  Returns false if there are no digits. */
 static bool
 read_digits(Parser *p, int *number)
 {
@@ -187,7 +188,7 @@ read_count(Parser *p, const char *what, int max, int *number)
 	return NN_OK;
 }
 
-/* Read a dropout rate: 0 or 0.ddd, of at most RATE_DIGITS decimals. */
+/* Read a dropout rate: 0 or 0.ddd, with at most RATE_DIGITS decimals. */
 static NnStatus
 read_rate(Parser *p, float *rate)
 {
@@ -274,7 +275,7 @@ read_maxpool(Parser *p, NnLayer *layer)
 	return NN_OK;
 }
 
-/* Read one layer, whose input shape is set; fill in its kind, its own numbers and its output shape. */
+/* Read one layer: fill in its kind, its own numbers and its output shape.  Its input shape is set already. */
 static NnStatus
 read_layer(Parser *p, NnLayer *layer, bool after_dense)
 {
@@ -322,7 +323,7 @@ read_layer(Parser *p, NnLayer *layer, bool after_dense)
 
 /* ---- sizes ---- */
 
-/* Give the layer its place among the parameters and count its work, within the limits. */
+/* Give the layer its place among the parameters and count its multiply-adds; fail beyond the limits. */
 static NnStatus
 place_layer(NnNet *net, NnLayer *layer, NnError *error)
 {
@@ -460,9 +461,8 @@ nn_net_parse(NnNet *net, const char *text, size_t len, NnError *error)
 	return place_statistics(net, error);
 }
 
-/* ---- writing ---- */
+/* ---- formatting ---- */
 
-/* Format one layer into out. */
 static void
 format_layer(const NnLayer *layer, char *out, size_t size)
 {

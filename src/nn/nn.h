@@ -1,18 +1,19 @@
 /*
  * nn.h: a small convolutional network library.
  *
- * Plain C11: no PostgreSQL, no threads, no I/O, no allocation of its own (the caller hands in memory), no
- * global state but the choice of kernels for the CPU.  Functions that can fail return an NnStatus and fill
- * in an NnError, whose message reads like a PostgreSQL primary message: lower case, no full stop.
+ * Plain C11: no PostgreSQL, no threads, no I/O.  The caller provides all memory (naive.c, for tests, allocates some).
+ * The only global state is the choice of kernels for the CPU and of the BLAS library.  Functions that can fail return
+ * an NnStatus and fill in an NnError, whose message reads like a PostgreSQL primary message: lower case, no full
+ * stop.
  *
  * Shapes.  Images are 28 x 28, one channel.  Activations are channels-last, (N, H, W, C).  Convolution weights
  * are (KH, KW, Cin, Cout), dense weights (in, out): both are (fan-in, Cout) matrices, row-major.  A dense layer
  * flattens its input in (H, W, C) order.
  *
- * A network's numbers are one flat vector of floats, "values": first the nparams trainable parameters, layer by
- * layer (weights, then bias; for batch norm: gamma, then beta), then the nstats running statistics (for each batch
- * norm: mean, then variance).  A gradient is a vector of the same length: its tail carries the batch's statistics,
- * so that averaging gradients over processes averages these too.
+ * A network's numbers are one flat vector of floats, "values".  First come the nparams trainable parameters, layer by
+ * layer: weights, then bias; for batch norm gamma, then beta.  The running statistics follow: for each batch norm the
+ * mean, then the variance.  A gradient is a vector of the same length.  Its tail has the batch's statistics, so
+ * averaging gradients over processes averages the statistics, too.
  */
 #ifndef NN_H
 #define NN_H
@@ -26,21 +27,21 @@
 #define NN_SIDE 28
 #define NN_PIXELS (NN_SIDE * NN_SIDE)
 #define NN_CLASSES 10
-#define NN_HIDDEN 4 /* numbers that stand for the output of the last hidden layer, see forward.h */
+#define NN_HIDDEN 4 /* numbers that summarise the output of the last hidden layer, see infer/forward.h */
 
-/* Limits on what is parsed; everything beyond is an error before anything is allocated. */
+/* Limits of networks; exceeding one is an error before anything is allocated. */
 #define NN_MAX_TEXT 2048 /* bytes in a network's description */
 #define NN_MAX_LAYERS 64
 #define NN_MAX_CHANNELS 1024						  /* channels of a convolution */
 #define NN_MAX_UNITS 4096							  /* units of a dense layer */
 #define NN_MAX_VALUES (4 * 1024 * 1024)				  /* floats in "values" */
-#define NN_MAX_FILE (NN_MAX_VALUES * 4 + 1024 * 1024) /* bytes of them as a blob or a file, headers included */
+#define NN_MAX_FILE (NN_MAX_VALUES * 4 + 1024 * 1024) /* bytes of a blob or a file, headers included */
 #define NN_MAX_ACTIVATIONS (1024 * 1024)			  /* floats of one layer's output for one image */
 #define NN_MAX_MACS (200 * 1000 * 1000)				  /* multiply-adds of one image's forward pass */
 #define NN_BN_EPSILON 1e-5f							  /* added to a batch norm's variance */
-#define NN_ALIGN 64 /* alignment of every block of memory that the caller hands in */
+#define NN_ALIGN 64 /* alignment of every block of memory that the caller provides */
 
-/* The class with the highest of scores (NN_CLASSES), be they probabilities or logits; of several the lowest. */
+/* The class with the highest score (NN_CLASSES probabilities or logits); the lowest class in a tie. */
 static inline int
 nn_best_class(const float *scores)
 {
@@ -74,10 +75,10 @@ typedef struct NnLayer
 	int pool;				/* NN_MAXPOOL */
 	float rate;				/* NN_DROPOUT */
 	size_t weight;			/* offset in values of weights or gamma */
-	size_t nweight;			/* how many; 0 for layers without parameters */
-	size_t bias;			/* offset of bias or beta, out_c of them */
-	size_t mean;			/* NN_BATCHNORM: offset of the running mean, out_c of them */
-	size_t var;				/* NN_BATCHNORM: offset of the running variance */
+	size_t nweight;			/* number of weights or gammas; 0 for layers without parameters */
+	size_t bias;			/* offset in values of bias or beta, out_c floats */
+	size_t mean;			/* NN_BATCHNORM: offset of the running means, out_c floats */
+	size_t var;				/* NN_BATCHNORM: offset of the running variances, out_c floats */
 } NnLayer;
 
 typedef struct NnNet
@@ -92,10 +93,10 @@ typedef struct NnNet
 /* The description of a named architecture (softmax, mlp, lenet5, keras_cnn, default), or NULL. */
 extern const char *nn_preset(const char *name);
 
-/* The i-th preset's name, or NULL past the end. */
+/* The name of the i-th named architecture, or NULL past the end. */
 extern const char *nn_preset_name(int i);
 
-/* Parse a description (len bytes, need not be terminated) or a preset's name into *net. */
+/* Parse a description or the name of an architecture (len bytes, need not be terminated) into *net. */
 extern NnStatus nn_net_parse(NnNet *net, const char *text, size_t len, NnError *error);
 
 /* Write the canonical description, which parses back to the same net; returns its length (< NN_MAX_TEXT * 2). */
