@@ -11,7 +11,7 @@
 
 #define RAW_MAX (400 * 400 * 8)
 
-/* ---- an allocator that counts, and fails when told to ---- */
+/* ---- an allocator that counts, and fails on request ---- */
 
 static void *
 heap_allocate(void *context, size_t size)
@@ -130,7 +130,7 @@ make_gray(const uint8_t *pixels, int width, int height)
 	return make_png(&kind, pixels);
 }
 
-/* An RGBA picture of gray pixels with their opacities. */
+/* An RGBA image of gray pixels with their opacities. */
 Bytes
 make_rgba(const uint8_t *gray, const uint8_t *alpha, int width, int height)
 {
@@ -162,7 +162,7 @@ to_mnist(Bytes png, uint8_t *pixels, ImageError *error)
 	return status;
 }
 
-/* Read a PNG that must be fine, and free it. */
+/* Bring a PNG that must be valid to MNIST's form, and free it. */
 void
 read_and_free(Bytes png, uint8_t *pixels)
 {
@@ -178,7 +178,7 @@ set_sample(uint8_t *row, int depth, int index, int value)
 	if (depth == 16)
 	{
 		row[2 * index] = (uint8_t) value;
-		row[2 * index + 1] = (uint8_t) (value ^ 0x5a); /* the lower half must not matter */
+		row[2 * index + 1] = (uint8_t) (value ^ 0x5a); /* the lower byte must make no difference */
 	}
 	else if (depth == 8)
 		row[index] = (uint8_t) value;
@@ -186,7 +186,7 @@ set_sample(uint8_t *row, int depth, int index, int value)
 		row[index * depth / 8] |= (uint8_t) (value << (8 - depth - index * depth % 8));
 }
 
-/* Write levels (0 .. 2^depth-1, or 0..255) in a colour type, opaque where there is alpha. */
+/* A PNG of levels (0 .. 2^depth-1, or 0..255) in a colour type; opaque if the type has alpha. */
 Bytes
 write_kind(const uint8_t *levels, int width, int height, int color, int depth, bool interlaced)
 {
@@ -221,9 +221,9 @@ write_kind(const uint8_t *levels, int width, int height, int color, int depth, b
 	return make_png(&kind, raw);
 }
 
-/* ---- pictures ---- */
+/* ---- images ---- */
 
-/* A digit in MNIST's form. */
+/* A synthetic digit in MNIST's form. */
 void
 draw(int label, uint64_t key, uint8_t *pixels)
 {
@@ -242,7 +242,7 @@ ink_of(const uint8_t *pixels)
 	return sum;
 }
 
-/* Mean absolute difference, in levels, over the pixels where there is ink in either. */
+/* Mean absolute difference, in levels, over the pixels where either image has ink. */
 double
 distance(const uint8_t *a, const uint8_t *b)
 {
@@ -258,7 +258,7 @@ distance(const uint8_t *a, const uint8_t *b)
 	return n > 0 ? sum / n : 0;
 }
 
-/* Pixels as blocks of scale x scale at (left, top) of a canvas of ground; ink is drawn with the level pen. */
+/* Fill a canvas with level ground and draw pixels at (left, top), as blocks of scale x scale; ink has level pen. */
 void
 paint(uint8_t *canvas, int width, int height, int ground, int pen, const uint8_t *pixels, int scale, int left,
 	  int top)

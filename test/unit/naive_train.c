@@ -1,8 +1,8 @@
 /*
  * naive_train.c: a training step as plain loops in double precision.
  *
- * Layer by layer, as the definitions read; activations are (n, h, w, c) without padding.  Its gradients are
- * checked against finite differences in test_gradient.c, and the fast step against it.
+ * It follows the definitions layer by layer; activations are (n, h, w, c) without padding.  test_gradient.c compares
+ * its gradients with finite differences, and the fast step with it.
  */
 #include "naive_train.h"
 
@@ -19,7 +19,7 @@ typedef struct Pass
 	const double *values;
 	double *grads;
 	const NnBatch *batch;
-	double *data[NN_MAX_LAYERS + 1]; /* a layer's input; [nlayers]: the logits */
+	double *data[NN_MAX_LAYERS + 1]; /* the input of each layer, then the logits */
 	double *grad[NN_MAX_LAYERS + 1];
 } Pass;
 
@@ -35,7 +35,7 @@ out_size(const NnLayer *layer)
 	return (size_t) layer->out_h * layer->out_w * layer->out_c;
 }
 
-/* Call once for every product of a convolution: out[o] takes in[i] times weights[w]. */
+/* Called once for every product of a convolution: out[o] += in[i] * weights[w]. */
 typedef void (*ConvTerm)(const Pass *pass, const NnLayer *layer, int k, size_t o, size_t i, size_t w);
 
 static void
@@ -79,7 +79,7 @@ conv_term_backward(const Pass *pass, const NnLayer *layer, int k, size_t o, size
 	pass->grads[w] += pass->grad[k + 1][o] * pass->data[k][i];
 }
 
-/* Call once for every product of a dense layer. */
+/* The same for a dense layer. */
 static void
 each_dense_term(const Pass *pass, const NnLayer *layer, int k, ConvTerm term)
 {
@@ -110,7 +110,7 @@ bias_backward(const Pass *pass, const NnLayer *layer, int k)
 		pass->grads[layer->bias + o % layer->out_c] += pass->grad[k + 1][o];
 }
 
-/* Mean and biased variance of channel c over the batch; frozen, the running ones. */
+/* Mean and biased variance of channel c over the batch; if frozen, the running statistics. */
 static void
 batch_statistics(const Pass *pass, const NnLayer *layer, int k, int c, double *mean, double *var)
 {
@@ -175,7 +175,7 @@ batchnorm_backward(const Pass *pass, const NnLayer *layer, int k)
 		}
 		pass->grads[layer->weight + c] += product;
 		pass->grads[layer->bias + c] += sum;
-		/* What comes back through the statistics, which depend on every image; frozen, they depend on none. */
+		/* The batch's statistics depend on every image, so they contribute to the gradient; frozen ones do not. */
 		if (pass->batch->frozen)
 			sum = product = 0.0;
 		for (size_t i = 0; i < count; i++)
@@ -189,7 +189,7 @@ batchnorm_backward(const Pass *pass, const NnLayer *layer, int k)
 	}
 }
 
-/* Where the maximum of output o's window lies in the input: the first, in reading order. */
+/* The index in the input of the maximum of output o's window; the first one, row by row, in a tie. */
 static size_t
 window_maximum(const Pass *pass, const NnLayer *layer, int k, size_t o)
 {
@@ -297,7 +297,7 @@ layer_backward(const Pass *pass, const NnLayer *layer, int k)
 	}
 }
 
-/* The weighted cross-entropy, and its gradient in the logits. */
+/* The weighted cross-entropy and its gradient with respect to the logits. */
 static double
 softmax_loss(const Pass *pass)
 {

@@ -1,5 +1,5 @@
 /*
- * network_fixture.c: what the tests of networks share.
+ * network_fixture.c: see network_fixture.h.
  */
 #include "network_fixture.h"
 

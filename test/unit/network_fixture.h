@@ -1,5 +1,5 @@
 /*
- * network_fixture.h: what the tests of networks share: aligned memory, images, networks from their text, and plans.
+ * network_fixture.h: shared by the tests of networks: aligned memory, images, networks from their text, and plans.
  */
 #ifndef NETWORK_FIXTURE_H
 #define NETWORK_FIXTURE_H
@@ -13,10 +13,10 @@
 /* Memory aligned for the kernels.  The caller frees it. */
 extern void *allocate(size_t size);
 
-/* Fill n bytes with pixels that are neither dense nor empty, different from image to image. */
+/* Fill n bytes with random pixels, some of them 0. */
 extern void fill_images(uint8_t *pixels, size_t n, uint64_t seed);
 
-/* The network of a text that must be valid. */
+/* The network of a description that must be valid. */
 extern NnNet parse(const char *text);
 
 /* A plan of the network with these values.  The caller frees it. */

@@ -1,5 +1,5 @@
 /*
- * test_augment.c: does the augmentation do what it says, and no more?
+ * test_augment.c: each parameter of the augmentation has its documented effect and no other.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,7 +36,7 @@ make_digit(void **state)
 	return 0;
 }
 
-/* Sum, centre and second moments of an image, around the middle of the picture. */
+/* Sum, centre (from the middle of the image) and central second moments of an image. */
 typedef struct Moments
 {
 	double mass, x, y, xx, xy, yy;
@@ -106,7 +106,7 @@ test_key(void **state)
 	assert_memory_not_equal(a, b, sizeof(a));
 }
 
-/* Whatever is asked for, no number leaves 0..1 and no memory outside is read (the sanitizers watch). */
+/* With any parameters, all numbers are in 0..1 and no memory outside is read (the sanitizers check that). */
 static void
 test_extremes(void **state)
 {
@@ -128,7 +128,7 @@ test_extremes(void **state)
 	}
 }
 
-/* Only moves: the mass stays, the centre goes up to so far, in all directions, and no further. */
+/* Only moves: the sum stays; the centre moves in all directions, up to the limit. */
 static void
 test_translate(void **state)
 {
@@ -158,7 +158,7 @@ test_translate(void **state)
 	assert_true(up > -3.01 && up < -2.8 && down < 3.01 && down > 2.8);
 }
 
-/* Only turns: mass and size stay; the main axis turns up to so far, both ways. */
+/* Only turns: sum and size stay; the main axis turns both ways, up to the limit. */
 static void
 test_rotate(void **state)
 {
@@ -186,7 +186,7 @@ test_rotate(void **state)
 	assert_true(lowest > -21.0 && lowest < -18.5 && highest < 21.0 && highest > 18.5);
 }
 
-/* Only scales: the deviations along the axes grow and shrink by up to so much, each on its own. */
+/* Only scales: the deviations along the axes grow and shrink independently, up to the limit. */
 static void
 test_scale(void **state)
 {
@@ -217,7 +217,7 @@ test_scale(void **state)
 	assert_true(apart > 0.2);
 }
 
-/* Only shears: rows slide against each other, their heights stay. */
+/* Only shears: rows are displaced against each other and keep their heights. */
 static void
 test_shear(void **state)
 {
@@ -245,8 +245,9 @@ test_shear(void **state)
 }
 
 /*
- * The elastic field, measured with an image that is a ramp: what a pixel shows is where it was read.  Its
- * standard deviation is alpha and its mean zero; neighbours move together, the more so the greater sigma.
+ * The elastic field, measured with an image that is a ramp: the value of a pixel shows from where it was sampled.
+ * The field's mean is zero and its standard deviation alpha.  The greater sigma, the smaller is the difference
+ * between neighbours.
  */
 static void
 test_elastic(void **state)
@@ -277,7 +278,7 @@ test_elastic(void **state)
 				int y = i / NN_SIDE;
 				double moved = image[i] * 255.0 / 8.0 - x;
 
-				/* The rim is left out: there the image may be read outside, where it is zero. */
+				/* Without the rim, which may be sampled from outside the image, where it is zero. */
 				if (x < 8 || x > 18 || y < 8 || y > 18)
 					continue;
 				sum += moved;
@@ -290,7 +291,7 @@ test_elastic(void **state)
 		assert_true(fabs(sqrt(squares / count) - 1.5) < 0.15);
 		roughness[s] = sqrt(differences / squares);
 	}
-	/* Of a field smoothed by a Gaussian: neighbours differ by 1 / (sqrt(2) sigma) of its deviation. */
+	/* In a field smoothed by a Gaussian, neighbours differ by 1 / (sqrt(2) sigma) of its standard deviation. */
 	for (int s = 0; s < 3; s++)
 		assert_true(fabs(roughness[s] * sqrt(2.0) * sigmas[s] - 1.0) < 0.15);
 }

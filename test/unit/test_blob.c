@@ -1,5 +1,5 @@
 /*
- * test_blob.c: weights as bytes: what is written is read back, and nothing else is.
+ * test_blob.c: weights as bytes: what was written can be read, and everything else is refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,7 +52,7 @@ free_sample(Sample *s)
 	free(s->blob);
 }
 
-/* Read a copy that is just as large as stated, so that a checker of memory sees a step too far. */
+/* Read a copy of exactly this size, so that AddressSanitizer finds any access beyond it. */
 static NnStatus
 read_copy(const uint8_t *blob, size_t size, NnError *error)
 {
@@ -77,7 +77,7 @@ put_u32(uint8_t *out, uint32_t value)
 		out[i] = (uint8_t) (value >> (8 * i));
 }
 
-/* Make a forged blob's checksum right. */
+/* Correct a forged blob's checksum. */
 static void
 seal(uint8_t *blob, size_t size)
 {
@@ -117,7 +117,7 @@ test_round_trip(void **state)
 	}
 }
 
-/* The bytes themselves, so that blobs stay readable on any machine and in any version to come. */
+/* The exact bytes: blobs must stay readable on every machine and in all future versions. */
 static void
 test_layout(void **state)
 {
@@ -196,7 +196,7 @@ test_trailing_garbage(void **state)
 	free_sample(&s);
 }
 
-/* With a right checksum, everything else must still be checked. */
+/* Even if the checksum is right, everything else must be checked. */
 static void
 test_forged(void **state)
 {
@@ -218,7 +218,7 @@ test_forged(void **state)
 		}
 	}
 
-	/* a description that does not parse, one that is not canonical, one that needs other values */
+	/* a description that does not parse, one that is not canonical, one that needs another number of values */
 	memcpy(forged, s.blob, s.size);
 	memcpy(forged + HEADER, "conv 3 9", 8);
 	seal(forged, s.size);

@@ -1,5 +1,5 @@
 /*
- * test_features.c: features against plain loops over their definitions, and of pictures whose features are known.
+ * test_features.c: features against plain loops over their definitions, and against known values.
  */
 #include "image_fixture.h"
 
@@ -20,7 +20,7 @@ at(const uint8_t *pixels, int x, int y)
 	return x < 0 || y < 0 || x >= IMAGE_SIDE || y >= IMAGE_SIDE ? 0 : pixels[y * IMAGE_SIDE + x];
 }
 
-/* The definitions, one after another. */
+/* The definitions as plain loops. */
 static void
 naive_features(const uint8_t *pixels, const ImageSource *from, double features[IMAGE_FEATURES])
 {
@@ -113,7 +113,7 @@ digits_agree_with_plain_loops(void **state)
 	}
 }
 
-/* Anything goes for raw pixels: noise to the edges, single pixels, rows, columns, all ink. */
+/* Raw pixels may be anything: noise up to the edges, single pixels, rows, columns, all ink. */
 static void
 any_pixels_agree_with_plain_loops(void **state)
 {
@@ -149,7 +149,7 @@ any_pixels_agree_with_plain_loops(void **state)
 	check(pixels, &source);
 }
 
-/* A rectangle 4 wide and 20 high, and the same leaning by a pixel to the right every two rows. */
+/* A rectangle 4 pixels wide and 20 high, and the same slanted by one pixel to the right every two rows. */
 static void
 known_figures(void **state)
 {
@@ -178,7 +178,7 @@ known_figures(void **state)
 	assert_true(fabs((double) f[IMAGE_SLANT] - atan(0.5) * 180 / PI) < 0.2);
 }
 
-/* Blank: every feature is 0 but those of what came in. */
+/* In a blank image every feature is 0, except for those of the source. */
 static void
 blank(void **state)
 {
@@ -191,7 +191,7 @@ blank(void **state)
 		assert_true(f[i] == (i == IMAGE_ORIGINAL_SIDE ? 7 : i == IMAGE_LIGHT || i == IMAGE_BLANK ? 1 : 0));
 }
 
-/* What came in: the size and polarity of a PNG, of raw pixels whether their border is bright. */
+/* The features of the source: size and polarity of a PNG; of raw pixels whether their border is bright. */
 static void
 what_came_in_is_told(void **state)
 {

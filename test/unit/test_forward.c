@@ -1,8 +1,8 @@
 /*
  * test_forward.c: the fast forward pass against plain loops, on every instruction set of this machine.
  *
- * Networks are compared as wholes: their logits, up to the constant that softmax drops, depend on every activation
- * with a weight that is far from zero, so that one wrong number in one channel shows.
+ * Whole networks are compared.  Their logits, up to the constant that softmax drops, depend on every activation with
+ * a weight far from zero, so a single wrong number in one channel is found.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,7 +37,7 @@ make_images(void **state)
 	return 0;
 }
 
-/* First weights, and numbers in biases and batch norms that a mistake would not leave unnoticed. */
+/* Initial weights; biases and batch norms are random, so that a mistake in them is found. */
 static float *
 make_values(const NnNet *net)
 {
@@ -64,7 +64,7 @@ make_values(const NnNet *net)
 	return values;
 }
 
-/* Read n images in scratch memory of just the size asked for, filled with what must not be read. */
+/* Predict n images in scratch memory of exactly the required size, filled with NaN to find reads before writes. */
 static void
 forward(const NnPlan *plan, const uint8_t *pixels, int n, float *probabilities)
 {
@@ -77,7 +77,7 @@ forward(const NnPlan *plan, const uint8_t *pixels, int n, float *probabilities)
 	free(scratch);
 }
 
-/* Compare one image's probabilities with what plain loops say, as log probabilities. */
+/* Compare one image's log probabilities with those of plain loops. */
 static void
 compare(const char *text, const float *fast, const float *naive)
 {
@@ -132,7 +132,7 @@ test_presets(void **state)
 		check(nn_preset_name(i));
 }
 
-/* Every combination of odd sizes: channels in and out, kernels, padding, pooling, on 9 x 9 and its remains. */
+/* Every combination of odd sizes: channels in and out, kernels, padding and pooling, on a map of 9 x 9. */
 static void
 test_odd_sizes(void **state)
 {
@@ -161,7 +161,7 @@ test_odd_sizes(void **state)
 	}
 }
 
-/* Every width of a row of outputs, so that every tile and every way to share a row out among tiles is run. */
+/* Every width of a row of outputs, so that every tile and every division of a row into tiles is run. */
 static void
 test_every_width(void **state)
 {
@@ -184,7 +184,7 @@ test_every_width(void **state)
 	}
 }
 
-/* Convolutions of 3 x 3 between whole blocks of channels, which winograd.c takes, and some that it does not. */
+/* Convolutions of 3 x 3: with whole blocks of channels, which winograd.c computes, and some others. */
 static void
 test_three_by_three(void **state)
 {
@@ -214,7 +214,7 @@ test_three_by_three(void **state)
 	check("conv 32 5x5, conv 32 3x3 same, maxpool 2, conv 64 3x3 same, bn, relu, dense 10");
 	check("conv 32 3x3, conv 48 3x3, conv 64 3x3 same, relu, maxpool 2, conv 64 3x3, dense 10");
 	check("conv 64 10x12, conv 64 3x3 same, relu, conv 64 3x3, dense 10");
-	/* odd sizes between paddings: tiles that stick out must not write into the zeros that the next one reads */
+	/* odd sizes between paddings: tiles that reach over the edge must not overwrite the next layer's zeros */
 	check("conv 16 14x16, conv 32 3x3 same, conv 16 3x3 same, conv 3 5x5 same, dense 10");
 	check("conv 16 3x3, conv 1024 3x3, maxpool 6, dense 10");
 }
@@ -234,7 +234,7 @@ test_dense_sizes(void **state)
 	}
 }
 
-/* Layers in orders that can and that cannot be folded into each other. */
+/* Layers in orders in which they can be folded into each other, and in orders in which they cannot. */
 static void
 test_folding(void **state)
 {
@@ -276,7 +276,7 @@ test_folding(void **state)
 		check(texts[i]);
 }
 
-/* An image's result must not depend on its neighbours nor on their number: every bit the same. */
+/* An image's result must depend neither on the other images nor on their number: every bit is the same. */
 static void
 test_batches(void **state)
 {
@@ -313,7 +313,7 @@ test_batches(void **state)
 	}
 }
 
-/* A plan may lie anywhere: it is copied, and the original destroyed. */
+/* A plan can be moved: it is copied, and the original destroyed. */
 static void
 test_relocation(void **state)
 {
@@ -334,7 +334,7 @@ test_relocation(void **state)
 	forward(copy, images, 2, after[0]);
 	assert_memory_equal(before, after, sizeof(before));
 
-	/* built again over other bytes, it is the same to the byte: plans can be compared and shared */
+	/* built again in memory with other contents, it has the same bytes: plans can be compared and shared */
 	plan = allocate(size);
 	memset(plan, 0xa5, size);
 	nn_plan_build(plan, &net, values);
@@ -389,7 +389,7 @@ test_extreme_logits(void **state)
 	free(values);
 }
 
-/* The same numbers by hand: a dense layer that looks at one pixel. */
+/* A result that was computed by hand: a dense layer in which one pixel has a weight. */
 static void
 test_known_answer(void **state)
 {
@@ -401,7 +401,7 @@ test_known_answer(void **state)
 
 	(void) state;
 	memset(values, 0, net.nvalues * sizeof(float));
-	values[(3 * NN_SIDE + 5) * NN_CLASSES + 7] = (float) log(2.0) * 3; /* row 3, column 5 speaks for 7 */
+	values[(3 * NN_SIDE + 5) * NN_CLASSES + 7] = (float) log(2.0) * 3; /* from row 3, column 5 to class 7 */
 	pixels[3 * NN_SIDE + 5] = 255;
 	plan = make_plan(&net, values);
 	forward(plan, pixels, 1, probabilities);
@@ -411,7 +411,7 @@ test_known_answer(void **state)
 	free(values);
 }
 
-/* Layouts by hand: one pixel followed through weights that are zero but on its way. */
+/* A layout that was checked by hand: one pixel on its way through the net; all other weights are zero. */
 static void
 test_known_layout(void **state)
 {
@@ -424,12 +424,12 @@ test_known_layout(void **state)
 	(void) state;
 	memset(values, 0, net.nvalues * sizeof(float));
 	pixels[5 * NN_SIDE + 7] = 255;
-	values[net.layers[0].weight + 1] = 1.0f; /* to channel 1: 1 there, 0 elsewhere */
+	values[net.layers[0].weight + 1] = 1.0f; /* to channel 1: 1 at the pixel, 0 elsewhere */
 	values[net.layers[1].weight + 1] = 2.0f; /* gamma, */
 	values[net.layers[1].bias + 1] = 0.25f;	 /* beta, */
 	values[net.layers[1].mean + 1] = 0.5f;	 /* mean, */
 	values[net.layers[1].var + 0] = 1.0f;
-	values[net.layers[1].var + 1] = 4.0f - NN_BN_EPSILON; /* variance: x - 0.25 in all, so 0.75 there, 0 elsewhere */
+	values[net.layers[1].var + 1] = 4.0f - NN_BN_EPSILON; /* variance: together x - 0.25, then ReLU: 0.75, else 0 */
 	values[net.layers[3].weight + (1 * 2 + 1) * 3 + 2] = 4.0f; /* second column, channel 1 to 2: 3 at (5, 6, 2) */
 	values[net.layers[5].weight + ((2 * 13 + 3) * 3 + 2) * NN_CLASSES + 4] = (float) log(2.0); /* pooled: (2, 3, 2) */
 

@@ -1,10 +1,10 @@
 /*
- * test_gradient.c: is the gradient the gradient?
+ * test_gradient.c: the gradients of a training step, checked in two steps.
  *
- * Two links: the plain training step (naive_train.c, double precision) against central finite differences of
- * its own loss; then the fast training step, on every instruction set of this machine, with OpenBLAS and with
- * the built-in product, against the plain one.  The nets are chosen to pass every layer and every path through
- * the fast code once, in odd sizes.
+ * First, the plain training step (naive_train.c, double precision) against central finite differences of its own
+ * loss.  Second, the fast training step against the plain one, on every instruction set of this machine, with
+ * OpenBLAS and with the built-in product.  The nets cover every layer and every path through the fast code, in odd
+ * sizes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +31,7 @@
 #define STEP 1e-5 /* of the finite differences */
 #define DIFFERENCE_TOLERANCE 1e-6
 #define FAST_TOLERANCE 2e-4 /* relative to the largest gradient of the same kind */
-#define CHECKED 12			/* parameters of each layer that are checked by finite differences */
+#define CHECKED 12			/* number of parameters of each layer that are checked by finite differences */
 
 static const char *const nets[] = {
 	"dense 10",
@@ -86,7 +86,7 @@ case_init(Case *c, const char *description, int n, bool frozen)
 	c->exact = allocate(c->net.nvalues * sizeof(double));
 	c->images = allocate((size_t) n * NN_PIXELS * sizeof(float));
 
-	/* Biases, gammas and betas away from their initial 0 and 1; some gammas negative. */
+	/* Change biases, gammas and betas from their initial 0 and 1; make some gammas negative. */
 	nn_net_init(&c->net, c->values, 3);
 	for (size_t i = 0; i < c->net.nparams; i++)
 		c->values[i] += 0.3f * rng_normal(&rng) * (fabsf(c->values[i]) + 0.1f);
@@ -115,7 +115,7 @@ case_init(Case *c, const char *description, int n, bool frozen)
 		.n = n, .images = c->images, .targets = c->targets, .weights = c->weights, .seed = 11, .frozen = frozen};
 }
 
-/* Each layer's gradients of the plain step, a few of them spread over its parameters, against finite differences. */
+/* The gradients of the plain step against finite differences, for a few parameters of each layer. */
 static void
 check_differences(Case *c)
 {
@@ -155,7 +155,7 @@ check_range(const Case *c, const float *grads, size_t from, size_t to, const cha
 		scale = fmax(scale, fabs(c->exact[i]));
 	for (size_t i = 0; i < c->net.nparams; i++)
 		largest = fmax(largest, fabs(c->exact[i]));
-	/* What cancels to almost nothing still carries the rounding of its terms. */
+	/* A sum that cancels to almost zero still has the rounding errors of its terms. */
 	scale = fmax(scale, 0.02 * largest);
 	for (size_t i = from; i < to; i++)
 	{
@@ -165,7 +165,7 @@ check_range(const Case *c, const float *grads, size_t from, size_t to, const cha
 	}
 }
 
-/* The fast step against the plain one, twice with the same trainer: it must leave nothing behind. */
+/* The fast step against the plain one; twice with the same trainer, because a step must not affect the next. */
 static void
 check_fast(const Case *c, double exact_loss)
 {
@@ -222,7 +222,7 @@ check_nets_fast(void)
 	}
 }
 
-/* A net that has diverged must say so in its loss, however many ReLUs and maxima come after. */
+/* If a weight is NaN, the loss must be NaN, even after ReLUs and max pooling. */
 static void
 test_not_a_number(void **state)
 {
@@ -246,8 +246,8 @@ test_not_a_number(void **state)
 }
 
 /*
- * The statistics alone: those of a step, bit for bit, with the same dropout; with keep_all, those of the net without
- * its dropout.  The gradient before them is left as it was.
+ * nn_train_statistics gives the statistics of a step with the same dropout, bit for bit.  With keep_all it gives
+ * those of the net without its dropout layers.  It does not change the gradients of the parameters.
  */
 static void
 test_statistics(void **state)
@@ -297,7 +297,7 @@ static void
 test_plain_step_against_differences(void **state)
 {
 	(void) state;
-	/* Twice: with the batch's statistics, and with the running ones. */
+	/* Each net twice: with the batch's statistics and with the running ones. */
 	for (int i = 0; i < 2 * NNETS; i++)
 	{
 		Case c;

@@ -1,6 +1,5 @@
 /*
- * test_hidden.c: the numbers that stand for the last hidden layer, against plain loops over the layers before the
- * last.
+ * test_hidden.c: the projections of the last hidden layer (nn_forward_hidden) against plain loops.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +18,7 @@
 #include "nn/kernels/cpu.h"
 #include "nn/nn.h"
 
-#define N 17 /* more than a group */
+#define N 17 /* more images than a group has */
 #define TOLERANCE 1e-4
 
 static uint8_t images[N * NN_PIXELS];
@@ -91,12 +90,12 @@ check(const char *text)
 			for (int j = 0; j < NN_HIDDEN; j++)
 				assert_true(fabs(naive[j] - (double) hidden[i * NN_HIDDEN + j]) < TOLERANCE * (1 + fabs(naive[j])));
 
-			/* an image's numbers do not depend on its neighbours */
+			/* an image's projections do not depend on the other images */
 			nn_forward_hidden(plan, images + i * NN_PIXELS, 1, alone, one, scratch);
 			assert_memory_equal(one, hidden + i * NN_HIDDEN, sizeof(one));
 			assert_memory_equal(alone, probabilities + i * NN_CLASSES, NN_CLASSES * sizeof(float));
 		}
-		/* they may be left out, and change nothing else */
+		/* without the projections the probabilities are the same */
 		nn_forward(plan, images, N, alone, scratch);
 		assert_memory_equal(alone, probabilities, sizeof(alone));
 		free(scratch);
@@ -123,7 +122,7 @@ odd_networks_too(void **state)
 	check("dense 7, bn, relu, dropout 0.5, dense 10");
 }
 
-/* Signs are even, and of no two projections alike: else one could stand for the other. */
+/* The weights of each projection have length 1, and no two projections are correlated. */
 static void
 projections_are_independent(void **state)
 {

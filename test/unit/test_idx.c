@@ -1,5 +1,5 @@
 /*
- * test_idx.c: IDX files, as published and as damaged as they come.
+ * test_idx.c: IDX files, as published and damaged.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +53,7 @@ put32(uint8_t *out, uint32_t value)
 	out[3] = value;
 }
 
-/* A file of n images, image i all of byte i; returns its size. */
+/* Make a file of n images, in which all bytes of image i are i; returns its size. */
 static size_t
 make_images(uint8_t *out, uint32_t n)
 {
@@ -66,7 +66,7 @@ make_images(uint8_t *out, uint32_t n)
 	return 16 + n * 784;
 }
 
-/* A file of n labels 0, 1, ..., 9, 0, ...; returns its size. */
+/* Make a file of n labels 0, 1, ..., 9, 0, ...; returns its size. */
 static size_t
 make_labels(uint8_t *out, uint32_t n)
 {
@@ -77,7 +77,7 @@ make_labels(uint8_t *out, uint32_t n)
 	return 8 + n;
 }
 
-/* Compress as gzip does; returns the size. */
+/* Compress in gzip's format; returns the size. */
 static size_t
 gzip(uint8_t *out, const uint8_t *data, size_t size)
 {
@@ -94,7 +94,7 @@ gzip(uint8_t *out, const uint8_t *data, size_t size)
 	return stream.total_out;
 }
 
-/* Read a file from end to end; returns the first status that is not IMAGE_OK. */
+/* Read a whole file; returns the first status that is not IMAGE_OK. */
 static ImageStatus
 read_all(IdxKind kind, const uint8_t *data, size_t size, ImageError *error)
 {
@@ -195,7 +195,7 @@ test_what_follows_is_noticed(void **state)
 	expect_failure(IDX_LABELS, compressed, compressed_size + 1, IMAGE_ERR_CORRUPT);
 }
 
-/* A damaged gzip file gives an error, or, where the damage changes nothing, what it gave before. */
+/* A damaged gzip file gives an error or, if the damage has no effect, the same items as before. */
 static void
 test_damage_is_noticed(void **state)
 {
@@ -272,7 +272,7 @@ test_labels_out_of_range(void **state)
 	expect_failure(IDX_LABELS, plain, size, IMAGE_ERR_CORRUPT);
 }
 
-/* A small file that would inflate to gigabytes is given up where its header says that it ends. */
+/* A small file that would inflate to gigabytes is refused as soon as it exceeds the size in its header. */
 static void
 test_bomb_is_not_inflated(void **state)
 {
@@ -332,7 +332,7 @@ count_poll(void *context)
 	polls++;
 }
 
-/* Files of more than a slice are read as others are, and the caller is asked at every slice. */
+/* Files longer than a slice are read correctly, and the caller's poll function is called at every slice. */
 static void
 test_large_files(void **state)
 {
@@ -343,7 +343,7 @@ test_large_files(void **state)
 	size_t size = make_images(plain, LARGE_ITEMS);
 
 	(void) state;
-	/* what does not compress */
+	/* bytes that do not compress */
 	for (size_t i = 16; i < size; i++)
 		plain[i] = (uint8_t) (i * i * 31 % 65521 >> 3);
 	memset(&stream, 0, sizeof(stream));
@@ -377,7 +377,7 @@ test_large_files(void **state)
 	assert_int_equal(live_allocations, 0);
 }
 
-/* A compressed file can be all input and no output, here of empty blocks: the caller is asked all the same. */
+/* A compressed file can consist of empty blocks and produce no output: poll is called all the same. */
 static void
 test_nothing_compressed_is_interruptible(void **state)
 {

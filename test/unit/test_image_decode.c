@@ -1,5 +1,5 @@
 /*
- * test_image_decode.c: every kind of PNG becomes the same ink, whatever its polarity and transparency.
+ * test_image_decode.c: every kind of PNG gives the same ink, in either polarity, opaque or transparent.
  */
 #include "image_fixture.h"
 
@@ -25,7 +25,7 @@ every_kind_reads_the_same(void **state)
 				 {PNG_COLOR_TYPE_GRAY_ALPHA, {8, 16}},
 				 {PNG_COLOR_TYPE_RGB, {8, 16}},
 				 {PNG_COLOR_TYPE_RGB_ALPHA, {8, 16}}};
-	/* sizes at which some of the seven passes of interlacing are empty, and the digit's own */
+	/* the digit's own size, and sizes at which some of the seven passes of interlacing are empty */
 	static const int sizes[][2] = {{28, 28}, {33, 41}, {5, 3}, {1, 9}, {4, 1}};
 	static uint8_t levels[64 * 64];
 	uint8_t digit[IMAGE_PIXELS];
@@ -60,7 +60,7 @@ every_kind_reads_the_same(void **state)
 				}
 }
 
-/* Colours turn to gray by luminance: pure green is much lighter than pure blue. */
+/* Colours are converted to gray by luminance: pure green is much lighter than pure blue. */
 static void
 colors_have_luminance(void **state)
 {
@@ -125,7 +125,7 @@ faint_pens_read_well(void **state)
 	}
 }
 
-/* An uneven, noisy sheet, with the noise of lossy compression around the strokes. */
+/* An unevenly lit sheet with noise. */
 static void
 noise_is_not_ink(void **state)
 {
@@ -144,14 +144,14 @@ noise_is_not_ink(void **state)
 		canvas[i] = (uint8_t) fminf(fmaxf(level, 0), 255);
 	}
 	read_and_free(make_gray(canvas, 280, 280), out);
-	/* the box may be a pixel of the canvas larger on every side, no more */
+	/* the box of the ink may be at most one pixel of the canvas larger on every side */
 	assert_true(distance(out, digit) < 45);
 	assert_in_range(ink_of(out) * 100 / ink_of(digit), 85, 115);
 }
 
 /* ---- transparency ---- */
 
-/* The digit's strokes as opacity; gray is what the pen's colour is, and under full transparency garbage. */
+/* The digit's strokes are in the opacity; gray is the pen's colour, and random in transparent pixels. */
 static void
 transparent_canvas_reads_as_ink(void **state)
 {
@@ -177,7 +177,7 @@ transparent_canvas_reads_as_ink(void **state)
 	assert_memory_equal(out, digit, IMAGE_PIXELS);
 }
 
-/* Paper with a digit on it, in the middle of a transparent margin: the margin takes the paper's colour. */
+/* Opaque paper with a digit, surrounded by a transparent margin: the margin gets the paper's colour. */
 static void
 sheet_in_a_transparent_margin(void **state)
 {
@@ -222,7 +222,7 @@ even_translucency_is_opacity(void **state)
 	assert_memory_equal(out, digit, IMAGE_PIXELS);
 }
 
-/* tRNS: a palette with opacities, and one colour that is transparent, in gray and RGB, of 8 and 16 bits. */
+/* The chunk tRNS: opacities of a palette, and one transparent colour in gray and RGB of 8 and 16 bits. */
 static void
 transparency_chunk_is_read(void **state)
 {
@@ -262,7 +262,7 @@ transparency_chunk_is_read(void **state)
 			int key = bytes == 2 ? 0x3031 : 0x30;
 
 			kind.key.gray = kind.key.red = kind.key.green = kind.key.blue = (png_uint_16) key;
-			/* the pen differs from the background's transparent colour in the last bit only */
+			/* the pen's colour differs from the transparent colour of the background only in the last bit */
 			for (int i = 0; i < IMAGE_PIXELS * channels; i++)
 			{
 				int value = solid[i / channels] > 0 && i % channels == channels - 1 ? key ^ 1 : key;

@@ -1,5 +1,5 @@
 /*
- * test_image_form.c: any ink is brought to MNIST's form, and what has that form keeps it.
+ * test_image_form.c: any ink is brought to MNIST's form, and images in that form do not change.
  */
 #include "image_fixture.h"
 
@@ -54,7 +54,7 @@ size_does_not_matter(void **state)
 		}
 }
 
-/* What has been brought to MNIST's form once stays as it is, whatever canvas it came from. */
+/* An image in MNIST's form does not change when it is normalized again, whatever canvas it came from. */
 static void
 normalizing_twice_is_normalizing_once(void **state)
 {
@@ -75,7 +75,7 @@ normalizing_twice_is_normalizing_once(void **state)
 		}
 }
 
-/* The centre of mass lies at pixel 14, rounded, along both axes, unless the ink would then leave the picture. */
+/* The centre of mass, rounded, is at pixel 14 along both axes, unless the ink would then leave the image. */
 static void
 assert_centered(const uint8_t *pixels)
 {
@@ -117,7 +117,7 @@ assert_in_form(const uint8_t *pixels)
 	assert_true(most >= 240);
 }
 
-/* Odd ink: long, a dot, a hair line, everywhere, only at the edge. */
+/* Odd ink: long strokes, a dot, a hairline, ink everywhere, ink only at the edge. */
 static void
 odd_ink_behaves(void **state)
 {
@@ -138,7 +138,7 @@ odd_ink_behaves(void **state)
 	read_and_free(make_gray(canvas, 1000, 1000), out);
 	assert_true(ink_of(out) > 0);
 
-	/* a circle of one pixel's width on 1000 x 1000 */
+	/* an ellipse, one pixel wide, on 1000 x 1000 */
 	memset(canvas, 255, sizeof(canvas));
 	for (int i = 0; i < 20000; i++)
 		canvas[(int) (500 + 400 * sin(i * 0.000314159)) * 1000 + (int) (500 + 300 * cos(i * 0.000314159))] = 0;
@@ -163,7 +163,7 @@ odd_ink_behaves(void **state)
 	read_and_free(make_gray(canvas, 100, 100), out);
 	assert_in_form(out);
 
-	/* a small digit in a large canvas, tiny pictures */
+	/* a small stroke in a large canvas, tiny images */
 	memset(canvas, 0, sizeof(canvas));
 	for (int y = 0; y < 8; y++)
 		canvas[(100 + y) * 1000 + 900] = 255;
@@ -250,7 +250,7 @@ synthetic_digits_vary_and_repeat(void **state)
 		}
 }
 
-/* A canvas' size changes the rendering of a digit, not the digit. */
+/* The size of the canvas changes only the rendering of a digit, not its shape. */
 static void
 synthetic_digits_do_not_depend_on_the_canvas(void **state)
 {
@@ -273,7 +273,7 @@ synthetic_digits_do_not_depend_on_the_canvas(void **state)
 			draw(label, 10, first);
 			different += distance(first, other);
 		}
-		/* small canvases have pixels almost as large as MNIST's */
+		/* on small canvases a pixel is almost as large as one of MNIST's, so the rendering is coarse */
 		assert_true(same < different * (side < 60 ? 0.5 : 0.4));
 	}
 }

@@ -1,5 +1,5 @@
 /*
- * test_image_input.c: bad input is an error and costs nothing; encoding.
+ * test_image_input.c: bad input gives an error and needs little memory; encoding; interrupts.
  */
 #include "image_fixture.h"
 
@@ -34,7 +34,7 @@ what_is_not_a_png(void **state)
 	assert_memory_equal(out, raw, IMAGE_PIXELS);
 }
 
-/* Set width and height in the header, checksum included. */
+/* Set width and height in the header and correct its checksum. */
 static void
 set_size(Bytes png, uint32_t width, uint32_t height)
 {
@@ -73,7 +73,7 @@ size_is_checked_before_anything_else(void **state)
 	set_size(png, 0, 28);
 	assert_int_equal(to_mnist(png, out, &error), IMAGE_ERR_CORRUPT);
 	assert_int_equal(heap.calls, 0);
-	/* what the header promises, the data must hold */
+	/* the data must be as long as the header says */
 	set_size(png, 28, 29);
 	assert_int_equal(to_mnist(png, out, &error), IMAGE_ERR_CORRUPT);
 	set_size(png, 4000, 4000);
@@ -105,7 +105,7 @@ add_chunk(Bytes *out, const char *type, const uint8_t *data, size_t size)
 	out->size += size + 12;
 }
 
-/* The PNG with a chunk put after its header. */
+/* A copy of the PNG with another chunk after its header. */
 static Bytes
 with_chunk(Bytes png, const char *type, const uint8_t *data, size_t size)
 {
@@ -173,7 +173,7 @@ bombs_cost_nothing(void **state)
 		free(bomb.data);
 		free(armed.data);
 	}
-	/* image data that go on and on after the last row */
+	/* image data that continue for 20 MB after the last row */
 	{
 		Bytes bomb = make_bomb("", 0);
 		Bytes armed = {malloc(33), 33};
@@ -190,7 +190,7 @@ bombs_cost_nothing(void **state)
 	free(png.data);
 }
 
-/* Small PNGs of all kinds, for the tests that try every byte or every allocation. */
+/* Small PNGs of several kinds, for the tests that try every byte or every allocation. */
 static Bytes
 small_png(int i)
 {
@@ -218,7 +218,7 @@ truncation_is_an_error(void **state)
 		assert_int_equal(to_mnist(png, out, &error), IMAGE_OK);
 		for (size_t size = 0; size < png.size; size++)
 		{
-			/* a copy of that size, so that a sanitizer sees the first byte read too many */
+			/* a copy of exactly that size, so that AddressSanitizer finds any access beyond it */
 			Bytes part = {malloc(size > 0 ? size : 1), size};
 
 			memcpy(part.data, png.data, size);
@@ -320,7 +320,7 @@ encoding_round_trips(void **state)
 	assert_int_equal(image_encode(samples, 28, 70000, IMAGE_GRAY, &allocator, NULL, NULL, &error), IMAGE_ERR_LIMIT);
 }
 
-/* A PNG of exactly 784 bytes is a PNG. */
+/* A PNG of exactly 784 bytes is not taken for raw pixels. */
 static void
 png_of_784_bytes(void **state)
 {
@@ -345,7 +345,7 @@ png_of_784_bytes(void **state)
 
 /* ---- interrupts ---- */
 
-/* A canvas of n x n with strokes, in gray, or in RGBA where it is not opaque. */
+/* A canvas of n x n with strokes: in gray, or in RGBA with a transparent background. */
 static Bytes
 make_canvas(int n, bool transparent)
 {
@@ -365,7 +365,7 @@ make_canvas(int n, bool transparent)
 	return png;
 }
 
-/* The caller is asked for every row by the decoder, and again by each of the passes that follow. */
+/* The decoder calls poll for every row, and each of the passes after it does, too. */
 static void
 large_pictures_look_for_interrupts(void **state)
 {
@@ -391,13 +391,13 @@ large_pictures_look_for_interrupts(void **state)
 	}
 }
 
-/* As a server's memory context: what is left in it is freed with it. */
+/* Like a memory context of the server: freeing it frees all blocks in it. */
 typedef struct Arena
 {
 	void *blocks[1000];
 	int nblocks;
 	int polls;
-	int stop_at; /* the time that it is left, counted from 1 */
+	int stop_at; /* number of the call of poll that jumps out, from 1; 0: none */
 	jmp_buf stop;
 } Arena;
 
@@ -426,7 +426,7 @@ arena_poll(void *context)
 		longjmp(arena->stop, 1);
 }
 
-/* Read a PNG, leaving it at the stop_at-th time of asking; false if it was left. */
+/* Convert a PNG; the stop_at-th call of poll jumps out.  Returns false if that happened. */
 static bool
 read_in_arena(Bytes png, int stop_at, uint8_t out[IMAGE_PIXELS])
 {
@@ -447,7 +447,7 @@ read_in_arena(Bytes png, int stop_at, uint8_t out[IMAGE_PIXELS])
 	return done;
 }
 
-/* Wherever reading is left, nothing but memory of the allocator is left over, and reading again is none the worse. */
+/* Any call of poll may jump out: all memory is the allocator's, and the next conversion gives the same result. */
 static void
 reading_can_be_left_anywhere(void **state)
 {
@@ -469,7 +469,7 @@ reading_can_be_left_anywhere(void **state)
 	free(png.data);
 }
 
-/* An encoder asks, too. */
+/* The encoder calls poll, too. */
 static void
 encoding_looks_for_interrupts(void **state)
 {
@@ -487,7 +487,7 @@ encoding_looks_for_interrupts(void **state)
 	free(samples);
 }
 
-/* What follows the end of a PNG is not part of it. */
+/* Bytes after the end of a PNG do not count as part of it. */
 static void
 end_of_png_is_told(void **state)
 {

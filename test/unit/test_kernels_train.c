@@ -2,8 +2,8 @@
  * test_kernels_train.c: the kernels of training, one family at a time, against plain loops in double precision,
  * in odd sizes and on every instruction set of this machine.
  *
- * test_gradient.c holds the whole step against its definition; here each family gets the sizes at which its
- * code takes another turn: one more or less than a tile, a vector, a panel.
+ * test_gradient.c compares the whole step with its definition.  Here each family is run with the sizes at which its
+ * code takes another branch: one more or less than a tile, a vector or a panel.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,7 +56,7 @@ allocate_random(size_t n)
 	return x;
 }
 
-/* A batch in the layout of a map; the border and the padding of channels are zero, the rest random. */
+/* A batch in the layout of a map: zeros or, except for the border and the padding of channels, random numbers. */
 static float *
 allocate_batch(const NnMap *map, bool random)
 {
@@ -174,8 +174,8 @@ count_threads(void)
 }
 
 /*
- * OpenBLAS starts no thread, not when it is loaded and not when it works, and multiplies as the built-in
- * product does.
+ * OpenBLAS starts no thread, neither when it is loaded nor when it multiplies, and its results are those of the
+ * built-in product.
  */
 static void
 test_blas(void **state)
@@ -203,7 +203,7 @@ typedef struct ConvCase
 {
 	int h, w, cin, cout, kh, kw;
 	bool same;
-	bool first; /* reads the raw images */
+	bool first; /* the input is the raw images */
 } ConvCase;
 
 static const ConvCase convs[] = {
@@ -247,7 +247,7 @@ conv_setup(ConvSetup *s, const ConvCase *c)
 	layer->out_h = c->h + 2 * layer->pad_h - c->kh + 1;
 	layer->out_w = c->w + 2 * layer->pad_w - c->kw + 1;
 	layer->out_c = c->cout;
-	layer->weight = 1; /* not aligned, as in the middle of a net */
+	layer->weight = 1; /* not aligned, as weights in the middle of a net may be */
 	layer->nweight = (size_t) c->kh * c->kw * c->cin * c->cout;
 	layer->bias = 1 + layer->nweight;
 
@@ -369,7 +369,7 @@ run_conv(void)
 		conv_setup(&s, &convs[k]);
 		nn_conv_begin(&s.op, s.values);
 		nn_conv_forward(&s.op, s.out + s.op.out.origin, s.in + s.op.in.origin, IMAGES);
-		/* Two calls, as for two groups of images. */
+		/* Two calls, as with two groups of images. */
 		nn_conv_backward(&s.op, convs[k].first ? NULL : s.din + s.op.din.origin, s.in + s.op.in.origin,
 						 s.dout + s.op.dout.origin, 1);
 		nn_conv_backward(&s.op, convs[k].first ? NULL : s.din + s.op.din.origin + s.op.din.image,
@@ -393,7 +393,7 @@ test_conv(void **state)
 
 /* ---- activation ---- */
 
-/* Every combination of scaling, ReLU and window on a 7 x 9 map of 19 channels, forward and backward. */
+/* Forward and backward with one size of window, with or without ReLU, on a 7 x 9 map of 19 channels. */
 static void
 check_activation(int pool, bool relu)
 {
@@ -478,7 +478,7 @@ test_activation(void **state)
 	for_each_isa(run_activation);
 }
 
-/* Of equal maxima in a window only one gets the gradient: nothing is counted twice. */
+/* If a window has equal maxima, only the first gets the gradient. */
 static void
 run_ties(void)
 {
@@ -508,7 +508,7 @@ test_ties(void **state)
 
 /* ---- dropout and loss ---- */
 
-/* The share that is dropped is the rate, the mean stays, and backward has forward's mask. */
+/* The fraction of numbers that is dropped is the rate, the mean stays, and backward has forward's mask. */
 static void
 test_dropout(void **state)
 {
@@ -534,7 +534,7 @@ test_dropout(void **state)
 	back = allocate_batch(&op.in, false);
 	other = allocate_batch(&op.in, false);
 	nn_dropout(&op, out + op.out.origin, &op.out, in, &op.in, IMAGES, 0, 5);
-	/* The second and third image alone, to see that the mask goes by the place in the batch. */
+	/* The first image and the others in separate calls: the mask depends on the place in the batch. */
 	nn_dropout(&op, back, &op.in, in, &op.in, 1, 0, 5);
 	nn_dropout(&op, back + op.in.image, &op.in, in, &op.in, IMAGES - 1, 1, 5);
 	nn_dropout(&op, other, &op.in, in, &op.in, IMAGES, 0, 6);
@@ -558,7 +558,7 @@ test_dropout(void **state)
 	free(other);
 }
 
-/* Two images worked out by hand, one of them with logits that would overflow exp(). */
+/* Two images that were computed by hand, one of them with logits that would overflow exp(). */
 static void
 test_loss(void **state)
 {
@@ -588,7 +588,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gemm), cmocka_unit_test(test_conv),	 cmocka_unit_test(test_activation),
 		cmocka_unit_test(test_ties), cmocka_unit_test(test_dropout), cmocka_unit_test(test_loss),
-		cmocka_unit_test(test_blas), /* last: it changes what nn_sgemm is */
+		cmocka_unit_test(test_blas), /* last: from then on nn_sgemm is OpenBLAS */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

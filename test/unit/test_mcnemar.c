@@ -1,5 +1,5 @@
 /*
- * test_mcnemar.c: McNemar's exact test against the binomial distribution summed up term by term, and known values.
+ * test_mcnemar.c: McNemar's exact test against sums of the binomial distribution and against known values.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 #include "stat/mcnemar.h"
 
-/* The definition: Pascal's triangle, for n up to 60, where every number of ways is exact. */
+/* The definition, with binomials from Pascal's triangle, which doubles hold exactly for n up to 60. */
 static double
 naive(int a, int b)
 {
@@ -54,7 +54,7 @@ test_known_values(void **state)
 	assert_true(fabs(mcnemar_p(8, 2) - 0.109375) < 1e-14);
 }
 
-/* Large numbers: close to the normal distribution, never 0, never above 1, and quick. */
+/* Large numbers: close to the normal distribution, greater than 0, and at most 1. */
 static void
 test_large(void **state)
 {
@@ -67,7 +67,7 @@ test_large(void **state)
 	assert_true(mcnemar_p(1000000, 1000001) <= 1.0 && mcnemar_p(1000000, 1000001) > 0.999);
 }
 
-/* The sum over 40 standard deviations on both sides of the likeliest outcome, in long double. */
+/* The two-sided p-value in long double, by a sum over 250,000 terms on each side of the likeliest outcome. */
 static double
 exact(int64_t n, int64_t k)
 {
@@ -85,7 +85,7 @@ exact(int64_t n, int64_t k)
 	return (double) (2.0L * tail / sum);
 }
 
-/* Just below the number up to which the test is exact, and just above. */
+/* Just below and just above the largest number for which the test is exact. */
 static void
 test_where_exactness_ends(void **state)
 {
@@ -102,7 +102,7 @@ test_where_exactness_ends(void **state)
 		}
 }
 
-/* Whatever the numbers, there is an answer at once. */
+/* Any numbers give a probability, at once. */
 static void
 test_extremes(void **state)
 {
@@ -118,7 +118,7 @@ test_extremes(void **state)
 			assert_true(p >= 0.0 && p <= 1.0);
 			assert_true(p == mcnemar_p(counts[j], counts[i]));
 		}
-	/* one more or less of 2^64 says nothing; all of them on one side says it all */
+	/* a difference of one is no evidence among 2^64; all on one side is overwhelming */
 	assert_true(mcnemar_p(INT64_MAX, INT64_MAX - 1) == 1.0);
 	assert_true(mcnemar_p(0, INT64_MAX) == 0.0);
 }

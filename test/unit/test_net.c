@@ -1,5 +1,5 @@
 /*
- * test_net.c: descriptions: what is accepted, what shapes and sizes follow, and what is refused.
+ * test_net.c: descriptions: which are accepted, with which shapes and sizes, and which are refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@
 #include "network_fixture.h"
 #include "nn/nn.h"
 
-/* Expect a failure with this status, and a message that contains this. */
+/* Expect a failure with this status and a message that contains this text. */
 static void
 refuse(const char *text, size_t len, NnStatus status, const char *message)
 {
@@ -96,7 +96,7 @@ test_shapes(void **state)
 	assert_int_equal(layers[8].out_c, 10);
 }
 
-/* Parameters and statistics must tile the vector of values: layer by layer, weights, bias, then all statistics. */
+/* The vector of values has no gaps: weights and bias of each layer, then all statistics. */
 static void
 test_offsets(void **state)
 {
@@ -157,14 +157,14 @@ test_format(void **state)
 		again = parse(text);
 		assert_memory_equal(&net, &again, sizeof(net));
 
-		/* a buffer that is too small gets what fits */
+		/* a buffer that is too small gets the beginning */
 		assert_int_equal(nn_net_format(&net, small, sizeof(small)), strlen(pairs[i][1]));
 		assert_int_equal(strlen(small), 4);
 		assert_int_equal(nn_net_format(&net, NULL, 0), strlen(pairs[i][1]));
 	}
 }
 
-/* Every dropout rate that can be written must come back. */
+/* Every dropout rate that can be written must be formatted in the same way. */
 static void
 test_every_rate(void **state)
 {
@@ -262,7 +262,7 @@ test_limits(void **state)
 	refuse_text(layers, NN_ERR_LIMIT, "64 layers");
 }
 
-/* What parses is within all limits, and the sums of its parts; what does not parse does no harm. */
+/* Random descriptions: those that parse are within all limits, the others give an error message. */
 static void
 test_random_texts(void **state)
 {

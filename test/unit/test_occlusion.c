@@ -1,5 +1,5 @@
 /*
- * test_occlusion.c: attributions against a plain computation of what they are said to be.
+ * test_occlusion.c: attributions against a plain computation of their definition.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,7 +66,7 @@ log_odds(const Reader *reader, const uint8_t *pixels, int label)
 	return log(p[label]) - log(others);
 }
 
-/* The whole of an explanation; the caller frees the memory. */
+/* Compute an explanation to its end; the caller frees the memory. */
 static const float *
 explain(const Reader *reader, const uint8_t *pixels, int label, void **memory)
 {
@@ -80,7 +80,7 @@ explain(const Reader *reader, const uint8_t *pixels, int label, void **memory)
 	return nn_occlusion_result(o);
 }
 
-/* Every square of 1, 2 and 3 pixels a side that holds a pixel, one by one. */
+/* The definition: all squares of 1, 2 and 3 pixels a side that contain the pixel, one by one. */
 static double
 expected_of(const Reader *reader, const uint8_t *pixels, int label, int x, int y)
 {
@@ -117,7 +117,7 @@ expected_of(const Reader *reader, const uint8_t *pixels, int label, int x, int y
 	return mean_of_sides;
 }
 
-/* A few strokes, the corners among the ink, where squares stand over the edge. */
+/* Random pixels and the four corners, where squares reach over the edge. */
 static void
 make_image(uint8_t *pixels)
 {
@@ -158,7 +158,7 @@ agrees(void **state)
 	}
 }
 
-/* Label -1: the digit read. */
+/* Label -1 stands for the predicted digit. */
 static void
 finds_the_label(void **state)
 {
@@ -180,7 +180,7 @@ finds_the_label(void **state)
 	free_reader(&reader);
 }
 
-/* Nothing to erase. */
+/* An image without ink. */
 static void
 blank(void **state)
 {

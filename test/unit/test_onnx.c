@@ -1,8 +1,8 @@
 /*
- * test_onnx.c: an exported model says, to who knows ONNX only, what the network says.
+ * test_onnx.c: an exported model, evaluated as ONNX defines it, gives the same probabilities as the network.
  *
- * The reader here is written from ONNX's definitions (onnx.proto, Operators.md), not from the writer: it takes the
- * protocol buffer apart and works the graph out, channels first, in plain loops.
+ * The reader here follows ONNX's definitions (onnx.proto, Operators.md), not the writer.  It parses the protocol
+ * buffer and evaluates the graph, channels first, in plain loops.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -115,7 +115,7 @@ equal(Bytes a, Bytes b)
 
 /* ---- ONNX ---- */
 
-/* A tensor, (N = 1, ...); initializers and what the nodes make. */
+/* A tensor, (N = 1, ...): an initializer or the output of a node. */
 typedef struct Tensor
 {
 	Bytes name;
@@ -163,7 +163,7 @@ typedef struct Model
 	int64_t operator_set;
 	Bytes network;
 	Graph graph;
-	uint8_t *file; /* what the names point into */
+	uint8_t *file; /* the names point into it */
 } Model;
 
 static Tensor *
@@ -287,7 +287,7 @@ read_node(Graph *g, Bytes b)
 	}
 }
 
-/* A value's name; its type must be float of this shape, as the bytes of TensorShapeProto. */
+/* Read a value's name; check that it is float and has this shape, the bytes of a TensorShapeProto. */
 static Bytes
 read_value(Bytes b, const char *shape, size_t shape_len)
 {
@@ -388,7 +388,7 @@ free_model(Model *m)
 	free(m);
 }
 
-/* ---- working it out ---- */
+/* ---- evaluation ---- */
 
 static const Attribute *
 attribute(const Node *node, const char *name)
@@ -551,7 +551,7 @@ run_node(Graph *g, const Node *node)
 
 /* ---- tests ---- */
 
-/* A network whose every value is random, batch norm's included. */
+/* Random values for all of a network, batch norm's included. */
 static float *
 random_values(const NnNet *net)
 {
@@ -593,7 +593,7 @@ static Model *export(const NnNet *net, const float *values)
 	return model;
 }
 
-/* What a reader of ONNX computes is what the network computes. */
+/* The exported model gives the same probabilities as the network. */
 static void
 test_same_reading(void **state)
 {
@@ -639,7 +639,7 @@ test_same_reading(void **state)
 	}
 }
 
-/* What it says of itself. */
+/* The model's metadata. */
 static void
 test_metadata(void **state)
 {
@@ -666,7 +666,7 @@ test_metadata(void **state)
 	free(values);
 }
 
-/* The largest network that is allowed has room for its names and numbers, and the size is right. */
+/* A network with the largest number of layers is exported completely, and its size is right. */
 static void
 test_many_layers(void **state)
 {
@@ -684,7 +684,7 @@ test_many_layers(void **state)
 	assert_int_equal(net.nlayers, NN_MAX_LAYERS);
 	values = random_values(&net);
 	model = export(&net, values);
-	assert_int_equal(model->graph.nnodes, NN_MAX_LAYERS + 2); /* and flatten and softmax */
+	assert_int_equal(model->graph.nnodes, NN_MAX_LAYERS + 2); /* with Flatten and Softmax */
 	free_model(model);
 	free(values);
 }

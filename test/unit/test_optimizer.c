@@ -63,7 +63,7 @@ init(State *s)
 		s->values[i] += 0.5f;
 }
 
-/* One step of the whole vector in nslices slices. */
+/* Step k for the whole vector, in nslices slices. */
 static void
 run_step(State *s, int k, int nslices)
 {
@@ -133,7 +133,7 @@ test_adamw(void **state)
 	}
 }
 
-/* The first step moves every parameter by the learning rate, against its gradient's sign: the paper's own remark. */
+/* As the paper remarks, the first step moves every parameter by the learning rate, against its gradient's sign. */
 static void
 test_first_step(void **state)
 {
@@ -155,7 +155,7 @@ test_first_step(void **state)
 	}
 }
 
-/* Processes that each step a slice get, bit for bit, what one process gets. */
+/* A step in slices gives the same result, bit for bit, as a step of the whole vector. */
 static void
 test_slices(void **state)
 {
@@ -195,7 +195,7 @@ test_average(void **state)
 		assert_true(average[i] == 0.75f * (float) i + 25.0f);
 }
 
-/* Up in a straight line to the peak, down to zero along a cosine, never outside 0..1. */
+/* The schedule rises linearly to the peak, falls to zero along a cosine, and never leaves 0..1. */
 static void
 test_one_cycle(void **state)
 {

@@ -1,5 +1,5 @@
 /*
- * test_safetensors.c: what is written is read back bit for bit, and nothing that is malformed is read.
+ * test_safetensors.c: files that were written are read back bit for bit, and malformed ones are refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@
 #include "nn/nn.h"
 #include "util/rng.h"
 
-/* A small network with every kind of layer; a header of its file, in pieces. */
+/* A small network with every kind of layer, and the pieces of its file's header. */
 #define SMALL "maxpool 7, conv 2 1x2, bn, relu, dropout 0.1, dense 10"
 #define WEIGHTS "\"layers.1.weight\":{\"dtype\":\"F32\",\"shape\":[1,2,1,2],\"data_offsets\":[0,16]}"
 #define META "\"__metadata__\":{\"format_version\":\"1\",\"network\":\"" SMALL "\"}"
@@ -48,7 +48,7 @@ put_length(uint8_t *out, uint64_t value)
 		out[i] = (uint8_t) (value >> (8 * i));
 }
 
-/* Random bits that are finite numbers; variances are positive. */
+/* Fill values with finite numbers of random bits; variances are positive. */
 static void
 fill(const NnNet *net, float *values)
 {
@@ -83,7 +83,7 @@ write_file(const NnNet *net, const float *values)
 	return f;
 }
 
-/* A file of this header and the small network's values. */
+/* A file with this header and the small network's values. */
 static File
 make_file(const char *header, size_t len)
 {
@@ -97,7 +97,7 @@ make_file(const char *header, size_t len)
 	return f;
 }
 
-/* Read a copy that is just as large as stated, so that a checker of memory sees a step too far. */
+/* Read a copy of exactly this size, so that AddressSanitizer finds any access beyond it. */
 static NnStatus
 read_copy(const NnNet *net, const uint8_t *bytes, size_t size, NnError *error)
 {
@@ -187,7 +187,7 @@ test_round_trip(void **state)
 	}
 }
 
-/* The bytes themselves, so that other programs can read them, and what was written stays readable. */
+/* The exact bytes: other programs must be able to read them, and old files must stay readable. */
 static void
 test_layout(void **state)
 {
@@ -204,13 +204,13 @@ test_layout(void **state)
 	(void) state;
 	assert_memory_equal(f.bytes + 2, "\0\0\0\0\0\0", 6);
 	assert_memory_equal(f.bytes + 8, start, (size_t) start_len);
-	assert_int_equal(len % 8, 0); /* so that the data is aligned where the file is mapped */
+	assert_int_equal(len % 8, 0); /* so that the data is aligned if the file is mapped */
 	assert_int_equal(f.size, 8 + len + sizeof(small_values));
 	assert_memory_equal(f.bytes + 8 + len, small_values, sizeof(small_values));
 	free(f.bytes);
 }
 
-/* What another program may write otherwise. */
+/* Differences that files of other programs may have. */
 static void
 test_freedom(void **state)
 {
@@ -226,7 +226,7 @@ test_freedom(void **state)
 		 "}");
 }
 
-/* Pieces in another order in the data are put where they belong. */
+/* The tensors may have another order in the data. */
 static void
 test_order_of_data(void **state)
 {
@@ -266,7 +266,7 @@ test_every_truncation(void **state)
 }
 
 /* The header cut off at every byte, its length adjusted. */
-/* Our own files carry a checksum of their data: no flipped bit gets through as another model. */
+/* Our own files have a checksum of their data: a flipped bit never gives another model. */
 static void
 test_every_flipped_bit(void **state)
 {
@@ -421,7 +421,7 @@ test_malformed_tensors(void **state)
 			"9 tensors");
 	corrupt("{" META ",\"layers.1.kernel\":{\"dtype\":\"F32\",\"shape\":[1,2,1,2],\"data_offsets\":[0,16]}," REST "}",
 			"lacks tensor \"layers.1.weight\"");
-	/* shapes right, places exchanged with a tensor of another size */
+	/* the shapes are right, but the offsets are too close together */
 	corrupt("{" META ",\"layers.1.weight\":{\"dtype\":\"F32\",\"shape\":[1,2,1,2],\"data_offsets\":[0,8]},"
 			"\"rest\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}," REST "}",
 			"not of its shape's size");
@@ -468,7 +468,7 @@ test_metadata(void **state)
 	expect_header("{\"__metadata__\":{\"format_version\":\"2\",\"network\":\"" SMALL "\"}" REST_OF_GOOD,
 				  sizeof("{\"__metadata__\":{\"format_version\":\"2\",\"network\":\"" SMALL "\"}" REST_OF_GOOD) - 1,
 				  NN_ERR_VERSION, "format version \"2\"");
-	/* sound, but of another network: the caller named the wrong one */
+	/* a valid file of another network: the caller named the wrong one */
 	expect_header("{\"__metadata__\":{\"format_version\":\"1\",\"network\":\"softmax\"}" REST_OF_GOOD,
 				  sizeof("{\"__metadata__\":{\"format_version\":\"1\",\"network\":\"softmax\"}" REST_OF_GOOD) - 1,
 				  NN_ERR_SYNTAX, "is of network \"dense 10\"");

@@ -1,6 +1,6 @@
 /*
- * test_search.c: proposals beat random search on known functions, are what the interface promises, and the pruner
- * gives up the bad and keeps the best.
+ * test_search.c: proposals are better than random search on known functions and keep the interface's promises; the
+ * pruner stops bad trials and keeps the best.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,9 +21,9 @@
 
 static SearchTrial trials[SEARCH_MAX_TRIALS];
 
-/* ---- known functions, to be made as large as possible ---- */
+/* ---- known functions, to be maximized ---- */
 
-/* A ball about learning rate 5e-3, weight decay 1e-1, dropout 0.3. */
+/* A quadratic function with its maximum at learning rate 5e-3, weight decay 1e-1, dropout 0.3. */
 static const SearchSpace sphere_space = {
 	3, {{SEARCH_LOG, 1e-5, 1, 0}, {SEARCH_LOG, 1e-5, 1, 0}, {SEARCH_LINEAR, 0, 1, 0}}};
 
@@ -48,7 +48,7 @@ branin(const double *x)
 	return -(a * a + 10 * (1 - 1 / (8 * M_PI)) * cos(x[0]) + 10);
 }
 
-/* Five families, each with an optimum of its own, over the very dimensions of a training search. */
+/* Five families, each with its own optimum, over the dimensions of a training search. */
 static const SearchSpace families_space = {5,
 										   {{SEARCH_CHOICE, 0, 0, 5},
 											{SEARCH_LOG, 1e-4, 1e-1, 0},
@@ -133,8 +133,8 @@ median(double *numbers, int n)
 }
 
 /*
- * Of nseeds pairs the search wins so many that chance alone would not in 1,000 cases (sign test: mean n/2, standard
- * deviation sqrt(n)/2, 3.09 of them), and its median is better.
+ * The search is better than random search in so many of nseeds pairs that the probability by chance is below 1/1,000
+ * (sign test: mean n/2, standard deviation sqrt(n)/2, 3.09 of them), and its median is better.
  */
 static void
 check_beats_random(const char *name, const SearchSpace *space, double (*function)(const double *), int ntrials,
@@ -172,9 +172,9 @@ test_beats_random(void **state)
 	check_beats_random("families", &families_space, families, 50, SEEDS / 2);
 }
 
-/* ---- what a proposal is ---- */
+/* ---- proposals ---- */
 
-/* The same trials and seed give the same point, and another seed another one; whatever is done in between. */
+/* The same trials and seed give the same point, another seed gives another one; calls in between do not matter. */
 static void
 test_deterministic(void **state)
 {
@@ -212,7 +212,7 @@ test_within_bounds(void **state)
 	}
 }
 
-/* On a grid every point is tried once, even if all are as good as each other, and then there is none left. */
+/* On a grid every point is proposed once, even if trials fail or are equal; then the space is exhausted. */
 static void
 test_never_twice(void **state)
 {
@@ -231,7 +231,7 @@ test_never_twice(void **state)
 		place = &seen[(int) x[0]][(int) rint(x[1]) - 1][(int) rint(log2(x[2])) - 6];
 		assert_false(*place);
 		*place = true;
-		x[2] = (double) (float) x[2]; /* as it comes back from a record */
+		x[2] = (double) (float) x[2]; /* rounded as in a stored trial */
 	}
 	{
 		double x[SEARCH_MAX_DIMENSIONS];
@@ -240,7 +240,7 @@ test_never_twice(void **state)
 	}
 }
 
-/* What has failed is avoided: three in ten points of the space diverge, but far fewer of those proposed. */
+/* Failures are avoided: 30 % of the space diverges, but fewer than 15 % of the proposals. */
 static void
 test_avoids_failures(void **state)
 {
@@ -303,7 +303,7 @@ test_invalid(void **state)
 
 /* ---- the pruner ---- */
 
-/* A trial's reports approach its value, with noise that wears off. */
+/* A trial's reports approach its value, with decreasing noise. */
 static void
 make_report(SearchTrial *trial, int report, double value, Rng *rng)
 {
@@ -311,7 +311,7 @@ make_report(SearchTrial *trial, int report, double value, Rng *rng)
 	trial->nreports = report + 1;
 }
 
-/* Over many studies: most of the bad half goes, the best trial stays but for rare bad luck, and the work is less. */
+/* Over many studies, most bad trials are pruned, the best one nearly never is, and fewer reports are made. */
 static void
 test_prunes(void **state)
 {
@@ -356,7 +356,7 @@ test_prunes(void **state)
 	assert_true(reports < SEEDS * 160 * 3 / 4);
 }
 
-/* Nothing is pruned before there is something to compare with, nor for being equal, nor at the first report. */
+/* A trial is not pruned at its first report, nor if it is equal, nor without enough trials to compare it with. */
 static void
 test_prunes_nothing(void **state)
 {
@@ -372,7 +372,7 @@ test_prunes_nothing(void **state)
 	trial = (SearchTrial){.nreports = 2, .reports = {0.5, 0.4}};
 	assert_false(search_prune(&trial, trials, 10));
 	trial = (SearchTrial){.nreports = 5, .reports = {0, 0, 0, 0, 0}};
-	assert_false(search_prune(&trial, trials, 10)); /* none has got so far */
+	assert_false(search_prune(&trial, trials, 10)); /* no other trial has five reports */
 	for (int i = 0; i < 10; i++)
 		trials[i].outcome = i % 2 == 0 ? SEARCH_PRUNED : SEARCH_FAILED;
 	trial.nreports = 3;

@@ -1,6 +1,5 @@
 /*
- * test_two_sample.c: tests and distances against published values and against plain loops over the samples
- * themselves.
+ * test_two_sample.c: tests and distances against published values and against plain loops over the samples.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,7 +35,7 @@ compare_floats(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* A sample, sorted: normal, of few values, or both. */
+/* Make a sorted sample: normal, of few distinct values, or a mixture. */
 static void
 make_sample(Rng *rng, int kind, float *values, int n)
 {
@@ -81,12 +80,12 @@ edges_cut_into_even_bins(void **state)
 		for (int i = 1; i < nedges; i++)
 			assert_true(edges[i - 1] < edges[i]);
 		count(values, n, edges, nedges, counts);
-		/* what lies outside has bins of its own */
+		/* values outside the sample's range have bins of their own */
 		assert_int_equal(counts[0], 0);
 		assert_int_equal(counts[nedges], 0);
 		assert_int_equal(two_sample_bin(nextafterf(values[0], -INFINITY), edges, nedges), 0);
 		assert_int_equal(two_sample_bin(nextafterf(values[n - 1], INFINITY), edges, nedges), nedges);
-		/* a bin has more than two shares only if it is of one value */
+		/* a bin has more than twice its fair part only if all its values are equal */
 		for (int i = 1; i < nedges; i++)
 			if (counts[i] > 2 * share)
 			{
@@ -117,7 +116,7 @@ bins_are_found(void **state)
 
 /* ---- Kolmogorov and Smirnov ---- */
 
-/* The share of a sample below a value. */
+/* The fraction of a sample below a value. */
 static double
 share_below(const float *values, int n, float value)
 {
@@ -128,7 +127,10 @@ share_below(const float *values, int n, float value)
 	return (double) below / n;
 }
 
-/* Over the bins the statistic is that of the samples at the edges, and at most so much less than over all values. */
+/*
+ * The statistic of the bins is the samples' largest difference at an edge.  It is little less than the largest
+ * difference at any value, unless the samples have few values.
+ */
 static void
 ks_is_the_largest_difference(void **state)
 {
@@ -169,7 +171,7 @@ ks_is_the_largest_difference(void **state)
 	}
 }
 
-/* Values of Kolmogorov's distribution (Smirnov 1948), at the argument that Stephens's correction makes of it. */
+/* Values of Kolmogorov's distribution (Smirnov 1948), with Stephens's correction of the argument. */
 static void
 ks_probabilities(void **state)
 {
@@ -187,7 +189,7 @@ ks_probabilities(void **state)
 	assert_near(two_sample_ks_p(1, n, m), 0, 1e-100);
 }
 
-/* Between samples of one distribution small probabilities are no more frequent than they say. */
+/* Between samples of the same distribution, p-values below 0.05 and 0.01 are no more frequent than that. */
 static void
 ks_gives_no_false_alarms(void **state)
 {
@@ -215,7 +217,7 @@ ks_gives_no_false_alarms(void **state)
 		under_five += p < 0.05;
 		under_one += p < 0.01;
 	}
-	/* 100 and 20 expected; three standard deviations above at most, and not next to none */
+	/* 100 and 20 are expected: at most three standard deviations more, and not too few */
 	assert_in_range(under_five, 30, 130);
 	assert_in_range(under_one, 3, 34);
 }
@@ -225,7 +227,7 @@ ks_gives_no_false_alarms(void **state)
 static void
 chi_square_probabilities(void **state)
 {
-	/* of tables: the probability, the degrees of freedom and the value */
+	/* from published tables: probability, degrees of freedom, value */
 	static const double table[][3] = {{0.05, 1, 3.841458820694124},	 {0.01, 1, 6.634896601021213},
 									  {0.05, 9, 16.918977604620448}, {0.001, 9, 27.877164871256568},
 									  {0.95, 9, 3.325112843066815},	 {0.5, 30, 29.33603151661471}};
@@ -239,7 +241,7 @@ chi_square_probabilities(void **state)
 		double term = 1;
 
 		assert_near(two_sample_chi_square_p(x, 1), erfc(sqrt(x / 2)), 1e-12);
-		/* an even number of degrees: a Poisson distribution's tail */
+		/* with an even number of degrees it is a tail of Poisson's distribution */
 		for (int k = 0; k < 5; k++)
 		{
 			sum += term;
@@ -256,7 +258,7 @@ chi_square_of_tables(void **state)
 {
 	const int64_t a[] = {30, 70};
 	const int64_t b[] = {45, 55};
-	/* the second and the third are too rare to stand alone; so is the last */
+	/* the second, third and last are too rare, so they are joined with others */
 	const int64_t c[] = {500, 10, 10, 480, 3};
 	const int64_t d[] = {50, 2, 2, 46, 0};
 	const int64_t joined_c[] = {500, 20, 483};
@@ -268,7 +270,7 @@ chi_square_of_tables(void **state)
 	(void) state;
 	assert_near(two_sample_chi_square(a, b, 2, &freedom), 4.8, 1e-12);
 	assert_int_equal(freedom, 1);
-	/* expected of the joined ones in the smaller sample: 24 * 100 / 1103 = 2.2, so they join the next */
+	/* the second and third joined still have only 24 * 100 / 1103 = 2.2 expected in d, so they join the next */
 	assert_near(two_sample_chi_square(c, d, 5, &freedom),
 				two_sample_chi_square(joined_c, joined_d, 3, &joined_freedom), 1e-12);
 	assert_int_equal(freedom, 1);
@@ -323,8 +325,8 @@ fisher_adds_up_tables(void **state)
 }
 
 /*
- * Fisher's test again, beyond what can be counted in binomials: of the margins, the sum of tables over 40 standard
- * deviations on both sides of the likeliest, in long double.
+ * Fisher's test for numbers whose binomials cannot be computed: with the given margins, the sum in long double over
+ * the tables within 45 standard deviations on both sides of the likeliest.
  */
 static double
 exact_fisher(int64_t all, int64_t row, int64_t column, int64_t both)
@@ -362,7 +364,7 @@ exact_fisher(int64_t all, int64_t row, int64_t column, int64_t both)
 	return (double) (tail / sum);
 }
 
-/* Just below the variance up to which the test is exact, and just above: by margins, from even to rare. */
+/* Just below and just above the largest variance for which the test is exact; margins from even to rare. */
 static void
 fisher_where_exactness_ends(void **state)
 {
@@ -400,7 +402,7 @@ fisher_where_exactness_ends(void **state)
 	}
 }
 
-/* Whatever the counts, there is an answer at once: 10,000 tables, of which one would take a night term by term. */
+/* Any counts give an answer at once: 10,000 tables, of which a single one would take a night term by term. */
 static void
 counts_of_any_size(void **state)
 {
@@ -448,7 +450,7 @@ psi_of_shares(void **state)
 	(void) state;
 	assert_near(two_sample_psi(a, b, 2, 0), -0.25 * log(0.5) + 0.25 * log(1.5), 1e-4);
 	assert_near(two_sample_psi(a, a, 2, 0), 0, 0);
-	/* groups of ten bins: two of them */
+	/* twenty bins in two groups of ten */
 	assert_near(two_sample_psi(twenty, right, 20, 2), two_sample_psi(halves_a, halves_b, 2, 0), 1e-12);
 	assert_true(two_sample_psi(one, above, 3, 10) > 5);
 	assert_true(two_sample_psi(one, one, 3, 10) == 0);
