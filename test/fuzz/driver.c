@@ -1,14 +1,13 @@
 /*
- * driver.c: runs a libFuzzer target where there is no libFuzzer (gcc).
+ * driver.c: runs a libFuzzer target without libFuzzer, for gcc.
  *
- * It knows nothing of coverage: it mutates seeds at random until its time is over, which finds the shallow
- * mistakes. The interface is libFuzzer's, so that the same targets run under clang -fsanitize=fuzzer, which finds
- * the deep ones.
+ * It does not measure coverage: it mutates seeds at random until its time is over, which finds shallow mistakes.  The
+ * interface is libFuzzer's, so the same targets run under clang -fsanitize=fuzzer, which finds deep ones.
  *
  *     fuzz_x [-max_total_time=SECONDS] [-max_len=BYTES] [-seed=N] [FILE|DIRECTORY ...]
  *
- * Every seed is run once as it is; a single file is therefore how a finding is run again.  The same -seed gives
- * the same inputs.  When the target crashes under AddressSanitizer, the input is written to ./crash-input.
+ * Every seed is first run once without changes, so a finding is repeated by giving its file alone.  The same -seed
+ * gives the same inputs.  If the target crashes under AddressSanitizer, the input is written to ./crash-input.
  */
 #include <dirent.h>
 #include <inttypes.h>
@@ -38,7 +37,7 @@ static Input *seeds;
 static size_t nseeds;
 static size_t max_len = DEFAULT_MAX_LEN;
 static uint64_t state = 1;
-static Input current; /* what the target is given, for the death callback */
+static Input current; /* the target's current input, for the death callback */
 
 /* SplitMix64 (Steele, Lea and Flood 2014) */
 static uint64_t
@@ -119,7 +118,7 @@ add_seed(const char *path)
 	fclose(file);
 }
 
-/* Give the target a copy of exactly that size, so that AddressSanitizer sees every step beyond it. */
+/* Give the target a copy of exactly that size, so that AddressSanitizer finds any access beyond it. */
 static void
 run(const uint8_t *data, size_t size)
 {
@@ -132,7 +131,7 @@ run(const uint8_t *data, size_t size)
 	current.data = NULL;
 }
 
-/* One random change. */
+/* Make one random change; returns the new size. */
 static size_t
 mutate_once(uint8_t *data, size_t size, size_t max_size)
 {
@@ -159,7 +158,7 @@ mutate_once(uint8_t *data, size_t size, size_t max_size)
 		case 2:
 			data[at] = interesting[below(sizeof(interesting))];
 			return size;
-		case 3: /* a run of the same byte, as lengths that are too large are made of */
+		case 3: /* write the same byte several times, which can make a length too large */
 			n = 1 + below(8);
 			memset(data + at, interesting[below(sizeof(interesting))], n < size - at ? n : size - at);
 			return size;
@@ -175,7 +174,7 @@ mutate_once(uint8_t *data, size_t size, size_t max_size)
 				return size;
 			memmove(data + at + n, data + at, size - at);
 			return size + n;
-		default: /* copy a piece of another seed over this one */
+		default: /* overwrite a piece with one of another seed */
 			if (nseeds > 0)
 			{
 				const Input *other = &seeds[below(nseeds)];

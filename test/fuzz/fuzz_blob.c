@@ -1,8 +1,8 @@
 /*
  * fuzz_blob.c: nn_blob_read on any bytes.
  *
- * The mutator begins with a blob of a small network and sets the checksum right most of the time, so that changes
- * get past it.
+ * The mutator often starts from a blob of a small network, and usually corrects the checksum, so that changes get
+ * past it.
  */
 #include "nn/formats/blob.h"
 #include "nn/nn.h"
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#define AT_CRC 8 /* where the checksum of all that stands behind it lies, see blob.c */
+#define AT_CRC 8 /* offset of the checksum of all bytes after it, see blob.c */
 #define BEHIND_CRC 12
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,7 +48,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require((const uint8_t *) values >= data, "the values do not begin before the blob");
 	require((const uint8_t *) values + net.nvalues * sizeof(float) <= data + size, "nor end behind it");
 
-	/* written again, it is a blob of the same values */
+	/* the values that were read, written again, give a blob that has the same values */
 	copy = malloc(net.nvalues * sizeof(float));
 	blob = malloc(nn_blob_size(&net));
 	if (copy != NULL && blob != NULL)

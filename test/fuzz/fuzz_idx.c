@@ -1,8 +1,8 @@
 /*
- * fuzz_idx.c: any bytes at all as an IDX file.
+ * fuzz_idx.c: the IDX reader on any bytes.
  *
- * The first byte chooses the kind, the rest is the file.  Besides what the sanitizers watch: no more items come
- * out than the limit allows, and everything allocated is released.
+ * The first byte chooses the kind, the rest is the file.  Besides what the sanitizers check, no more items are read
+ * than the limit allows, and all memory is released.
  */
 #include <stdint.h>
 #include <stdlib.h>

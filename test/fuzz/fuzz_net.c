@@ -1,7 +1,7 @@
 /*
  * fuzz_net.c: nn_net_parse on any text.
  *
- * Random bytes rarely make a description, so the mutator mostly puts words of the language together.
+ * Random bytes are rarely a description, so the mutator usually joins words of the language.
  */
 #include "nn/nn.h"
 #include "util/rng.h"

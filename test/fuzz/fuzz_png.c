@@ -1,9 +1,8 @@
 /*
  * fuzz_png.c: image_to_mnist on any bytes.
  *
- * Random changes to a PNG nearly always fail at a checksum and go no further.  The mutator therefore makes PNGs
- * of every kind itself, changes them before or after their rows are deflated, and sets the checksums right most
- * of the time.
+ * Most random changes to a PNG are stopped by a checksum.  So the mutator makes PNGs of every kind itself, changes
+ * them before or after their rows are deflated, and usually corrects the checksums.
  */
 #include "image/decode.h"
 #include "image/encode.h"
@@ -72,7 +71,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(error.message[0] != '\0', "the error has a message");
 		return 0;
 	}
-	/* what was read can be written, and read again */
+	/* the result can be encoded and decoded again */
 	require(image_encode(pixels, IMAGE_SIDE, IMAGE_SIDE, IMAGE_GRAY, &allocator, &png, &png_size, &error) == IMAGE_OK,
 			"the result is encoded");
 	require(image_to_mnist(png, png_size, MAX_PIXELS, &allocator, again, &error) == IMAGE_OK, "and decoded");
@@ -94,7 +93,7 @@ get_uint32(const uint8_t *in)
 	return (uint32_t) in[0] << 24 | (uint32_t) in[1] << 16 | (uint32_t) in[2] << 8 | in[3];
 }
 
-/* Put a chunk at out; returns its size. */
+/* Write a chunk to out; returns its size. */
 static size_t
 put_chunk(uint8_t *out, const char *type, const uint8_t *data, size_t size)
 {
@@ -106,7 +105,7 @@ put_chunk(uint8_t *out, const char *type, const uint8_t *data, size_t size)
 	return size + 12;
 }
 
-/* Make a small PNG of a random kind, whose rows are random too; returns its size. */
+/* Make a small PNG of a random kind, with random rows; returns its size. */
 static size_t
 make_png(Rng *rng, uint8_t *out)
 {
@@ -146,7 +145,7 @@ make_png(Rng *rng, uint8_t *out)
 	return size;
 }
 
-/* Set the checksums of all chunks right. */
+/* Correct the checksums of all chunks. */
 static void
 repair(uint8_t *data, size_t size)
 {

@@ -1,8 +1,8 @@
 /*
  * fuzz_safetensors.c: nn_safetensors_read on any bytes.
  *
- * The mutator begins with a file of a small network and, most of the time, changes its header only and sets the
- * header's length right, so that changes reach what stands behind the first checks.
+ * The mutator often starts from a file of a small network.  Usually it changes only the header and corrects the
+ * header's length, so that changes get past the first checks.
  */
 #include "util/bytes.h"
 #include "nn/formats/safetensors.h"
@@ -66,7 +66,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(isfinite(values[i]), "every value is a number");
 	require(size > DATA_SIZE, "there was a file to read them from");
 
-	/* written again, it is a file of the same values */
+	/* the values that were read, written again, give a file that has the same values */
 	file = malloc(nn_safetensors_size(net));
 	if (file == NULL)
 		return 0;
