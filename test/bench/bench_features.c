@@ -1,6 +1,6 @@
 /*
- * bench_features.c: what measuring a prediction costs: the image's features, and the projections of the hidden
- * layer, which come with the forward pass.  Prints microseconds, medians of several rounds.
+ * bench_features.c: the cost of what is measured for drift at a prediction: the features of the image, and the
+ * projections of the hidden layer, which the forward pass computes.  Prints microseconds, medians of several rounds.
  *
  *     bench_features [ARCHITECTURE]
  */
@@ -60,7 +60,7 @@ median(double *taken)
 	return taken[ROUNDS / 2];
 }
 
-/* Microseconds an image for its features. */
+/* Microseconds to compute the features of an image. */
 static double
 time_image(int repeats)
 {
@@ -84,7 +84,7 @@ time_image(int repeats)
 	return median(taken);
 }
 
-/* Microseconds an image for the forward pass, with the projections or without; rounds of both take turns. */
+/* Microseconds an image for the forward pass with and without the projections, in alternating rounds. */
 static void
 time_forward(const NnPlan *plan, void *scratch, int repeats, double *without, double *with)
 {

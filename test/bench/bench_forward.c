@@ -1,10 +1,10 @@
 /*
- * bench_forward.c: how fast a network reads images, on one core.
+ * bench_forward.c: the speed of prediction on one core.
  *
  *		bench_forward [ARCHITECTURE...]
  *
- * For every architecture (default: all presets), instruction set and batch size it prints microseconds an image and
- * GFLOP/s, the median of several repetitions.
+ * For every architecture (default: all presets), instruction set and batch size, it prints microseconds an image and
+ * GFLOP/s, medians of several repetitions.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@
 #define IMAGES 64
 #define SECONDS_A_REPETITION 0.02
 
-/* Seconds of this process: what else runs on the machine does not count. */
+/* CPU time of this process in seconds: other processes do not count. */
 static double
 now(void)
 {

@@ -1,14 +1,14 @@
 /*
- * bench_train.c: how fast a network trains on one core, and where the time goes.
+ * bench_train.c: the speed of training on one core, and how the time is spent.
  *
  * 		bench_train [ARCHITECTURE...]
- * 		bench_train peak		only measure the matrix product
+ * 		bench_train peak		measure only the matrix product
  *
- * For each architecture (a preset's name or a description; default: keras_cnn and default) and batches of 64
- * and 128 it prints images a second, GFLOP/s and their share of what the matrix product of OpenBLAS (or,
- * without it, the built-in one) reaches on 1024 x 1024 in the same run; then the time of each operation, and of
- * what an epoch needs besides: the optimizer, the averaging, the augmentation.  Times are of the processor,
- * best of several.
+ * For each architecture (a preset's name or a description; default: keras_cnn and default) and batches of 64 and 128,
+ * it prints images a second, GFLOP/s, and these as a percentage of the peak.  The peak is the speed of OpenBLAS's
+ * matrix product (without OpenBLAS, of the built-in one) on 1024 x 1024 in the same run.  Then it prints the time of
+ * each operation and of the other work of an epoch: optimizer, averaging, augmentation.  Times are CPU times: of
+ * steps and operations the best of several rounds, of the other work the mean.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +28,8 @@
 #include "util/rng.h"
 
 #define PEAK_SIZE 1024
-#define SECONDS 1.0 /* of measuring, for each figure of a whole step */
-#define ROUNDS 10	/* for each operation */
+#define SECONDS 1.0 /* measuring time for each figure of a whole step */
+#define ROUNDS 10	/* rounds for each operation */
 #define PEAK_ROUNDS 40
 #define MAX_BATCH 128
 
@@ -89,12 +89,12 @@ typedef struct Bench
 	NnBatch batch;
 } Bench;
 
-/* Microseconds an image of operation k alone, one way, group by group as in a step. */
+/* Microseconds an image for operation k alone, forward or backward, group by group as in a step. */
 static double
 time_operation(Bench *b, int k, bool backward)
 {
 	NnTrainer *t = b->trainer;
-	/* Batch norm's gradient belongs to the stage before. */
+	/* The gradient of a batch norm belongs to the stage before it. */
 	int group = t->groups[backward && t->ops[k].bn != NULL ? k - 1 : k];
 	double best = 1e9;
 
@@ -152,7 +152,7 @@ operation_name(const NnTrainOp *op, char *name, size_t size)
 	return name;
 }
 
-/* The time of each operation, and of what surrounds a step; microseconds an image. */
+/* Print the time of each operation and of the work around a step, in microseconds an image. */
 static void
 print_phases(Bench *b, double whole)
 {
@@ -191,7 +191,7 @@ print_phases(Bench *b, double whole)
 	free(v);
 }
 
-/* A batch of noise: the time does not depend on what is in the images. */
+/* Make a batch of noise: the time does not depend on the contents of the images. */
 static void
 bench_init(Bench *b, int n, float *images, float *targets, float *weights)
 {
@@ -237,7 +237,7 @@ bench(const char *text, int n, double peak)
 		nn_train_step(b.trainer, b.values, b.grads, &b.batch);
 		best = now() - start < best ? now() - start : best;
 	}
-	/* Forward, the gradient of the input and that of the weights: three products each way, of two operations each. */
+	/* Three products: forward, gradient of the input, gradient of the weights.  A multiply-add is two operations. */
 	rate = 6e-9 * (double) b.net.macs * n / best;
 	printf("%s\n  batch %d: %.0f images/s, %.1f us an image, %.1f GFLOP/s, %.0f %% of the peak; %.1f MB\n", text, n,
 		   n / best, best * 1e6 / n, rate, 100.0 * rate / peak, (double) nn_trainer_size(&b.net, n) / 1e6);

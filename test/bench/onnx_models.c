@@ -1,11 +1,11 @@
 /*
- * onnx_models.c: networks as ONNX models, each with what this library reads with it: for onnx/run, which compares.
+ * onnx_models.c: networks as ONNX models, each with this library's predictions, which onnx/run compares.
  *
  *		onnx_models DIRECTORY IMAGES WEIGHTS
  *
- * For every preset, with random weights, one network of all layers in unusual places ("mixed"), and the model in
- * WEIGHTS (sql/bundled/default.weights, "bundled"), it writes to DIRECTORY: NAME.onnx, and NAME.probabilities,
- * float32 (n, 10), of the images in the IDX file IMAGES, plain or gzip.
+ * It writes NAME.onnx and NAME.probabilities to DIRECTORY, for every preset with random weights, for a network with
+ * all kinds of layers in unusual places ("mixed"), and for the model in WEIGHTS (sql/bundled/default.weights,
+ * "bundled").  The probabilities, float32 (n, 10), are of the images in the IDX file IMAGES, plain or gzip.
  */
 #include "nn/formats/blob.h"
 #include "nn/formats/onnx.h"
@@ -48,7 +48,7 @@ allocate(size_t size)
 	return memory;
 }
 
-/* A file's bytes, decompressed if it is gzip. */
+/* Read a file; decompress it if it is gzip. */
 static Bytes
 read_file(const char *path)
 {
@@ -85,7 +85,7 @@ write_file(const char *directory, const char *name, const char *suffix, const vo
 		fail(path, "cannot be written");
 }
 
-/* Random weights; biases, batch norms and their statistics, too, which nn_net_init leaves neutral. */
+/* Set all values to random ones, even biases, batch norms and their statistics, which nn_net_init sets to 0 or 1. */
 static void
 randomize(const NnNet *net, float *values)
 {
@@ -108,7 +108,7 @@ randomize(const NnNet *net, float *values)
 	}
 }
 
-/* Write the model and what it reads. */
+/* Write the model and its predictions. */
 static void
 write_model(const char *directory, const char *name, const NnNet *net, const float *values, const Bytes *images)
 {
