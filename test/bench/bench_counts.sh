@@ -7,7 +7,7 @@
 repetitions=$(smoke 3 21)
 # mnist_check must find nothing to do.
 bench_psql -c 'ALTER DATABASE bench SET mnist_hil.fail_threshold = 1000000'
-runs=100
+runs=$(smoke 10 100)
 
 # more N: add N predictions with a label each; one prediction in 24 is wrong.  The images are not used here.  One
 # prediction in a hundred has the same pixel hash as another one, and one in a hundred of these has another label.

@@ -25,7 +25,7 @@ for image in "${images[@]}"; do
 			for confirmation in "${confirmations[@]}"; do
 				for seed in "${seeds[@]}"; do
 					bench_psql -v images="$image" -v rate="$rate" -v kind="$kind" -v confirmations="$confirmation" \
-						-v seed="$seed" -v epochs="${EPOCHS:-2}" -v labels="$(smoke 60 300)" \
+						-v seed="$seed" -v epochs="${EPOCHS:-$(smoke 1 2)}" -v labels="$(smoke 60 300)" \
 						-f "$repo/test/bench/noise.sql"
 				done
 			done

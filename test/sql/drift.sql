@@ -1,4 +1,3 @@
--- also: not preloaded
 -- Drift: features are what they are called, the verdict is what another computation says, and mnist_check heeds it.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
