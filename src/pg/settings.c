@@ -164,27 +164,28 @@ define_serving(void)
 	 * mistake.
 	 */
 	DefineCustomIntVariable(
-		"mnist_hil.shared_memory", "Shared memory for models ready to use.",
-		"Models are kept there once for all sessions of all databases; the one unused for longest makes room. One "
-		"that finds no room is kept by each session for itself. It takes effect where mnist_hil is in "
-		"shared_preload_libraries.",
+		"mnist_hil.shared_memory", "Shared memory for models.",
+		"All sessions of all databases share one copy of a model. If there is no room, the model that was not used "
+		"for "
+		"longest is removed, or else each session keeps its own copy. The setting has no effect unless mnist_hil is "
+		"in shared_preload_libraries.",
 		&mnist_hil_shared_memory, SHARED_MEMORY_DEFAULT, SHARED_MEMORY_MIN, SHARED_MEMORY_MAX,
 		process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mnist_hil.max_image_pixels", "Largest image that is accepted, in pixels (width times height).",
-		"A larger one is refused before it is decoded. Decoding takes up to two bytes of memory a pixel.",
+		"A larger image is refused before it is decoded. Decoding takes up to two bytes of memory per pixel.",
 		&mnist_hil_max_image_pixels, MAX_IMAGE_PIXELS_DEFAULT, MAX_IMAGE_PIXELS_MIN, MAX_IMAGE_PIXELS_MAX, PGC_SUSET,
 		0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mnist_hil.max_image_bytes", "Largest image that is accepted, in bytes as it comes in.",
-							"A larger one is refused before any of it is read.", &mnist_hil_max_image_bytes,
+	DefineCustomIntVariable("mnist_hil.max_image_bytes", "Largest image that is accepted, in bytes of its file.",
+							"A larger image is refused before any of it is read.", &mnist_hil_max_image_bytes,
 							MAX_IMAGE_BYTES_DEFAULT, MAX_IMAGE_BYTES_MIN, MAX_IMAGE_BYTES_MAX, PGC_SUSET,
 							GUC_UNIT_BYTE, NULL, NULL, NULL);
 
 	DefineCustomBoolVariable(
 		"mnist_hil.log_predictions", "Store the predictions of mnist_predict and mnist_predict_batch.",
-		"When off, they store nothing and return a null id; such predictions cannot be corrected.",
+		"When off, they store nothing and return a null id. Such predictions cannot be corrected.",
 		&mnist_hil_log_predictions, LOG_PREDICTIONS_DEFAULT, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
@@ -192,46 +193,46 @@ static void
 define_training(void)
 {
 	DefineCustomIntVariable(
-		"mnist_hil.training_workers", "Processes that a training run uses, the trainer included.",
-		"They are background workers; a run makes do with as many as max_worker_processes leaves free.",
+		"mnist_hil.training_workers", "Number of processes of a training run, including the trainer.",
+		"They are background workers. A run uses fewer if max_worker_processes does not leave enough free.",
 		&mnist_hil_training_workers, TRAINING_WORKERS_DEFAULT, TRAINING_WORKERS_MIN, TRAINING_WORKERS_MAX, PGC_SUSET,
 		0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
-		"mnist_hil.training_memory", "Memory that a training run may use, over all its processes.",
+		"mnist_hil.training_memory", "Memory that all processes of a training run may use together.",
 		"A run that would need more is refused before it begins.", &mnist_hil_training_memory,
 		TRAINING_MEMORY_DEFAULT, TRAINING_MEMORY_MIN, TRAINING_MEMORY_MAX, PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mnist_hil.epochs", "Passes over the training images that a training run makes.",
+	DefineCustomIntVariable("mnist_hil.epochs", "Number of passes of a training run over the training images.",
 							"Zero stands for the default of the strategy.", &mnist_hil_epochs, EPOCHS_DEFAULT,
 							EPOCHS_MIN, EPOCHS_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable(
-		"mnist_hil.trials", "Trials of a hyperparameter search.",
-		"It is what mnist_retrain(search => true) makes where its argument \"trials\" is left out.",
-		&mnist_hil_trials, TRIALS_DEFAULT, TRIALS_MIN, TRIALS_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mnist_hil.trials", "Number of trials of a hyperparameter search.",
+							"It is the default of argument \"trials\" of mnist_retrain(search => true).",
+							&mnist_hil_trials, TRIALS_DEFAULT, TRIALS_MIN, TRIALS_MAX, PGC_USERSET, 0, NULL, NULL,
+							NULL);
 }
 
 static void
 define_decision(void)
 {
-	DefineCustomIntVariable("mnist_hil.fail_threshold", "Wrong predictions of one digit that call for retraining.",
-							"Those count that were labelled and that no completed run has used, and only together"
-							" with mnist_hil.min_new_labels.",
+	DefineCustomIntVariable("mnist_hil.fail_threshold",
+							"Number of wrong predictions of one digit that call for retraining.",
+							"Only labelled predictions count that no completed run has used. There must also be"
+							" mnist_hil.min_new_labels new labels.",
 							&mnist_hil_fail_threshold, FAIL_THRESHOLD_DEFAULT, FAIL_THRESHOLD_MIN, FAIL_THRESHOLD_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mnist_hil.min_new_labels", "Labelled predictions that retraining waits for.",
-							"Those count that no completed run has used. It is also how many of them the accuracy"
-							" must rest on to be held against mnist_hil.accuracy_floor.",
+	DefineCustomIntVariable("mnist_hil.min_new_labels", "Number of new labels that retraining waits for.",
+							"A label is new until a completed run has used it. The accuracy is compared with"
+							" mnist_hil.accuracy_floor only if it rests on that many new labels.",
 							&mnist_hil_min_new_labels, MIN_NEW_LABELS_DEFAULT, MIN_NEW_LABELS_MIN, MIN_NEW_LABELS_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 
-	DefineCustomRealVariable("mnist_hil.accuracy_floor",
-							 "Accuracy over recent labelled predictions, below which retraining is called for.",
-							 "It is between 0 and 1. Zero switches this off.", &mnist_hil_accuracy_floor,
-							 ACCURACY_FLOOR_DEFAULT, ACCURACY_FLOOR_MIN, ACCURACY_FLOOR_MAX, PGC_SUSET, 0, NULL, NULL,
-							 NULL);
+	DefineCustomRealVariable(
+		"mnist_hil.accuracy_floor", "Accuracy on recent labelled predictions below which retraining is called for.",
+		"It is between 0 and 1. Zero switches this off.", &mnist_hil_accuracy_floor, ACCURACY_FLOOR_DEFAULT,
+		ACCURACY_FLOOR_MIN, ACCURACY_FLOOR_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomRealVariable(
 		"mnist_hil.drift_threshold", "Fraction of drifted features above which retraining is called for.",
@@ -247,24 +248,23 @@ define_decision(void)
 static void
 define_keeping(void)
 {
-	DefineCustomIntVariable("mnist_hil.keep_models", "Newest model versions whose weights mnist_prune keeps.",
-							"It keeps those that it must besides: the live one, the one before, and others in use.",
-							&mnist_hil_keep_models, KEEP_MODELS_DEFAULT, KEEP_MODELS_MIN, KEEP_MODELS_MAX, PGC_SUSET,
-							0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mnist_hil.keep_models", "Number of newest model versions whose weights mnist_prune keeps.",
+		"It also keeps the live version, the one before, and others that are in use.", &mnist_hil_keep_models,
+		KEEP_MODELS_DEFAULT, KEEP_MODELS_MIN, KEEP_MODELS_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mnist_hil.retention",
-							"Time that unlabelled predictions, events and the trials of runs are kept.",
-							"mnist_check deletes older ones in small batches. Zero keeps everything. Feedback, and"
-							" predictions that have any, always stay.",
+							"Time for which unlabelled predictions, events and the trials of runs are kept.",
+							"mnist_check deletes older ones in small batches. Zero keeps everything. Feedback and"
+							" labelled predictions always stay.",
 							&mnist_hil_retention, RETENTION_DEFAULT, RETENTION_MIN, RETENTION_MAX, PGC_SUSET,
 							GUC_UNIT_MIN, NULL, NULL, NULL);
 
-	DefineCustomIntVariable(
-		"mnist_hil.retention_budget", "Time after which mnist_housekeep begins no further batch of deletions.",
-		"It commits after each batch. With zero it deletes no more than mnist_check does, which is"
-		" one batch.",
-		&mnist_hil_retention_budget, RETENTION_BUDGET_DEFAULT, RETENTION_BUDGET_MIN, RETENTION_BUDGET_MAX, PGC_SUSET,
-		GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("mnist_hil.retention_budget",
+							"Time after which mnist_housekeep begins no further batch of deletions.",
+							"It commits after each batch. With zero it deletes one batch, as mnist_check does.",
+							&mnist_hil_retention_budget, RETENTION_BUDGET_DEFAULT, RETENTION_BUDGET_MIN,
+							RETENTION_BUDGET_MAX, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("mnist_hil.notify", "Send a notification on channel mnist_hil with each event.",
 							 "Every event is a row of mnist_event in any case. A transaction that has sent a"
@@ -275,24 +275,26 @@ define_keeping(void)
 static void
 define_gate(void)
 {
-	DefineCustomRealVariable(
-		"mnist_hil.annotator_share",
-		"Fraction of a training run's feedback that one annotator alone may have labelled.",
-		"With few annotators each has an equal part. What several annotators agree on is not limited.",
-		&mnist_hil_annotator_share, ANNOTATOR_SHARE_DEFAULT, ANNOTATOR_SHARE_MIN, ANNOTATOR_SHARE_MAX, PGC_SUSET, 0,
-		NULL, NULL, NULL);
+	DefineCustomRealVariable("mnist_hil.annotator_share",
+							 "Fraction of a training run's feedback that one annotator alone may have labelled.",
+							 "With few annotators each may have labelled an equal fraction. Labels on which several "
+							 "annotators agree are not"
+							 " limited.",
+							 &mnist_hil_annotator_share, ANNOTATOR_SHARE_DEFAULT, ANNOTATOR_SHARE_MIN,
+							 ANNOTATOR_SHARE_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mnist_hil.annotator_labels",
-		"Images that each annotator may have labelled alone, whatever mnist_hil.annotator_share says.",
+		"Number of images that each annotator may have labelled alone, whatever mnist_hil.annotator_share is.",
 		"Without it, the labels of the busiest annotator would be cut down to the number of the newest one.",
 		&mnist_hil_annotator_labels, ANNOTATOR_LABELS_DEFAULT, ANNOTATOR_LABELS_MIN, ANNOTATOR_LABELS_MAX, PGC_SUSET,
 		0, NULL, NULL, NULL);
 
-	DefineCustomBoolVariable(
-		"mnist_hil.require_approval", "A new model waits for a person before it goes live.",
-		"When on, a model that passes the gate goes live by mnist_approve; when off, at the end of its run.",
-		&mnist_hil_require_approval, REQUIRE_APPROVAL_DEFAULT, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("mnist_hil.require_approval", "A new model needs approval before it goes live.",
+							 "When on, a model that passes the gate goes live when mnist_approve is called. When "
+							 "off, it goes live at the end"
+							 " of its run.",
+							 &mnist_hil_require_approval, REQUIRE_APPROVAL_DEFAULT, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 /*
@@ -330,25 +332,27 @@ static void
 define_drift(void)
 {
 	DefineCustomIntVariable("mnist_hil.drift_window",
-							"Predictions that are compared with the reference, the newest ones.",
-							"Those by other models than the live one are left out.", &mnist_hil_drift_window,
+							"Number of the newest predictions that are compared with the reference.",
+							"Only predictions by the live model count.", &mnist_hil_drift_window,
 							DRIFT_WINDOW_DEFAULT, DRIFT_WINDOW_MIN, DRIFT_WINDOW_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mnist_hil.drift_window_age", "Age beyond which a prediction is not among them.",
-							"Zero stands for any age.", &mnist_hil_drift_window_age, DRIFT_WINDOW_AGE_DEFAULT,
-							DRIFT_WINDOW_AGE_MIN, DRIFT_WINDOW_AGE_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("mnist_hil.drift_window_age",
+							"Age up to which predictions are compared with the reference.", "Zero means any age.",
+							&mnist_hil_drift_window_age, DRIFT_WINDOW_AGE_DEFAULT, DRIFT_WINDOW_AGE_MIN,
+							DRIFT_WINDOW_AGE_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mnist_hil.drift_min_window", "Predictions that the window needs before drift is tested.",
-							"With fewer, it is unknown of every feature whether it has drifted.",
-							&mnist_hil_drift_min_window, DRIFT_MIN_WINDOW_DEFAULT, DRIFT_MIN_WINDOW_MIN,
-							DRIFT_MIN_WINDOW_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mnist_hil.drift_min_window", "Number of predictions that drift is tested with at least.",
+							"With fewer it is unknown whether a feature has drifted.", &mnist_hil_drift_min_window,
+							DRIFT_MIN_WINDOW_DEFAULT, DRIFT_MIN_WINDOW_MIN, DRIFT_MIN_WINDOW_MAX, PGC_SUSET, 0, NULL,
+							NULL, NULL);
 
-	DefineCustomRealVariable(
-		"mnist_hil.drift_effect", "Population stability index from which on a feature may have drifted.",
-		"By convention little has changed under 0.1, and much over 0.25. A feature has drifted where the test of"
-		" mnist_hil.drift_significance says so, too.",
-		&mnist_hil_drift_effect, DRIFT_EFFECT_DEFAULT, DRIFT_EFFECT_MIN, DRIFT_EFFECT_MAX, PGC_SUSET, 0, NULL, NULL,
-		NULL);
+	DefineCustomRealVariable("mnist_hil.drift_effect",
+							 "Population stability index from which a feature counts as drifted.",
+							 "By convention a value under 0.1 is a small change, and one over 0.25 a large one. The "
+							 "difference must also be"
+							 " significant (mnist_hil.drift_significance).",
+							 &mnist_hil_drift_effect, DRIFT_EFFECT_DEFAULT, DRIFT_EFFECT_MIN, DRIFT_EFFECT_MAX,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomRealVariable("mnist_hil.drift_significance",
 							 "Probability that predictions from the reference's distribution count as drifted.",
@@ -357,7 +361,7 @@ define_drift(void)
 							 NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mnist_hil.drift_breaches",
-							"Consecutive checks that must find mnist_hil.drift_threshold exceeded.",
+							"Number of consecutive checks that must find mnist_hil.drift_threshold exceeded.",
 							"Only then is drift a reason to train. A check counts if there are new predictions.",
 							&mnist_hil_drift_breaches, DRIFT_BREACHES_DEFAULT, DRIFT_BREACHES_MIN, DRIFT_BREACHES_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
