@@ -107,7 +107,7 @@ WHERE e.extname = 'mnist_hil' AND c.condition <> '';
 SELECT r.oid::regclass AS not_dumped
 FROM relation r, pg_extension e
 WHERE r.relkind IN ('r', 'S') AND e.extname = 'mnist_hil' AND r.oid <> ALL (e.extconfig)
-    AND r.relname NOT IN ('mnist_label', 'tally', 'metric', 'run_feedback_row', 'feedback_image');
+    AND r.relname NOT IN ('mnist_label', 'tally', 'metric', 'privilege', 'run_feedback_row', 'feedback_image');
 -- Foreign keys make a chain that it can follow: no table refers to itself, nor two to each other.
 WITH RECURSIVE reference AS (
     SELECT conrelid, confrelid FROM pg_constraint WHERE contype = 'f' AND conrelid IN (SELECT oid FROM relation)

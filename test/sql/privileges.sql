@@ -154,7 +154,27 @@ RESET ROLE;
 SET search_path = digits, public;
 SELECT count(*) FROM digits.mnist_feedback;
 
+-- The owner grants what a kind of user needs, USAGE on a schema with any name included.
+CREATE SCHEMA "My Schema";
 DROP EXTENSION mnist_hil;
+CREATE EXTENSION mnist_hil SCHEMA "My Schema";
+SET search_path = "My Schema", public;
+SELECT mnist_grant('annotator', 'regress_nobody');
+SELECT mnist_grant('annotator', 'regress_nobody');
+SELECT mnist_grant('superuser', 'regress_nobody');
+SELECT mnist_grant('annotator', NULL);
+SELECT mnist_grant('annotator', 'regress_missing');
+SET ROLE regress_nobody;
+SELECT count(*) FROM mnist_to_label;
+SELECT mnist_grant('trainer', 'regress_nobody');
+RESET ROLE;
+-- Every privilege is on something that exists, so that none is granted in vain.
+SELECT p.object AS missing FROM mnist_internal.privilege p
+WHERE CASE p.privilege WHEN 'SELECT' THEN to_regclass(quote_ident(p.object)) IS NULL
+    ELSE NOT EXISTS (SELECT FROM pg_proc r WHERE r.proname = p.object) END;
+
+DROP EXTENSION mnist_hil;
+DROP SCHEMA "My Schema";
 DROP TABLE public.act, public.outcome;
 DROP FUNCTION public.attempt;
 DROP OWNED BY regress_application, regress_annotator, regress_trainer, regress_observer, regress_nobody;

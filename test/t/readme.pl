@@ -140,7 +140,6 @@ $node->start;
 my $here = getcwd();
 my $directory = PostgreSQL::Test::Utils::tempdir();
 my %roles = map { $_ => 1 } qw(application annotator trainer observer monitor);
-$node->safe_psql('postgres', "CREATE ROLE regress_$_") for sort keys %roles;
 
 # Run SQL as psql -At does, in a directory that psql may write to; returns what it printed.
 sub run_sql
@@ -174,7 +173,7 @@ sub run_blocks
 		my $sql = $block->{code};
 
 		# The roles get the prefix regress_, because the user who runs the tests may have any other name.
-		$sql =~ s/\bTO (\w+)(?=;)/$roles{$1} ? "TO regress_$1" : "TO $1"/ge;
+		$sql =~ s/\b(TO |CREATE ROLE |mnist_grant\('\w+', ')(\w+)/$1 . ($roles{$2} ? "regress_$2" : $2)/ge;
 		$sql =~ s!/data/mnist!$directory!g;
 		$sql = without_pg_cron($sql) unless $pg_cron;
 		wait_until('no run is under way', sub {
