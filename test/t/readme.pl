@@ -173,7 +173,7 @@ sub run_blocks
 		my $sql = $block->{code};
 
 		# The roles get the prefix regress_, because the user who runs the tests may have any other name.
-		$sql =~ s/\b(TO |CREATE ROLE |mnist_grant\('\w+', ')(\w+)/$1 . ($roles{$2} ? "regress_$2" : $2)/ge;
+		$sql =~ s/\b(TO |ROLE |mnist_grant\('\w+', ')(\w+)/$1 . ($roles{$2} ? "regress_$2" : $2)/ge;
 		$sql =~ s!/data/mnist!$directory!g;
 		$sql = without_pg_cron($sql) unless $pg_cron;
 		wait_until('no run is under way', sub {
