@@ -32,6 +32,8 @@ SERVER_ARROWS = \
 	data:util,image,pg \
 	watch:util,stat,pg \
 	train:util,stat,nn,nn/kernels,nn/infer,nn/train,search,pg,model
+PROGRAM_ARROWS = \
+	notify:
 
 rooms_of = $(foreach arrow,$(1),$(firstword $(subst :, ,$(arrow))))
 LIBRARY_ROOMS = $(call rooms_of,$(LIBRARY_ARROWS))
@@ -56,7 +58,7 @@ OBJS := $(SERVER_SOURCES:.c=.o) $(LIBRARY_OBJS)
 # only what is altered and dropped; the installed upgrade script is that file and then the install script.  The order
 # matters, because views and SQL function bodies need the objects that they name when they are created.
 SQL_SUBJECTS = header common \
-	run model event image prediction feedback dataset snapshot label_noise release_0_1_0 \
+	run model event notify image prediction feedback dataset snapshot label_noise release_0_1_0 \
 	statistics challenge transfer training gate \
 	drift bundled/drift_reference restore \
 	loop registry retention schedule \
@@ -194,6 +196,21 @@ $(FUZZ_TARGETS): %: %.o $(FUZZ_DRIVER) $(PLAIN_LIBRARY)
 $(BENCH_PROGRAMS): %: %.o $(PLAIN_LIBRARY)
 	$(CC) $(PROGRAM_FLAGS) -o $@ $^ $(PROGRAM_LIBS)
 
+# ---- mnist_hil_notify, which needs the headers of libpq and libcurl; test/packages.sh list notify
+
+NOTIFY = $(BUILD)/mnist_hil_notify
+NOTIFY_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/notify/*.c))
+NOTIFY_BINDIR = /usr/local/bin
+NOTIFY_UNITDIR = /usr/local/lib/systemd/system
+
+$(BUILD)/src/notify/%.o: override PROGRAM_CFLAGS += '-DMNIST_HIL_VERSION="$(EXTVERSION)"' \
+	$(addprefix -isystem ,$(shell $(PG_CONFIG) --includedir 2>/dev/null))
+
+$(NOTIFY): $(NOTIFY_OBJS)
+	$(CC) $(PROGRAM_FLAGS) -o $@ $^ $(addprefix -L,$(shell $(PG_CONFIG) --libdir 2>/dev/null)) -lpq -lcurl
+
+$(BUILD)/src/notify/options.o $(BUILD)/src/notify/webhook.o: mnist_hil.control
+
 .SECONDARY:
 -include $(wildcard $(BUILD)/src/*/*.d $(BUILD)/src/*/*/*.d $(BUILD)/test/*/*.d)
 
@@ -204,7 +221,7 @@ bench-programs: $(BENCH_PROGRAMS)
 
 # ---- commands; `make help` prints the text after ##
 
-COMMANDS = demo demo-stop test unit regress isolation tap one sanitize fuzz coverage bench bench-smoke model debug \
+COMMANDS = notify install-notify uninstall-notify demo demo-stop test unit regress isolation tap one sanitize fuzz coverage bench bench-smoke model debug \
 	format lint help
 .PHONY: $(COMMANDS)
 
@@ -220,6 +237,17 @@ test:			## install what it needs, build, install and run every test; ends in "N 
 all:			## build the library and the install script (the default)
 install:		## install into the PostgreSQL of PG_CONFIG (as root)
 uninstall:		## remove what install put there
+notify: $(NOTIFY) ## build mnist_hil_notify, which sends events to a webhook or by mail
+
+install-notify: notify ## install it with its systemd unit, in NOTIFY_BINDIR and NOTIFY_UNITDIR (as root)
+	mkdir -p '$(DESTDIR)$(NOTIFY_BINDIR)' '$(DESTDIR)$(NOTIFY_UNITDIR)'
+	install -m 755 $(NOTIFY) '$(DESTDIR)$(NOTIFY_BINDIR)/'
+	sed 's|@bindir@|$(NOTIFY_BINDIR)|' src/notify/mnist_hil_notify.service > $(BUILD)/mnist_hil_notify.service
+	install -m 644 $(BUILD)/mnist_hil_notify.service '$(DESTDIR)$(NOTIFY_UNITDIR)/'
+
+uninstall-notify: ## uninstall it
+	rm -f '$(DESTDIR)$(NOTIFY_BINDIR)/mnist_hil_notify' '$(DESTDIR)$(NOTIFY_UNITDIR)/mnist_hil_notify.service'
+
 installcheck:	## pg_regress and isolation tests against a running, preloaded server
 clean:			## remove everything that was built
 
@@ -285,7 +313,7 @@ lint: all		## install what it needs; format, line lengths, cppcheck, test roles,
 		grep -vE 'CREATE (ROLE|USER) ("?regress|\$$)' || \
 		{ echo 'Test roles are called regress_...: the user who runs the tests may have any other name.' >&2; exit 1; }
 	test "$$(grep -c '"version": "$(EXTVERSION)"' META.json)" = 2
-	perl test/lint/rooms.pl $(LIBRARY_ARROWS) $(SERVER_ARROWS)
+	perl test/lint/rooms.pl $(LIBRARY_ARROWS) $(SERVER_ARROWS) $(PROGRAM_ARROWS)
 
 help:			## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

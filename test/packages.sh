@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # packages.sh: list or install the Debian packages that this project needs.  No other file lists them.
 #
-#   packages.sh list serve|run|test|monitoring|bench|lint|coverage       print them
-#   packages.sh install serve|run|test|monitoring|bench|lint|coverage    install those that are missing (root or sudo)
+#   packages.sh list serve|run|notify|test|monitoring|bench|lint|coverage       print them
+#   packages.sh install serve|run|notify|test|monitoring|bench|lint|coverage    install those that are missing (root or sudo)
 #
 # serve: for a server with the extension installed.  run: to build, install and use the extension, and for the demo.
-# test: for make test.  monitoring: also for test/t/monitoring.pl, which is skipped without them.  bench: for what make
+# notify: to build mnist_hil_notify.  test: for make test.  monitoring: also for test/t/monitoring.pl and
+# test/t/alerting.pl, which are skipped without them.  bench: for what make
 # bench compares with.  lint, coverage: also for make lint and make coverage.
 set -euo pipefail
 
@@ -57,12 +58,16 @@ packages()
 			packages serve
 			echo gcc make libc6-dev libpng-dev "postgresql-server-dev-$(server_version)" curl ca-certificates
 			;;
+		notify)
+			echo gcc make libc6-dev libpq-dev libcurl4-openssl-dev
+			;;
 		test)
 			packages run
+			packages notify
 			echo libcmocka-dev libipc-run-perl perl sqlsmith git
 			;;
 		monitoring)
-			echo prometheus prometheus-postgres-exporter
+			echo prometheus prometheus-postgres-exporter prometheus-alertmanager
 			;;
 		bench)
 			echo python3-torch python3-numpy python3-pil python3-fastapi uvicorn wrk \
@@ -75,7 +80,7 @@ packages()
 			echo lcov
 			;;
 		*)
-			echo "usage: $0 list|install serve|run|test|monitoring|bench|lint|coverage" >&2
+			echo "usage: $0 list|install serve|run|notify|test|monitoring|bench|lint|coverage" >&2
 			return 2
 			;;
 	esac
@@ -111,7 +116,7 @@ case ${1:-} in
 		fi
 		;;
 	*)
-		echo "usage: $0 list|install serve|run|test|monitoring|bench|lint|coverage" >&2
+		echo "usage: $0 list|install serve|run|notify|test|monitoring|bench|lint|coverage" >&2
 		exit 2
 		;;
 esac
