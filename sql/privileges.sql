@@ -27,15 +27,16 @@ FROM (VALUES
     ('{trainer}', 'SELECT', '{mnist_model, mnist_run_feedback}'),
     ('{trainer, observer}', 'EXECUTE', '{mnist_curve, mnist_mcnemar}'),
     ('{trainer, observer}', 'SELECT', '{mnist_run, mnist_trial, mnist_metric, mnist_deployment, mnist_challenger,
-        mnist_dataset, mnist_event, mnist_status, mnist_live, mnist_failure_counts, mnist_retrain_decision,
-        mnist_training_progress, mnist_run_comparison, mnist_search_progress, mnist_gate, mnist_lineage,
-        mnist_challenge_now, mnist_challenge_result, mnist_set_aside, mnist_doubted, mnist_label_conflict,
-        mnist_dataset_conflict}'),
+        mnist_dataset, mnist_event, mnist_notifier, mnist_notification, mnist_status, mnist_live,
+        mnist_failure_counts, mnist_retrain_decision, mnist_training_progress, mnist_run_comparison,
+        mnist_search_progress, mnist_gate, mnist_lineage, mnist_challenge_now, mnist_challenge_result, mnist_set_aside,
+        mnist_doubted, mnist_label_conflict, mnist_dataset_conflict}'),
     ('{observer}', 'EXECUTE', '{mnist_report}'),
     ('{observer}', 'SELECT', '{mnist_confusion, mnist_model_confusion, mnist_model_performance,
         mnist_class_performance, mnist_accuracy_daily, mnist_calibration, mnist_data_quality,
         mnist_annotator_agreement, mnist_feature, mnist_drift, mnist_drift_share, mnist_drift_reference,
         mnist_drift_histogram, mnist_drift_check}'),
+    ('{notifier}', 'EXECUTE', '{mnist_notify_next, mnist_notify_done}'),
     ('{observer, monitor}', 'EXECUTE', '{mnist_metrics_text}'),
     ('{observer, monitor}', 'SELECT', '{mnist_metrics}')
 ) AS p (kinds, privilege, objects)
@@ -88,8 +89,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_grant(text, regrole) IS
-    'grant a role what a kind of user needs: application, annotator, trainer, observer or monitor; returns the '
-    'statements that it executed; the caller must own the extension or be a superuser';
+    'grant a role what a kind of user needs: application, annotator, trainer, observer, monitor or notifier; '
+    'returns the statements that it executed; the caller must own the extension or be a superuser';
 
 /*
  * PUBLIC has no privileges on the extension's objects except those that each subject grants.

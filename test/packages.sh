@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # packages.sh: list or install the Debian packages that this project needs.  No other file lists them.
 #
-#   packages.sh list serve|run|notify|test|monitoring|bench|lint|coverage       print them
-#   packages.sh install serve|run|notify|test|monitoring|bench|lint|coverage    install those that are missing (root or sudo)
+#   packages.sh list GROUP       print them
+#   packages.sh install GROUP    install those that are missing (root or sudo)
 #
-# serve: for a server with the extension installed.  run: to build, install and use the extension, and for the demo.
-# notify: to build mnist_hil_notify.  test: for make test.  monitoring: also for test/t/monitoring.pl and
-# test/t/alerting.pl, which are skipped without them.  bench: for what make
-# bench compares with.  lint, coverage: also for make lint and make coverage.
+# Groups: serve: for a server with the extension installed.  run: to build, install and use the extension, and for the
+# demo.  notify: to build mnist_hil_notify.  test: for make test.  monitoring: also for test/t/monitoring.pl and
+# test/t/alerting.pl, which are skipped without them.  bench: for what make bench compares with.  lint, coverage: also
+# for make lint and make coverage.
 set -euo pipefail
 
 # The major version of the server that pg_config belongs to, or else of the distribution's server.

@@ -139,7 +139,7 @@ $node->start;
 
 my $here = getcwd();
 my $directory = PostgreSQL::Test::Utils::tempdir();
-my %roles = map { $_ => 1 } qw(application annotator trainer observer monitor);
+my %roles = map { $_ => 1 } qw(application annotator trainer observer monitor notifier);
 
 # Run SQL as psql -At does, in a directory that psql may write to; returns what it printed.
 sub run_sql
@@ -406,7 +406,7 @@ for my $path (@paths)
 	{
 		my ($first, $second) = split /\./, $name;
 
-		next if $first =~ /^(?:mnist_exporter|mnist_hil)$/ && !defined $second;
+		next if $first =~ /^(?:mnist_exporter|mnist_hil|mnist_hil_notify)$/ && !defined $second;
 		next if $first =~ /_$/ || $name eq 'mnist_internal';
 		ok($first eq 'mnist_hil' ? $known{$name}
 			: $first eq 'mnist_internal' ? $internals{$second}

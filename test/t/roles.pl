@@ -35,7 +35,7 @@ for my $row (@rows)
 		$documented{$name} = { map { $roles[$_] => $marks[$_] // '' } 0 .. $#roles };
 	}
 }
-is("@roles", 'application annotator trainer observer monitor', 'the table has all roles');
+is("@roles", 'application annotator trainer observer monitor notifier', 'the table has all roles');
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
