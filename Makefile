@@ -221,8 +221,8 @@ bench-programs: $(BENCH_PROGRAMS)
 
 # ---- commands; `make help` prints the text after ##
 
-COMMANDS = notify install-notify uninstall-notify demo demo-stop test unit regress isolation tap one sanitize fuzz coverage bench bench-smoke model debug \
-	format lint help
+COMMANDS = demo demo-stop test unit regress isolation tap one sanitize fuzz coverage bench bench-smoke model debug \
+	notify install-notify uninstall-notify format lint help
 .PHONY: $(COMMANDS)
 
 demo:			## install what it needs, build, start a private server and show the whole loop (Debian; root or sudo)

@@ -89,7 +89,8 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_notify_next(
 AS $$
 #variable_conflict use_column
 DECLARE
-    is_new boolean;
+    is_new boolean := false;
+    from_now boolean;
 BEGIN
     PERFORM mnist_internal.refuse_null('{notifier,max_events,all_events}', mnist_notify_next.notifier IS NULL,
         mnist_notify_next.max_events IS NULL, mnist_notify_next.all_events IS NULL);
@@ -106,15 +107,17 @@ BEGIN
         is_new := FOUND;
     END IF;
 
-    INSERT INTO @extschema@.mnist_notification (event_id, notifier, state)
-    SELECT e.id, mnist_notify_next.notifier, 'skipped'
-    FROM @extschema@.mnist_event e
-    WHERE (is_new AND NOT mnist_notify_next.all_events
-            OR e.kind <> ALL (mnist_notify_next.kinds) OR e.kind = ANY (mnist_notify_next.except_kinds))
-        AND NOT EXISTS (
-            SELECT FROM @extschema@.mnist_notification n
-            WHERE n.event_id = e.id AND n.notifier = mnist_notify_next.notifier)
-    ON CONFLICT DO NOTHING;
+    from_now := is_new AND NOT mnist_notify_next.all_events;
+    IF from_now OR mnist_notify_next.kinds IS NOT NULL OR mnist_notify_next.except_kinds IS NOT NULL THEN
+        INSERT INTO @extschema@.mnist_notification (event_id, notifier, state)
+        SELECT e.id, mnist_notify_next.notifier, 'skipped'
+        FROM @extschema@.mnist_event e
+        WHERE (from_now OR e.kind <> ALL (mnist_notify_next.kinds) OR e.kind = ANY (mnist_notify_next.except_kinds))
+            AND NOT EXISTS (
+                SELECT FROM @extschema@.mnist_notification n
+                WHERE n.event_id = e.id AND n.notifier = mnist_notify_next.notifier)
+        ON CONFLICT DO NOTHING;
+    END IF;
 
     RETURN QUERY
         SELECT p.id, p.attempts, p.refusals,

@@ -21,7 +21,7 @@ typedef enum
 	DATABASE_FAILED /* a message was written */
 } DatabaseState;
 
-/* An event to send.  The texts belong to the database, until its next call. */
+/* An event to send.  The texts belong to the database, until the next call of database_next. */
 typedef struct
 {
 	const char *id;
@@ -45,8 +45,8 @@ extern int database_next(Database *database);
 extern Event database_event(const Database *database, int i);
 
 /*
- * Record what became of an event: state is one of mnist_notify_done's.  Forgets the events that database_next found.
- * false: it could not be recorded; a message was written.
+ * Record what became of an event: state is one of mnist_notify_done's.  error is empty if there is none.  false: it
+ * could not be recorded; a message was written.
  */
 extern bool database_done(Database *database, const char *id, const char *state, const char *error);
 

@@ -1,9 +1,9 @@
 /*
  * deliver.c: send the events, one after the other.
  *
- * An event is sent, and then recorded as delivered.  If the connection is lost between the two, the record is made with
- * the next connection, before anything else is sent.  So an event is repeated only if this process ends between the
- * two, or if the receiver took an event without saying so.
+ * An event is sent, and then recorded as delivered.  If the connection is lost between the two, the record is made
+ * with the next connection, before anything else is sent.  So an event is repeated only if this process ends between
+ * the two, or if the receiver took an event without saying so.
  *
  * After a failure the events are asked for again, because the event may have been erased meanwhile, and one with a
  * smaller id may have become visible.
@@ -42,7 +42,7 @@ typedef enum
 	STEP_DATABASE /* the database does not answer, or the process is to end */
 } Step;
 
-/* The time until the next attempt: doubled with each failure, up to the longest, of which a random half is taken off. */
+/* The time until the next attempt: doubled with each failure, up to the longest, and then shortened by up to half. */
 static int64_t
 backoff(const Options *options, int failures)
 {

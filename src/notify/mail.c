@@ -1,8 +1,8 @@
 /*
  * mail.c: send events by mail, through a sendmail program.
  *
- * The program takes whatever it has read as the mail when its input ends.  So if it must not go on, it is killed before
- * its input is closed.
+ * The program takes whatever it has read as the mail when its input ends.  So if it must not go on, it is killed
+ * before its input is closed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ start(const MailRoute *route, int *input)
 	return child;
 }
 
-/* Write the message.  false: not all of it before the deadline; a program that does not read all of it is no error. */
+/* Write the message.  false: it was not taken before the deadline.  A program that stops reading is no error. */
 static bool
 feed(int input, const char *message, int64_t deadline)
 {

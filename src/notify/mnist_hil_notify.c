@@ -2,8 +2,8 @@
  * mnist_hil_notify.c: a program that sends the events of a database elsewhere: to a webhook, or by mail.
  *
  * It is one process with one connection.  It listens on channel mnist_hil, asks mnist_notify_next for the events that
- * are to be sent, sends one after the other, and records each by mnist_notify_done (sql/notify.sql).  deliver.c has the
- * loop.
+ * are to be sent, sends one after the other, and records each by mnist_notify_done (sql/notify.sql).  deliver.c has
+ * the loop.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-# An HTTP server on the loopback interface that misbehaves as told.  It runs inside the test: step() serves for a moment.
+# An HTTP server on the loopback interface that misbehaves as told.  It runs inside the test: step() serves for a
+# moment.
 package HttpSink;
 
 use strict;
@@ -8,7 +9,8 @@ use IO::Select;
 use IO::Socket::INET;
 
 # Statuses that it can answer with, besides what answer() does itself.
-my %reasons = (200 => 'OK', 302 => 'Found', 400 => 'Bad Request', 429 => 'Too Many Requests', 500 => 'Internal Server Error');
+my %reasons = (200 => 'OK', 302 => 'Found', 400 => 'Bad Request', 429 => 'Too Many Requests',
+	500 => 'Internal Server Error');
 
 sub new
 {

@@ -1,5 +1,5 @@
-# Alerts that arrive.  Debian's Prometheus and Alertmanager, with the configuration in docker/, send an alert to a webhook
-# and by mail.  The receivers are on the loopback interface.  Only addresses and times differ from the configuration.
+# Alerts that arrive.  Debian's Prometheus and Alertmanager, with the configuration in docker/, send an alert to a
+# webhook and by mail.  The receivers are on the loopback interface.  Only addresses and times are other ones.
 use strict;
 use warnings;
 
@@ -130,7 +130,8 @@ my $config = configure('alertmanager.yml', '/etc/alertmanager/secrets/webhook_ur
 	'localhost:25\b' => '127.0.0.1:' . $smtp->sockport);
 start_daemon('alertmanager', 'prometheus-alertmanager', "--config.file=$config", "--storage.path=$home/alertmanager",
 	"--web.listen-address=$alertmanager", '--cluster.listen-address=');
-$config = configure('prometheus.yml', 'exporter:9187' => $exporter, 'alertmanager:9093' => $alertmanager, '15s' => '1s');
+$config = configure('prometheus.yml', 'exporter:9187' => $exporter, 'alertmanager:9093' => $alertmanager,
+	'15s' => '1s');
 start_daemon('prometheus', 'prometheus', "--config.file=$config", "--storage.tsdb.path=$home/tsdb",
 	"--web.listen-address=$prometheus");
 wait_until('webhook and mail have arrived', sub { $sink->step; serve_mail(); $sink->requests && @mails });

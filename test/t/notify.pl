@@ -1,5 +1,5 @@
-# mnist_hil_notify, with a real server and a real receiver on the loopback interface that fails, hangs, refuses and comes
-# back.  No event is lost.  An event is sent again only if the receiver did not accept it, or if nobody can know.
+# mnist_hil_notify, with a real server and a real receiver on the loopback interface that fails, hangs, refuses and
+# comes back.  No event is lost.  An event is sent again only if the receiver did not accept it, or if nobody can know.
 use strict;
 use warnings;
 
@@ -304,7 +304,8 @@ sub sendmail
 }
 
 run_notifier(sendmail('none', 'exit 1'), '--once');
-sql(q{SELECT mnist_internal.event('drift', E'na\u00efve\nBcc: x@example.org ' || repeat(E'\u00e9', 60), '{"share": 0.5}')});
+sql(q{SELECT mnist_internal.event('drift', E'na\u00efve\nBcc: x@example.org ' || repeat(E'\u00e9', 60),
+	'{"share": 0.5}')});
 is(run_notifier(sendmail('tempfail', 'exit 75'), '--once'), 1, 'a sendmail that fails');
 $begun = time;
 is(run_notifier(sendmail('hang', 'sleep 600'), '--once'), 1, 'a sendmail that hangs');
