@@ -44,6 +44,7 @@ SELECT event_id FROM mnist_notify_next('a');
 SELECT * FROM mnist_notify_next('a b');
 SELECT mnist_notify_done('a', 6, 'lost');
 SELECT mnist_notify_done('a', NULL);
+SELECT name, settled FROM mnist_notifier ORDER BY name;
 DELETE FROM mnist_notifier;
 SELECT count(*) FROM mnist_notification;
 DROP EXTENSION mnist_hil;
