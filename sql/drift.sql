@@ -371,7 +371,17 @@ CREATE OR REPLACE VIEW @extschema@.mnist_drift AS
         r.id AS reference_id,
         h.edges,
         h.counts AS reference_counts,
-        b.counts AS window_counts
+        b.counts AS window_counts,
+        CASE
+            WHEN r.id IS NULL THEN format('version %s has no reference yet; mnist_check makes it of base data, or of '
+                'its first 500 predictions', (SELECT l.version FROM @extschema@.mnist_live l))
+            WHEN h.counts IS NULL THEN 'the reference does not have this feature'
+            WHEN c.n < s.min_window THEN format('too few recent predictions by version %s: %s of %s', r.model_version,
+                c.n, s.min_window)
+            WHEN t.p_value >= s.significance / h.features THEN 'not drifted: no significant difference'
+            WHEN t.effect < s.effect THEN 'not drifted: the difference is significant, but small'
+            ELSE 'drifted: the difference is significant and large'
+        END AS explanation
     FROM histogram h
     CROSS JOIN counted c
     CROSS JOIN mnist_internal.drift_settings() AS s
@@ -382,7 +392,8 @@ CREATE OR REPLACE VIEW @extschema@.mnist_drift AS
     LEFT JOIN LATERAL mnist_internal.two_sample(h.kind, h.counts, b.counts) AS t ON true
     ORDER BY h.place;
 COMMENT ON VIEW @extschema@.mnist_drift IS
-    'the newest predictions compared with the live model''s reference, a row a feature; NULL where either is missing';
+    'the newest predictions compared with the live model''s reference, a row a feature; NULL where either is missing, '
+    'and explanation says so';
 COMMENT ON COLUMN @extschema@.mnist_drift.feature IS 'the feature (see mnist_feature)';
 COMMENT ON COLUMN @extschema@.mnist_drift.test IS
     'Kolmogorov-Smirnov, chi-square (for the predicted digits) or Fisher (for flags)';
@@ -405,6 +416,8 @@ COMMENT ON COLUMN @extschema@.mnist_drift.reference_id IS 'the reference';
 COMMENT ON COLUMN @extschema@.mnist_drift.edges IS 'edges of the bins of both histograms; see mnist_drift_histogram';
 COMMENT ON COLUMN @extschema@.mnist_drift.reference_counts IS 'predictions of the reference in each bin';
 COMMENT ON COLUMN @extschema@.mnist_drift.window_counts IS 'predictions of the window in each bin';
+COMMENT ON COLUMN @extschema@.mnist_drift.explanation IS
+    'why the feature has drifted, has not, or cannot be compared yet';
 
 ---------------------------------------------------------------- checks
 

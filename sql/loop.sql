@@ -55,7 +55,7 @@ UNION ALL
         s.drift_threshold,
         coalesce(d.alarm AND d.share > s.drift_threshold, false),
         CASE
-            WHEN d.share IS NULL THEN 'drift is not known'
+            WHEN d.share IS NULL THEN 'drift is not known; mnist_drift.explanation says why'
             ELSE format('%s %% of the features have drifted, more than %s %% are a reason',
                     round((100 * d.share)::numeric, 1), round((100 * s.drift_threshold)::numeric, 1))
                 || CASE

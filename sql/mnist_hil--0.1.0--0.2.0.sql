@@ -98,6 +98,7 @@ ALTER TABLE @extschema@.mnist_run
     DROP CONSTRAINT mnist_run_decision_check,
     ADD CONSTRAINT mnist_run_decision_check CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
         'not promoted', 'promotion pending'));
+ALTER TABLE @extschema@.mnist_run ADD COLUMN training_started_at timestamptz;
 
 -- The hash that feedback copies is now computed when the prediction is stored.
 ALTER TABLE @extschema@.mnist_prediction ADD COLUMN pixels_sha256 bytea;

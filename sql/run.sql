@@ -62,7 +62,8 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_run (
     started_at                timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at               timestamptz,
     error                     text,
-    sqlstate                  text
+    sqlstate                  text,
+    training_started_at       timestamptz
 ) WITH (fillfactor = 50);
 ALTER SEQUENCE @extschema@.mnist_run_id_seq OWNED BY @extschema@.mnist_run.id;
 CREATE UNIQUE INDEX IF NOT EXISTS mnist_run_one_running ON @extschema@.mnist_run ((true)) WHERE status = 'running';
@@ -135,6 +136,8 @@ COMMENT ON COLUMN @extschema@.mnist_run.started_at IS 'when it began';
 COMMENT ON COLUMN @extschema@.mnist_run.finished_at IS 'when it ended, however it ended';
 COMMENT ON COLUMN @extschema@.mnist_run.error IS 'the message, if it failed or was cancelled';
 COMMENT ON COLUMN @extschema@.mnist_run.sqlstate IS 'the SQLSTATE of that error';
+COMMENT ON COLUMN @extschema@.mnist_run.training_started_at IS
+    'when the data were loaded and training or the first trial began';
 
 SELECT pg_extension_config_dump('@extschema@.mnist_run', '');
 SELECT pg_extension_config_dump('@extschema@.mnist_run_id_seq', '');
@@ -267,7 +270,8 @@ SELECT
     r.processes,
     clock_timestamp() - r.started_at AS elapsed,
     CASE WHEN r.progress > 0 AND r.phase IN ('training', 'searching')
-        THEN (r.updated_at - r.started_at) * (1 / r.progress - 1) - (clock_timestamp() - r.updated_at)
+        THEN greatest(interval '0', (r.updated_at - coalesce(r.training_started_at, r.started_at))
+            * (1 / r.progress - 1) - (clock_timestamp() - r.updated_at))
     END AS time_left,
     r.requested_by,
     r.pid,
@@ -294,7 +298,8 @@ COMMENT ON COLUMN @extschema@.mnist_training_progress.loss IS 'recent mean train
 COMMENT ON COLUMN @extschema@.mnist_training_progress.images_per_second IS 'recent training images a second';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.processes IS 'processes that train, including the trainer';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.elapsed IS 'time since it began';
-COMMENT ON COLUMN @extschema@.mnist_training_progress.time_left IS 'expected time until training ends';
+COMMENT ON COLUMN @extschema@.mnist_training_progress.time_left IS
+    'expected time until training ends, at its speed so far; NULL: loading, evaluating, or too early to tell';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.requested_by IS 'the role that asked for it';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.pid IS 'process id of the trainer';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.started_at IS 'when it began';

@@ -227,6 +227,12 @@ write_set(Json *json, const char *name, const Figures *figures)
 	json_close_object(json);
 }
 
+static bool
+significantly_better(const Figures *figures)
+{
+	return figures->candidate > figures->live && figures->p < SIGNIFICANT;
+}
+
 /* Is a digit lost?  digit: the figures of its validation images. */
 static bool
 digit_lost(const Figures *digit)
@@ -240,48 +246,127 @@ equal_will_do(const Figures *held_out, const Figures *validation)
 {
 	if (held_out->images < MIN_HELD_OUT || held_out->images - held_out->live < MIN_TO_GAIN)
 		return true;
-	return validation->candidate > validation->live && validation->p < SIGNIFICANT;
+	return significantly_better(validation);
 }
 
-/* Write the figures of each digit's validation images, and add the digits that are lost to the reasons against. */
-static void
-weigh_digits(const TrainingComparison *validation, StringInfo against, Json *json)
+/* Write the figures of each digit's validation images.  lost: which digits are lost; returns how many are. */
+static int
+weigh_digits(const TrainingComparison *validation, bool lost[NN_CLASSES], Json *json)
 {
+	int count = 0;
+
 	json_open_array(json, "digits");
 	for (int c = 0; c < NN_CLASSES; c++)
 	{
 		Figures digit = figures_of(validation, c, c + 1);
-		bool lost = digit_lost(&digit);
 
+		lost[c] = digit_lost(&digit);
+		count += lost[c];
 		json_open_object(json, NULL);
 		json_int(json, "digit", c);
 		write_figures(json, &digit);
-		json_bool(json, "lost", lost);
+		json_bool(json, "lost", lost[c]);
 		json_close_object(json);
-		if (lost)
-			appendStringInfo(against, ", worse on digit %d", c);
 	}
 	json_close_array(json);
+	return count;
 }
 
-/* The reasons against the candidate, as text, and all figures as JSON. */
+/* The words of a verdict: what is against the candidate, and then the rest. */
+typedef struct Verdict
+{
+	StringInfoData text;
+	int live_version;
+	bool against; /* the last words were against the candidate */
+} Verdict;
+
+/*
+ * Append the beginning of a comparison with the live model, such as "better than version 3 on ".  word: "better",
+ * "worse", "as good", ...; link: what follows it, "than" or "as".  Only the first comparison names the version.
+ */
+static void
+append_words(Verdict *verdict, const char *word, const char *link, bool against)
+{
+	bool first = verdict->text.len == 0;
+
+	if (!first)
+		appendStringInfoString(&verdict->text, verdict->against && !against ? ", but " : ", ");
+	appendStringInfoString(&verdict->text, word);
+	if (first)
+		appendStringInfo(&verdict->text, " %s version %d", link, verdict->live_version);
+	appendStringInfoString(&verdict->text, " on ");
+	verdict->against = against;
+}
+
+/* Append how candidate and live model compare on a set of images, with the figures. */
+static void
+append_set(Verdict *verdict, const char *set, const Figures *figures, bool passes)
+{
+	if (figures->candidate == figures->live)
+		append_words(verdict, passes ? "as good" : "no better", passes ? "as" : "than", !passes);
+	else if (passes && figures->p >= SIGNIFICANT)
+		append_words(verdict, "no worse", "than", false);
+	else
+		append_words(verdict, figures->candidate > figures->live ? "better" : "worse", "than", !passes);
+	appendStringInfo(&verdict->text, "%s (" INT64_FORMAT " of " INT64_FORMAT " correct against " INT64_FORMAT, set,
+					 figures->candidate, figures->images, figures->live);
+	if (figures->candidate != figures->live && figures->p < 0.0001)
+		appendStringInfoString(&verdict->text, ", p < 0.0001");
+	else if (figures->candidate != figures->live)
+		appendStringInfo(&verdict->text, ", p = %.2g", figures->p);
+	if (passes && figures->candidate < figures->live && figures->p < SIGNIFICANT)
+		appendStringInfoString(&verdict->text, ", within the margin");
+	appendStringInfoChar(&verdict->text, ')');
+}
+
+static void
+append_lost_digits(Verdict *verdict, const bool lost[NN_CLASSES], int count)
+{
+	const char *separator = count == 1 ? "digit " : "digits ";
+
+	append_words(verdict, "worse", "than", true);
+	for (int c = 0; c < NN_CLASSES; c++)
+		if (lost[c])
+		{
+			appendStringInfo(&verdict->text, "%s%d", separator, c);
+			separator = ", ";
+		}
+}
+
+/* The comparison in words; all its figures go into the JSON.  *passed: whether the candidate passes. */
 static char *
-weigh(const TrainingComparison comparison[TRAINING_NSETS], Json *json)
+weigh(const TrainingComparison comparison[TRAINING_NSETS], int live_version, Json *json, bool *passed)
 {
 	Figures validation = figures_of(&comparison[TRAINING_SET_VALIDATION], 0, NN_CLASSES);
 	Figures held_out = figures_of(&comparison[TRAINING_SET_HELD_OUT], 0, NN_CLASSES);
 	Figures test = figures_of(&comparison[TRAINING_SET_TEST], 0, NN_CLASSES);
 	int64 margin = margin_of(validation.images, VALIDATION_MARGIN, VALIDATION_MARGIN_IMAGES);
-	StringInfoData against;
+	bool validation_passes = validation.candidate + margin >= validation.live;
+	bool held_out_passes = held_out.candidate > held_out.live ||
+						   (held_out.candidate == held_out.live && equal_will_do(&held_out, &validation));
+	bool validation_first = significantly_better(&validation) && !significantly_better(&held_out);
+	bool lost[NN_CLASSES];
+	int nlost = weigh_digits(&comparison[TRAINING_SET_VALIDATION], lost, json);
+	Verdict verdict = {.live_version = live_version};
 
-	initStringInfo(&against);
-	if (validation.candidate + margin < validation.live)
-		appendStringInfoString(&against, ", worse on validation images");
-	weigh_digits(&comparison[TRAINING_SET_VALIDATION], &against, json);
-	if (held_out.candidate < held_out.live)
-		appendStringInfoString(&against, ", worse on held-out feedback");
-	else if (held_out.candidate == held_out.live && !equal_will_do(&held_out, &validation))
-		appendStringInfoString(&against, ", no better on held-out feedback");
+	*passed = validation_passes && nlost == 0 && held_out_passes;
+	initStringInfo(&verdict.text);
+	if (!validation_passes)
+		append_set(&verdict, "validation images", &validation, false);
+	if (nlost > 0)
+		append_lost_digits(&verdict, lost, nlost);
+	if (!held_out_passes)
+		append_set(&verdict, "held-out feedback", &held_out, false);
+	/* What got better comes first. */
+	if (validation_passes && validation_first)
+		append_set(&verdict, "validation images", &validation, true);
+	if (held_out_passes && held_out.images > 0)
+		append_set(&verdict, "held-out feedback", &held_out, true);
+	if (validation_passes && !validation_first)
+		append_set(&verdict, "validation images", &validation, true);
+	if (held_out.images == 0)
+		appendStringInfoString(&verdict.text, ", no held-out feedback");
+
 	write_set(json, "validation", &validation);
 	write_set(json, "feedback", &held_out);
 	write_set(json, "test", &test);
@@ -291,37 +376,30 @@ weigh(const TrainingComparison comparison[TRAINING_NSETS], Json *json)
 	json_double(json, "significant", SIGNIFICANT);
 	json_int(json, "min_held_out", MIN_HELD_OUT);
 	json_int(json, "min_to_gain", MIN_TO_GAIN);
-	return against.data;
+	return verdict.text.data;
 }
 
 char *
 gate_decide(const Hyperparameters *hyper, const TrainingOrders *orders, int live_version,
 			const TrainingComparison comparison[TRAINING_NSETS], TrainingOutcome *outcome)
 {
-	const TrainingScore *held_out = &outcome->candidate.sets[TRAINING_SET_HELD_OUT];
 	Json json;
-	char *against;
-	char feedback[128] = "";
+	bool passed;
+	char *words;
 
 	json_begin(&json);
-	against = weigh(comparison, &json);
+	words = weigh(comparison, live_version, &json, &passed);
 	json_int(&json, "live_version", live_version);
-	json_bool(&json, "passed", against[0] == '\0');
+	json_bool(&json, "passed", passed);
 
-	outcome->decision = against[0] != '\0'		   ? TRAINING_REJECTED
+	outcome->decision = !passed					   ? TRAINING_REJECTED
 						: !hyper->promote		   ? TRAINING_NOT_PROMOTED
 						: orders->require_approval ? TRAINING_AWAITING_APPROVAL
 												   : TRAINING_PROMOTED;
-	if (held_out->images > 0)
-		snprintf(feedback, sizeof(feedback), ", on held-out feedback %.4f against %.4f", training_accuracy(held_out),
-				 training_accuracy(&outcome->live.sets[TRAINING_SET_HELD_OUT]));
-	snprintf(outcome->verdict, sizeof(outcome->verdict),
-			 "%s: %s%saccuracy on validation images %.4f against %.4f%s of version %d",
+	snprintf(outcome->verdict, sizeof(outcome->verdict), "%s: %s",
 			 outcome->decision == TRAINING_NOT_PROMOTED ? "passed, not to be promoted"
 														: training_decision_name(outcome->decision),
-			 against[0] == '\0' ? "" : against + strlen(", "), against[0] == '\0' ? "" : ": ",
-			 training_accuracy(&outcome->candidate.sets[TRAINING_SET_VALIDATION]),
-			 training_accuracy(&outcome->live.sets[TRAINING_SET_VALIDATION]), feedback, live_version);
+			 words);
 	return json_end(&json);
 }
 

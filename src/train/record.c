@@ -389,6 +389,7 @@ record_data(int64 run_id, const TrainingOrders *orders, const int64 totals[TRAIN
 	RecordStatements write = {
 		.light = true,
 		.sql = {"UPDATE %s.mnist_run SET phase = 'training', updated_at = clock_timestamp(),"
+				" training_started_at = clock_timestamp(),"
 				" datasets = (SELECT array_agg(name ORDER BY id) FROM %s.mnist_dataset"
 				"  WHERE $2 IS NULL OR id = ANY ($2)),"
 				" train_images = $3, feedback_train_images = $4, validation_images = $5,"

@@ -50,7 +50,7 @@ SELECT :'images', :rate, rpad(:'kind', 7), rpad(:'confirmations', 6), :seed,
     format('%s, %s', count(*) FILTER (WHERE NOT wrong),
         round(100.0 * count(*) FILTER (WHERE NOT wrong AND excluded) / count(*) FILTER (WHERE NOT wrong), 1)),
     format('%s, %s', count(*) FILTER (WHERE corrects), count(*) FILTER (WHERE corrects AND excluded)),
-    (SELECT CASE WHEN (gate->>'passed')::boolean THEN 'passed' ELSE split_part(verdict, ': accuracy', 1) END
+    (SELECT CASE WHEN (gate->>'passed')::boolean THEN 'passed' ELSE split_part(verdict, ' (', 1) END
         || format(', held-out %s to %s of %s', gate#>>'{feedback,live_correct}',
             gate#>>'{feedback,candidate_correct}', gate#>>'{feedback,images}')
      FROM mnist_run WHERE id = :run_id)

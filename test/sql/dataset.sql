@@ -1,3 +1,4 @@
+-- also: not preloaded
 -- Data sets: what is imported, how it is split, what is refused, and that nothing is ever imported by halves.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql

@@ -1,3 +1,4 @@
+-- also: not preloaded
 -- Drift: features are what they are called, the verdict is what another computation says, and mnist_check heeds it.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql
@@ -62,6 +63,7 @@ SELECT count(*) AS unknown_features FROM mnist_drift_histogram WHERE feature NOT
 SELECT count(*), count(statistic) AS statistics, count(drifted) AS verdicts, min(window_size) AS window_size,
     min(reference_size) AS reference_size
 FROM mnist_drift;
+SELECT DISTINCT explanation FROM mnist_drift;
 SELECT count(*) FROM mnist_drift_share;
 SELECT mnist_internal.drift_update();
 SELECT value, met, explanation FROM mnist_retrain_decision WHERE condition = 'drift';
@@ -162,6 +164,7 @@ SELECT alarm, drifted @> '{stroke_width,ink_share}' AS as_expected FROM found;
 SELECT feature, shift > 0.5 AS more FROM mnist_drift WHERE feature = 'stroke_width';
 SELECT pg_temp.read('noisy', 6001, 100);
 SELECT alarm, drifted @> '{ink_share,intensity_mean,box_width}' AS as_expected FROM found;
+SELECT DISTINCT drifted, explanation FROM mnist_drift ORDER BY 1, 2;
 SELECT pg_temp.read('ones', 6001, 100);
 SELECT drifted @> '{label}' AS as_expected FROM found;
 -- Preprocessing undoes inversion, so that is all that changes.
@@ -256,6 +259,7 @@ INSERT INTO mnist_model (version, architecture, network, parameters, weights, we
 SELECT 2, architecture, network, parameters, weights, weights_sha256 FROM mnist_model WHERE version = 1;
 SELECT mnist_activate(2);
 SELECT count(*), count(reference_size) AS references, min(model_version) AS model_version FROM mnist_drift;
+SELECT DISTINCT explanation FROM mnist_drift;
 SELECT pg_temp.read('usual', 9001, 499);
 SELECT mnist_internal.drift_update(), count(*) FROM mnist_drift_reference WHERE model_version = 2;
 SELECT pg_temp.read('usual', 9500, 1);
@@ -280,6 +284,7 @@ SELECT source, readings FROM mnist_drift_reference WHERE model_version = 4;
 SELECT mnist_rollback();
 SELECT DISTINCT model_version, reference_id = (SELECT id FROM mnist_drift_reference WHERE model_version = 3) AS its_own
 FROM mnist_drift;
+SELECT DISTINCT explanation FROM mnist_drift;
 SELECT mnist_activate(4);
 SELECT count(*) FROM mnist_drift_reference WHERE model_version = 4;
 -- What is not a reason to refuse a switch: an image that cannot be read any more.

@@ -102,7 +102,7 @@ SELECT sum(g.images) FILTER (WHERE judged_by LIKE 'digit _') = r.validation_imag
         = round(r.validation_accuracy * r.validation_images) AS correct,
     max(g.images) FILTER (WHERE judged_by = 'held-out feedback') = r.feedback_held_out_images AS held_out
 FROM mnist_gate g JOIN mnist_run r ON r.id = g.run_id WHERE r.id = :a_run_id GROUP BY r.id;
-SELECT decision, verdict LIKE 'rejected: worse on validation images, worse on digit %: accuracy %' AS why,
+SELECT decision, verdict ~ '^rejected: worse than version \d+ on validation images \(.*\), worse on digits? \d' AS why,
     (gate->>'passed')::boolean AS passed
 FROM mnist_run WHERE id = :b_run_id;
 
@@ -124,7 +124,7 @@ RESET mnist_hil.require_approval;
 SELECT r.decision, r.promoted, l.version = :poor AS live FROM mnist_run r, mnist_live l WHERE r.id = :c_run_id;
 SELECT mnist_approve(:c_run_id) = (SELECT model_version FROM mnist_run WHERE id = :c_run_id) AS approved;
 SELECT r.decision, r.promoted, l.version = r.model_version AS live, l.action, l.run_id = r.id AS of_run,
-    l.deployed_by = current_user AS by_me, l.reason LIKE 'approved: accuracy %' AS reason
+    l.deployed_by = current_user AS by_me, l.reason LIKE 'approved: better than version %' AS reason
 FROM mnist_run r, mnist_live l WHERE r.id = :c_run_id;
 SELECT public.outcome(format('SELECT mnist_approve(%s)',
     :c_run_id)) LIKE '55000: run % does not await approval%was approved.%' AS once;

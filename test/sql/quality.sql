@@ -1,3 +1,4 @@
+-- also: not preloaded
 -- Data quality: what is wrong with predictions and labels is counted, and agreement is what the literature says it is.
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/extension.sql

@@ -36,7 +36,7 @@ SELECT count(*) AS runs FROM mnist_run;
 
 -- A model from scratch that is no match for the live one: recorded and kept, not live.
 SELECT mnist_import_synthetic('drawn', 1200, 7);
-SELECT model_version, promoted, verdict LIKE 'rejected: %of version 1' AS rejected,
+SELECT model_version, promoted, verdict LIKE 'rejected: worse than version 1 on %' AS rejected,
     test_accuracy BETWEEN 0 AND 1 AS test, validation_accuracy < live_validation_accuracy AS worse, seconds > 0 AS took
 FROM mnist_retrain('from_scratch', '{softmax}', epochs => 1, seed => 1, learning_rate => 1e-6, datasets => '{drawn}');
 SELECT status, strategy, architecture, seed, parent_version, model_version, promoted, datasets, epoch, epochs, progress,

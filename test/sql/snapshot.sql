@@ -1,3 +1,4 @@
+-- also: not preloaded
 -- Which feedback runs used: the record says for each run what it would if every run had a row for all of its feedback,
 -- and grows with what is new; erasure takes rows out of it.  And the counts: always those of the rows.
 \getenv srcdir PG_ABS_SRCDIR

@@ -73,7 +73,8 @@ prepare();
 
 $other = hold('SELECT mnist_activate(1)');
 $start = time;
-like(query("SELECT promoted, verdict FROM $training"), qr/^f\|promotion pending: accuracy on validation images/,
+like(query("SELECT promoted, verdict FROM $training"),
+	qr/^f\|promotion pending: better than version $bad on validation images/,
 	'an idle transaction that switches models: the run says that the switch is pending');
 cmp_ok(time - $start, '<', 25, '... within 25 seconds');
 ($id, $version) = split /\|/, query('SELECT id, model_version FROM mnist_run ORDER BY id DESC LIMIT 1');
@@ -89,12 +90,12 @@ like(query('SELECT retrain, reasons[1] FROM mnist_check()'),
 	'mnist_check says why the switch is not possible');
 release($other, 'ROLLBACK');
 like(query('SELECT retrain, reasons[1] FROM mnist_check()'),
-	qr/^f\|model version $version of run $id: promoted: accuracy on validation images/,
+	qr/^f\|model version $version of run $id: promoted: better than version $bad on validation images/,
 	'mnist_check makes the switch once it is possible');
 is(query(q{
-		SELECT version, action, run_id, deployed_by = current_user, reason LIKE 'promoted: accuracy%' FROM mnist_live}),
+		SELECT version, action, run_id, deployed_by = current_user, reason LIKE 'promoted: better%' FROM mnist_live}),
 	"$version|promote|$id|t|t", '... on behalf of the run');
-is(query("SELECT decision, promoted, verdict LIKE 'promoted: accuracy%' FROM mnist_run WHERE id = $id"),
+is(query("SELECT decision, promoted, verdict LIKE 'promoted: better%' FROM mnist_run WHERE id = $id"),
 	'promoted|t|t', '... whose row says so');
 is(query("SELECT count(*) FROM mnist_event WHERE run_id = $id AND kind = 'model_promoted'"), '1',
 	'... and there is an event');
@@ -128,7 +129,7 @@ for (1 .. 3)
 	$other->{in} .= "SELECT mnist_activate($version);\n";
 	release($other, 'COMMIT');
 	wait_here($processes, '0');
-	$decision = query("SELECT decision, promoted, verdict LIKE 'approved: accuracy%' FROM mnist_run WHERE id = $id");
+	$decision = query("SELECT decision, promoted, verdict LIKE 'approved: better%' FROM mnist_run WHERE id = $id");
 	last unless $decision =~ /^promotion pending/;
 	query("SELECT mnist_check(); SELECT mnist_activate($bad)");
 }
