@@ -47,13 +47,43 @@ as_root()
 	fi
 }
 
+# ticking FUNCTION COMMAND...: run a command, and every three seconds print the line that the function prints about it.
+ticking()
+{
+	local line=$1 ticker status=0
+
+	shift
+	(
+		seconds=0
+		while sleep 3 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+			seconds=$((seconds + 3))
+			echo "  $("$line"), $seconds s"
+		done
+	) &
+	ticker=$!
+	"$@" || status=$?
+	kill "$ticker" 2>/dev/null || true
+	wait "$ticker" 2>/dev/null || true
+	return $status
+}
+
+compiling()
+{
+	local compiled
+
+	compiled=$(find "$repo/src" -name '*.o' -newermt "$compiling_since" | wc -l)
+	echo "compiled $compiled of $to_compile files"
+}
+
 # Build, and install into the server's directories unless the files there are those that were built.
 build_and_install()
 {
 	local libdir sharedir file jobs
 
 	jobs=$(nproc 2>/dev/null || echo 1)
-	make -C "$repo" --no-print-directory -s -j "$jobs" all "PG_CONFIG=$PG_CONFIG"
+	to_compile=$(make -C "$repo" -n all "PG_CONFIG=$PG_CONFIG" 2>/dev/null | grep -c ' -c ') || true
+	compiling_since=$(date '+%F %T')
+	ticking compiling make -C "$repo" --no-print-directory -s -j "$jobs" all "PG_CONFIG=$PG_CONFIG"
 	libdir=$("$PG_CONFIG" --pkglibdir)
 	sharedir=$("$PG_CONFIG" --sharedir)
 	if cmp -s "$repo/mnist_hil.so" "$libdir/mnist_hil.so" &&
@@ -95,7 +125,7 @@ start_private_server()
 		port = $port
 		shared_preload_libraries = '$(preload_libraries)'
 		cron.database_name = '$database'
-		cron.host = '$socket'
+		cron.use_background_workers = on
 		max_worker_processes = 16
 	CONF
 	as_server_user "$bindir/pg_ctl" -D "$directory/data" -l "$directory/server.log" -s -w start ||

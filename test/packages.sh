@@ -86,6 +86,42 @@ packages()
 	esac
 }
 
+# Run apt-get with its output in a file, and every three seconds print how far it has come.
+apt_get()
+{
+	local log ticker status=0
+
+	log=$(mktemp)
+	as_root true
+	(
+		seconds=0
+		while sleep 3 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+			seconds=$((seconds + 3))
+			echo "  $(apt_progress "$log"), $seconds s"
+		done
+	) &
+	ticker=$!
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@" >"$log" 2>&1 || status=$?
+	kill "$ticker" 2>/dev/null || true
+	wait "$ticker" 2>/dev/null || true
+	[ $status = 0 ] || tail -n 20 "$log" >&2
+	rm -f "$log"
+	return $status
+}
+
+apt_progress()
+{
+	local total
+
+	total=$(sed -n 's/.*, \([0-9]*\) newly installed.*/\1/p' "$1")
+	if [ -z "$total" ]; then
+		echo "reading the lists of packages"
+	else
+		echo "of $total packages $(grep -c '^Get:' "$1") downloaded, $(grep -c '^Unpacking ' "$1") unpacked," \
+			"$(grep -c '^Setting up ' "$1") set up"
+	fi
+}
+
 missing()
 {
 	local package
@@ -109,10 +145,9 @@ case ${1:-} in
 		wanted=$(missing $list | xargs)
 		if [ -n "$wanted" ]; then
 			echo "installing: $wanted"
-			as_root apt-get -qq update
+			apt_get update
 			# shellcheck disable=SC2086
-			as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y \
-				--no-install-recommends $wanted >/dev/null
+			apt_get install -y --no-install-recommends $wanted
 		fi
 		;;
 	*)

@@ -8,15 +8,17 @@
 SELECT mnist_ascii(image) FROM demo_digit WHERE purpose = 'correct' AND truth = 4 LIMIT 1;
 \pset format aligned
 \pset tuples_only off
-CREATE TABLE demo_reading AS
-SELECT p.id, d.truth, p.label FROM demo_digit AS d, LATERAL mnist_predict(d.image) AS p WHERE d.purpose = 'correct';
-SELECT count(*) AS readings, sum((label <> truth)::int) AS wrong FROM demo_reading;
+CREATE TABLE demo_prediction AS
+SELECT p.id, d.truth, p.label
+FROM demo_digit AS d, LATERAL mnist_predict(d.image) AS p
+WHERE d.purpose = 'correct';
+SELECT count(*) AS predictions, sum((label <> truth)::int) AS wrong FROM demo_prediction;
 
-\echo 'How well the live model reads, in percent: test images, and 1,000 other digits of that style:'
+\echo 'Accuracy of the live model in percent, on test images and on other digits of that style:'
 \echo
 SELECT * FROM demo_accuracy;
 
 \echo 'Each prediction gets the digit that it really is:'
 \echo
-SELECT count(mnist_correct(id, truth)) AS corrections FROM demo_reading;
+SELECT count(mnist_correct(id, truth)) AS corrections FROM demo_prediction;
 SELECT label, failures, new_failures FROM mnist_failure_counts ORDER BY label;

@@ -1,10 +1,10 @@
 -- One line on the run that is under way.
-SELECT format('%-11s ', phase)
-    || CASE WHEN epoch > 0
-        THEN format('epoch %s of %s %5s %%   ', epoch, epochs, round(100 * progress::numeric)) ELSE '' END
-    || coalesce('loss ' || rpad(round(loss::numeric, 4)::text, 7) || lpad(round(images_per_second::numeric)::text, 7)
-        || ' images/s in ' || processes || ' processes, ', '')
-    || round(extract(epoch FROM elapsed)) || ' s so far'
-    || CASE WHEN time_left IS NULL THEN ''
-        ELSE ', about ' || round(extract(epoch FROM greatest(time_left, '0'))) || ' s left' END
+SELECT concat_ws('  ',
+    to_char(clock_timestamp(), 'HH24:MI:SS'),
+    format('run %s: %s', run_id, phase),
+    CASE WHEN epoch > 0
+        THEN format('epoch %s of %s  %2s %%', epoch, epochs, round(100 * progress::numeric)) END,
+    'loss ' || round(loss::numeric, 3),
+    round(images_per_second::numeric) || ' images/s',
+    'about ' || round(extract(epoch FROM time_left)) || ' s left')
 FROM mnist_training_progress;

@@ -14,8 +14,12 @@ SELECT CASE WHEN pg_stat_file(:'train_images', true) IS NULL THEN '.gz' ELSE '' 
 \set test_images :test_images :gz
 \set test_labels :test_labels :gz
 \set ECHO queries
-SELECT mnist_import_idx('mnist', 'train', pg_read_binary_file(:'train_images'), pg_read_binary_file(:'train_labels'));
-SELECT mnist_import_idx('mnist', 'test', pg_read_binary_file(:'test_images'), pg_read_binary_file(:'test_labels'));
+SELECT mnist_import_idx('mnist', 'train',
+    pg_read_binary_file(:'train_images'),
+    pg_read_binary_file(:'train_labels'));
+SELECT mnist_import_idx('mnist', 'test',
+    pg_read_binary_file(:'test_images'),
+    pg_read_binary_file(:'test_labels'));
 SELECT d.name, s.split, count(*) AS images
 FROM mnist_dataset d JOIN mnist_sample s ON s.dataset_id = d.id
 GROUP BY 1, 2 ORDER BY 1, 2;
