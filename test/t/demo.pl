@@ -57,8 +57,10 @@ SKIP:
 	like($output, qr/CALL public\.mnist_housekeep\(\) +\| succeeded/, '... the record of its jobs is shown');
 }
 like($output, qr/run 1: \w/, '... the progress is shown');
-like($output, qr/\| model_promoted +\| model version 2 .*trigger +\| check/s, '... the promotion by the check is shown');
-like($output, qr/\| rollback +\| the demo shows it.*\| activate +\| the demo is over/s, '... and the switches by hand');
+like($output, qr/\| model_promoted +\| model version 2 .*trigger +\| check/s,
+	'... the promotion by the check is shown');
+like($output, qr/\| rollback +\| the demo shows it.*\| activate +\| the demo is over/s,
+	'... and the switches by hand');
 
 ($status, $output) = demo('stop');
 is($status, 0, 'the demo is stopped');
