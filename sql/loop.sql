@@ -32,6 +32,7 @@ UNION ALL
         f.value >= s.fail_threshold,
         CASE WHEN f.value > 0
             THEN format('new failures, %s of a digit are enough: %s', s.fail_threshold, f.digits)
+            WHEN s.fail_threshold = 0 THEN 'no new failures, none are needed'
             ELSE 'no new failures' END
     FROM mnist_internal.settings() s
     CROSS JOIN (
@@ -268,7 +269,7 @@ BEGIN
         WHEN retry.given_up THEN format('given up after run %s failed: %s', retry.failed_run, retry.error)
         WHEN clock_timestamp() < retry.not_before THEN format('run %s failed: %s; not tried again before %s',
             retry.failed_run, retry.error, date_trunc('second', retry.not_before))
-        WHEN only_drift THEN mnist_internal.same_data() END;
+        ELSE coalesce(mnist_internal.out_of_hours(), CASE WHEN only_drift THEN mnist_internal.same_data() END) END;
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.obstacle(boolean) IS
@@ -298,11 +299,12 @@ EXCEPTION
         IF NOT EXISTS (SELECT FROM @extschema@.mnist_run r WHERE r.id > last_run AND r.trigger = 'check') THEN
             INSERT INTO @extschema@.mnist_run (status, strategy, architecture, seed, parameters, parent_version,
                 requested_by, pid, process_started_at, finished_at, trigger, reasons, attempt, retry_of,
-                error, sqlstate)
-            SELECT 'failed', 'fine_tune', coalesce(l.architecture, 'unknown'), 0, '{}', l.version,
+                recipe_id, error, sqlstate)
+            SELECT 'failed', CASE WHEN c.strategy = 'from_scratch' THEN c.strategy ELSE 'fine_tune' END,
+                coalesce(l.architecture, 'unknown'), 0, '{}', l.version,
                 mnist_internal.invoker(), pg_backend_pid(), clock_timestamp(), clock_timestamp(), 'check',
-                start_run.reasons, coalesce(retry.attempt, 0) + 1, retry.failed_run, failure, state
-            FROM (SELECT) AS one LEFT JOIN @extschema@.mnist_live l ON true
+                start_run.reasons, coalesce(retry.attempt, 0) + 1, retry.failed_run, c.recipe_id, failure, state
+            FROM @extschema@.mnist_recipe c LEFT JOIN @extschema@.mnist_live l ON true
             RETURNING * INTO run;
             PERFORM mnist_internal.note_run(run);
         END IF;

@@ -71,6 +71,8 @@ DROP FUNCTION mnist_internal.drift_readings(int, boolean, int);
 DROP FUNCTION mnist_internal.report_confusion();
 DROP FUNCTION mnist_internal.cron_next(text, timestamptz, text);
 DROP FUNCTION mnist_internal.cron_field(text, int, int, text[]);
+DROP FUNCTION @extschema@.mnist_retrain(text, text[], int, bigint, boolean, text[], real, int, boolean, int, boolean,
+    bigint, int, int);
 -- Views use these until they are replaced; upgraded.sql drops functions called replaced_x.
 ALTER FUNCTION mnist_internal.cache() RENAME TO replaced_cache;
 ALTER FUNCTION mnist_internal.check_job() RENAME TO replaced_check_job;
@@ -99,6 +101,12 @@ ALTER TABLE @extschema@.mnist_run
     ADD CONSTRAINT mnist_run_decision_check CHECK (decision IN ('promoted', 'rejected', 'awaiting approval', 'approved',
         'not promoted', 'promotion pending'));
 ALTER TABLE @extschema@.mnist_run ADD COLUMN training_started_at timestamptz;
+
+-- What the recipe and the time budget did.
+ALTER TABLE @extschema@.mnist_run
+    ADD COLUMN recipe_id bigint,
+    ADD COLUMN time_budget interval,
+    ADD COLUMN shortened text;
 
 -- The hash that feedback copies is now computed when the prediction is stored.
 ALTER TABLE @extschema@.mnist_prediction ADD COLUMN pixels_sha256 bytea;

@@ -4,8 +4,9 @@
  * pg_dump takes along all rows and all sequences, except mnist_label and mnist_internal.tally, which triggers fill
  * while mnist_feedback is restored, mnist_retention, and mnist_internal.metric, which is the same everywhere.
  *
- * A restore runs CREATE EXTENSION, which adds the bundled model, its deployment and its drift reference, and then
- * inserts rows with the same keys.  These may differ: the release that was dumped may have had another bundled model.
+ * A restore runs CREATE EXTENSION, which adds the bundled model, its deployment, its drift reference and the default
+ * recipe, and then inserts rows with the same keys.  These may differ: the release that was dumped may have had another
+ * bundled model.
  * So as long as the extension was not used, the restored rows replace those that CREATE EXTENSION added.  The sequences
  * show whether it was used: a restore inserts ids and draws none, and sets the sequences after all rows are there.
  *
@@ -17,11 +18,13 @@
 CREATE OR REPLACE FUNCTION mnist_internal.untouched() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL UNSAFE
 BEGIN ATOMIC
-    SELECT d.last_value = 1 AND NOT r.is_called AND NOT p.is_called
-    FROM @extschema@.mnist_deployment_id_seq d, @extschema@.mnist_run_id_seq r, @extschema@.mnist_prediction_id_seq p;
+    SELECT d.last_value = 1 AND NOT r.is_called AND NOT p.is_called AND c.last_value = 1
+    FROM @extschema@.mnist_deployment_id_seq d, @extschema@.mnist_run_id_seq r, @extschema@.mnist_prediction_id_seq p,
+        @extschema@.mnist_recipe_log_id_seq c;
 END;
 COMMENT ON FUNCTION mnist_internal.untouched() IS
-    'whether no model was switched, no run begun and no prediction stored since CREATE EXTENSION; internal';
+    'whether no model was switched, no run begun, no prediction stored and no recipe set since CREATE EXTENSION; '
+    'internal';
 
 CREATE OR REPLACE FUNCTION mnist_internal.give_way() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -60,7 +63,7 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'unique_violation',
             MESSAGE = format('a row of %I that CREATE EXTENSION added cannot be replaced', TG_TABLE_NAME),
-            DETAIL = 'A model was switched, a run begun or a prediction stored since; they may rest on the row.',
+            DETAIL = 'A model was switched, a run begun, a prediction stored or a recipe set since.',
             HINT = 'Restore into a database in which the extension was not used.';
     END IF;
     RETURN NULL;
@@ -76,6 +79,9 @@ ALTER TABLE @extschema@.mnist_model ENABLE ALWAYS TRIGGER mnist_model_give_way;
 CREATE OR REPLACE TRIGGER mnist_deployment_give_way BEFORE INSERT ON @extschema@.mnist_deployment
     FOR EACH ROW WHEN (NEW.id = 1) EXECUTE FUNCTION mnist_internal.give_way('id', 'version action');
 ALTER TABLE @extschema@.mnist_deployment ENABLE ALWAYS TRIGGER mnist_deployment_give_way;
+CREATE OR REPLACE TRIGGER mnist_recipe_log_give_way BEFORE INSERT ON @extschema@.mnist_recipe_log
+    FOR EACH ROW WHEN (NEW.id = 1) EXECUTE FUNCTION mnist_internal.give_way('id', 'preset');
+ALTER TABLE @extschema@.mnist_recipe_log ENABLE ALWAYS TRIGGER mnist_recipe_log_give_way;
 CREATE OR REPLACE TRIGGER mnist_drift_reference_give_way BEFORE INSERT ON @extschema@.mnist_drift_reference
     FOR EACH ROW WHEN (NEW.id = 1) EXECUTE FUNCTION mnist_internal.give_way('id', 'model_version source');
 ALTER TABLE @extschema@.mnist_drift_reference ENABLE ALWAYS TRIGGER mnist_drift_reference_give_way;

@@ -53,6 +53,9 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_run (
     reasons                   text[],
     attempt                   int NOT NULL DEFAULT 1 CHECK (attempt > 0),
     retry_of                  bigint CHECK (retry_of < id),         -- refers to this table
+    recipe_id                 bigint,                               -- refers to mnist_recipe_log
+    time_budget               interval,
+    shortened                 text,
     requested_by              name NOT NULL,
     pid                       int NOT NULL,
     process_started_at        timestamptz NOT NULL,
@@ -125,6 +128,11 @@ COMMENT ON COLUMN @extschema@.mnist_run.trigger IS 'what began it: by hand (mnis
 COMMENT ON COLUMN @extschema@.mnist_run.reasons IS 'why mnist_check began it';
 COMMENT ON COLUMN @extschema@.mnist_run.attempt IS 'the attempt, from 1: mnist_check repeats a run that failed';
 COMMENT ON COLUMN @extschema@.mnist_run.retry_of IS 'the failed run that it repeats';
+COMMENT ON COLUMN @extschema@.mnist_run.recipe_id IS
+    'the recipe that it followed (mnist_recipe_log); NULL: the call named strategy, architectures or trials';
+COMMENT ON COLUMN @extschema@.mnist_run.time_budget IS 'how long it might take; NULL: as long as it needed';
+COMMENT ON COLUMN @extschema@.mnist_run.shortened IS
+    'the trials and epochs that it made of those planned, if the time budget did not allow all; NULL: it made all';
 COMMENT ON COLUMN @extschema@.mnist_run.requested_by IS 'the role that asked for it';
 COMMENT ON COLUMN @extschema@.mnist_run.pid IS 'process id of the trainer';
 COMMENT ON COLUMN @extschema@.mnist_run.process_started_at IS
@@ -375,7 +383,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_run_comparison AS
     CROSS JOIN LATERAL (
         SELECT jsonb_object_agg(a.key, jsonb_build_array(q.parameters->a.key, a.value)) AS changed
         FROM jsonb_each(r.parameters) a
-        WHERE q.id IS NOT NULL AND a.value IS DISTINCT FROM q.parameters->a.key) c
+        WHERE q.id IS NOT NULL AND q.parameters ? a.key AND a.value <> q.parameters->a.key) c
     ORDER BY r.id;
 COMMENT ON VIEW @extschema@.mnist_run_comparison IS
     'training runs side by side: parameters, results, and what changed since the last run that succeeded';

@@ -3,7 +3,7 @@
  */
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_retrain(
-    strategy text DEFAULT 'auto',
+    strategy text DEFAULT NULL,
     architectures text[] DEFAULT NULL,
     epochs int DEFAULT NULL,
     seed bigint DEFAULT NULL,
@@ -13,10 +13,12 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_retrain(
     batch_size int DEFAULT NULL,
     promote boolean DEFAULT true,
     trials int DEFAULT NULL,
-    search boolean DEFAULT false,
+    search boolean DEFAULT NULL,
     resume_run bigint DEFAULT NULL,
     trial_epochs int DEFAULT NULL,
     trial_images int DEFAULT NULL,
+    augmentation real DEFAULT NULL,
+    time_budget interval DEFAULT NULL,
     OUT run_id bigint,
     OUT model_version int,
     OUT promoted boolean,
@@ -32,10 +34,10 @@ CREATE OR REPLACE FUNCTION @extschema@.mnist_retrain(
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'mnist_retrain';
 COMMENT ON FUNCTION @extschema@.mnist_retrain(text, text[], int, bigint, boolean, text[], real, int, boolean, int,
-    boolean, bigint, int, int) IS
+    boolean, bigint, int, int, real, interval) IS
     'train a model on base data and feedback, in processes of its own, and make it live if it is no worse than the '
-    'live one; while the caller waits, its snapshot delays VACUUM: for a long run use wait => false and '
-    'mnist_training_progress';
+    'live one; without arguments it does what the recipe says (mnist_recipe); while the caller waits, its snapshot '
+    'delays VACUUM: for a long run use wait => false and mnist_training_progress';
 
 ---------------------------------------------------------------- repeating a run
 

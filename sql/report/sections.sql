@@ -341,7 +341,9 @@ CREATE OR REPLACE FUNCTION mnist_internal.report_runs() RETURNS text
     LANGUAGE sql STABLE PARALLEL UNSAFE
 BEGIN ATOMIC
     SELECT mnist_internal.section('runs', 'Training runs',
-        mnist_internal.note('Accuracy of the candidate and, after the slash, of the live model on the same images.')
+        mnist_internal.note(
+            'Automatic runs follow the recipe: ' || mnist_internal.html(mnist_internal.recipe_text()) || '.')
+        || mnist_internal.note('Accuracy of the candidate and, after the slash, of the live model on the same images.')
         || mnist_internal.table(
             '{Run,Begun,Took,"Requested by",How,"Data sets",Model,Validation,"Held-out feedback",Outcome}', (
             SELECT string_agg(mnist_internal.row(r.id::text, mnist_internal.time(r.started_at),

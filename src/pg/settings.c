@@ -35,7 +35,7 @@
 #define LOG_PREDICTIONS_DEFAULT true
 
 #define FAIL_THRESHOLD_DEFAULT 20 /* wrong predictions of one digit */
-#define FAIL_THRESHOLD_MIN 1
+#define FAIL_THRESHOLD_MIN 0
 #define FAIL_THRESHOLD_MAX 1000000
 
 #define MIN_NEW_LABELS_DEFAULT 50 /* labelled predictions */
@@ -219,7 +219,7 @@ define_decision(void)
 	DefineCustomIntVariable("mnist_hil.fail_threshold",
 							"Number of wrong predictions of one digit that call for retraining.",
 							"Only labelled predictions count that no completed run has used. There must also be"
-							" mnist_hil.min_new_labels new labels.",
+							" mnist_hil.min_new_labels new labels. With zero these are enough.",
 							&mnist_hil_fail_threshold, FAIL_THRESHOLD_DEFAULT, FAIL_THRESHOLD_MIN, FAIL_THRESHOLD_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 

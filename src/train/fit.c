@@ -158,6 +158,19 @@ report(Stretch *stretch, int64 steps)
 	record_steps(stretch, steps, &r->train, seconds);
 }
 
+int64
+training_fit_begin(TrainingFit *fit)
+{
+	TrainingShared *shared = fit->run->workers->shared;
+	int64 steps_per_epoch;
+
+	workers_setup(fit->run->workers, fit->hyper, fit->is_trial);
+	steps_per_epoch = plan_steps(fit, &shared->feedback_share);
+	shared->all_steps = steps_per_epoch * fit->hyper->epochs;
+	init_values(fit);
+	return steps_per_epoch;
+}
+
 TrainingFitEnd
 training_fit(TrainingFit *fit)
 {
@@ -166,11 +179,9 @@ training_fit(TrainingFit *fit)
 	Stretch stretch = {.fit = fit};
 	int nreports = fit->hyper->epochs * fit->parts;
 
-	workers_setup(workers, fit->hyper, fit->is_trial);
-	stretch.steps_per_epoch = plan_steps(fit, &shared->feedback_share);
-	stretch.all_steps = shared->all_steps = stretch.steps_per_epoch * fit->hyper->epochs;
+	stretch.steps_per_epoch = training_fit_begin(fit);
+	stretch.all_steps = shared->all_steps;
 	nreports = (int) Min(nreports, stretch.all_steps);
-	init_values(fit);
 	workers->hook = after_step;
 	workers->hook_context = &stretch;
 	fit->report.trial = fit->trial;

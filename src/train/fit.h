@@ -26,6 +26,12 @@ typedef struct TrainingRun
 	/* progress, in images to train on */
 	double work;	  /* of the whole run, repeats included */
 	double work_done; /* before the current fit */
+
+	/* what the run left out for lack of time */
+	int all_epochs; /* of the model's training */
+	int all_trials; /* planned */
+	int trials;		/* made or taken over */
+	char shortened[128];
 } TrainingRun;
 
 typedef enum TrainingFitEnd
@@ -51,6 +57,9 @@ typedef struct TrainingFit
 	TrainingReport report;
 	double epochs;
 } TrainingFit;
+
+/* Make everything ready to train a fit from its first step on; returns the number of steps of an epoch. */
+extern int64 training_fit_begin(TrainingFit *fit);
 
 /* Train.  TRAINING_AVERAGE then has the average of the weights. */
 extern TrainingFitEnd training_fit(TrainingFit *fit);

@@ -55,7 +55,7 @@ PG_FUNCTION_INFO_V1(mnist_mcnemar);
  * corrections of a style, live, at 0.8 and at 1: 99.63, 99.61 and 99.57 % on MNIST's test images, 76.6, 90.7 and 91.5
  * % on the style.
  */
-static const float blend_steps[] = {0.8f, 0.6f, 0.4f, 0.2f};
+static const float blend_steps[GATE_BLENDS] = {0.8f, 0.6f, 0.4f, 0.2f};
 
 TrainingScores
 gate_evaluate(Workers *workers, TrainingVector vector, uint32 sets)

@@ -12,6 +12,8 @@
 /* Predict sets (a mask of TRAINING_SET_BITs) with a vector's weights, all processes together. */
 extern TrainingScores gate_evaluate(Workers *workers, TrainingVector vector, uint32 sets);
 
+#define GATE_BLENDS 4 /* that fine-tuning chooses from */
+
 /* Choose the candidate, and leave it in TRAINING_VALUES. */
 extern void gate_choose(Workers *workers);
 

@@ -40,6 +40,7 @@ static const Hyperparameters strategy_defaults[] = {
 			.plain_share = 0.5f,
 			.feedback_share = 0.1f,
 			.feedback_repeats = 8,
+			.augmentation = 1.0f,
 			.augment = {.rotate = 10.0f,
 						.scale = 0.1f,
 						.shear = 0.1f,
@@ -65,6 +66,7 @@ static const Hyperparameters strategy_defaults[] = {
 			.plain_share = 0.0f,
 			.feedback_share = 0.2f,
 			.feedback_repeats = 4,
+			.augmentation = 1.0f,
 			.augment = {.rotate = 12.0f,
 						.scale = 0.12f,
 						.shear = 0.12f,
@@ -78,6 +80,13 @@ void
 hyperparameters_init(Hyperparameters *hyper, TrainingStrategy strategy)
 {
 	*hyper = strategy_defaults[strategy];
+}
+
+void
+hyperparameters_augment(Hyperparameters *hyper, float strength)
+{
+	hyper->augmentation *= strength;
+	nn_augment_scale(&hyper->augment, strength);
 }
 
 void
@@ -155,7 +164,8 @@ static const Field fields[] = {
 	FIELD(FLOAT, distillation),	  FIELD(FLOAT, plain_share),   FIELD(FLOAT, feedback_share),
 	FIELD(INT, feedback_repeats), AUGMENT_FIELD(rotate),	   AUGMENT_FIELD(scale),
 	AUGMENT_FIELD(shear),		  AUGMENT_FIELD(translate),	   AUGMENT_FIELD(elastic_alpha),
-	AUGMENT_FIELD(elastic_sigma), FIELD(BOOL, promote),
+	AUGMENT_FIELD(elastic_sigma), FIELD(FLOAT, augmentation),  FIELD(INT, stop_epoch),
+	FIELD(BOOL, promote),
 };
 
 char *
@@ -239,6 +249,7 @@ training_study_json(const TrainingStudy *study, const Hyperparameters *hyper)
 	}
 	json_bool(&json, "fixed_learning_rate", study->fixed_learning_rate);
 	json_bool(&json, "fixed_batch_size", study->fixed_batch_size);
+	json_bool(&json, "fixed_augmentation", study->fixed_augmentation);
 	json_open_array(&json, "architectures");
 	for (int i = 0; i < study->narchitectures; i++)
 		json_text(&json, NULL, study->architectures[i].name);

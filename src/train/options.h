@@ -49,7 +49,9 @@ typedef struct Hyperparameters
 	float plain_share;	  /* of a batch's base images: the fraction that is not augmented */
 	float feedback_share; /* of each batch: the fraction that is feedback; see plan_steps */
 	int feedback_repeats; /* how often an epoch may show the same feedback image */
+	float augmentation;	  /* augment is that many times the strategy's default */
 	NnAugment augment;
+	int stop_epoch; /* training ended after that many epochs, for lack of time; 0: it did not */
 	bool promote; /* go live after passing the gate; no hyperparameter, but recorded with them */
 } Hyperparameters;
 
@@ -68,6 +70,11 @@ typedef struct TrainingOrders
 	double annotator_share;
 	int annotator_labels;
 	bool require_approval; /* a model that passes the gate waits for approval */
+	double time_budget;	   /* seconds from the start to the end of the run; 0: no limit */
+	int64 recipe_id;	   /* the recipe that the run follows; 0: none */
+	bool prune;			   /* remove the weights of old models after the run */
+	int keep_models;	   /* of how many */
+	bool report;		   /* store a report after the run */
 	int ndatasets;		   /* 0: all data sets */
 	int dataset_ids[TRAINING_MAX_DATASETS];
 } TrainingOrders;
@@ -92,6 +99,7 @@ typedef struct TrainingStudy
 	int64 resume_run;		  /* the run whose trials are taken over; 0: none */
 	bool fixed_learning_rate; /* given by the caller, so not searched */
 	bool fixed_batch_size;
+	bool fixed_augmentation;
 	int narchitectures; /* 0 in fine-tuning, until the live model is known */
 	TrainingArchitecture architectures[TRAINING_MAX_ARCHITECTURES];
 } TrainingStudy;
@@ -103,6 +111,9 @@ extern const char *training_strategy_name(TrainingStrategy strategy);
 
 /* Parse a strategy's name: ERRCODE_INVALID_PARAMETER_VALUE with a hint if there is none of that name. */
 extern TrainingStrategy training_strategy_parse(const char *name);
+
+/* Multiply the augmentation by a strength. */
+extern void hyperparameters_augment(Hyperparameters *hyper, float strength);
 
 /* The hyperparameters as JSON, for mnist_run.parameters. */
 extern char *hyperparameters_json(const Hyperparameters *hyper);

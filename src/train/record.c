@@ -370,12 +370,15 @@ record_start(const Hyperparameters *hyper, const TrainingOrders *orders, const T
 	spi_add_text(&parameters, cpu_model());
 	spi_add_text(&parameters, training_study_json(study, hyper));
 	spi_add_int8(&parameters, study->resume_run);
+	spi_add_int8(&parameters, orders->recipe_id);
+	spi_add(&parameters, FLOAT8OID, Float8GetDatum(orders->time_budget));
 	if (spi_execute(
 			"INSERT INTO %s.mnist_run (status, strategy, architecture, seed, parameters, parent_version, epochs,"
 			" requested_by, pid, process_started_at, software, trigger, reasons, attempt, retry_of, reproduces, cpu,"
-			" search, resumes, phase, epoch, progress, updated_at)"
+			" search, resumes, recipe_id, time_budget, phase, epoch, progress, updated_at)"
 			" VALUES ('running', $1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9, $10, $11, nullif($12, '')::text[], $13,"
-			" nullif($14, 0), nullif($15, 0), $16, $17::jsonb, nullif($18, 0), 'loading', 0, 0, clock_timestamp())"
+			" nullif($14, 0), nullif($15, 0), $16, $17::jsonb, nullif($18, 0), nullif($19, 0),"
+			" CASE WHEN $20 > 0 THEN make_interval(secs => $20) END, 'loading', 0, 0, clock_timestamp())"
 			" ON CONFLICT DO NOTHING RETURNING id",
 			&parameters) == 0)
 		record_refuse(record_running());
@@ -402,6 +405,20 @@ record_data(int64 run_id, const TrainingOrders *orders, const int64 totals[TRAIN
 		spi_add_int8(&write.parameters, totals[i]);
 	spi_add_int4(&write.parameters, nprocesses);
 	spi_add_text(&write.parameters, data);
+	record_statements(run_id, &write);
+}
+
+void
+record_shortened(int64 run_id, const Hyperparameters *hyper, const char *shortened)
+{
+	RecordStatements write = {
+		.sql = {"UPDATE %s.mnist_run SET parameters = $2::jsonb, epochs = $3, shortened = $4,"
+				" updated_at = clock_timestamp() WHERE id = $1"}};
+
+	spi_add_int8(&write.parameters, run_id);
+	spi_add_text(&write.parameters, hyperparameters_json(hyper));
+	spi_add_int4(&write.parameters, hyper->epochs);
+	spi_add_text(&write.parameters, shortened);
 	record_statements(run_id, &write);
 }
 

@@ -98,6 +98,9 @@ extern char *record_read_data(const TrainingOrders *orders, MemoryContext contex
 extern void record_data(int64 run_id, const TrainingOrders *orders, const int64 totals[TRAINING_NSETS],
 						int nprocesses, const char *data);
 
+/* Record the hyperparameters, and what a run left out for lack of time. */
+extern void record_shortened(int64 run_id, const Hyperparameters *hyper, const char *shortened);
+
 extern void record_phase(int64 run_id, const char *phase);
 
 /* ERRCODE_UNDEFINED_OBJECT unless the run is still on record. */

@@ -30,7 +30,9 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "pg/arguments.h"
 #include "pg/rows.h"
@@ -45,6 +47,9 @@
 #define BATCH_SIZE_MIN 16
 #define BATCH_SIZE_MAX 4096
 #define TRIAL_IMAGES_MIN 256
+#define AUGMENTATION_MAX 2.0f
+#define TIME_BUDGET_MIN 1.0					   /* s */
+#define TIME_BUDGET_MAX (366.0 * SECS_PER_DAY) /* s */
 #define MAX_STRATEGY 1024	 /* bytes of its name */
 #define MAX_ELEMENT BLCKSZ	 /* bytes of an architecture's or a data set's name; index entries are not longer */
 #define STRATEGY_AUTO "auto" /* from scratch if architectures are named, else fine-tuning */
@@ -66,17 +71,20 @@ enum
 	ARG_RESUME_RUN,
 	ARG_TRIAL_EPOCHS,
 	ARG_TRIAL_IMAGES,
+	ARG_AUGMENTATION,
+	ARG_TIME_BUDGET,
 	NARGUMENTS
 };
 
 PG_FUNCTION_INFO_V1(mnist_retrain);
 PG_FUNCTION_INFO_V1(mnist_hil_retrain_by_check);
+PG_FUNCTION_INFO_V1(mnist_hil_check_recipe);
 
 static void
 null_argument(const char *name)
 {
 	ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					errmsg("argument \"%s\" of mnist_retrain must not be null", name)));
+					errmsg("argument \"%s\" must not be null", name)));
 }
 
 /* The elements of a text[] argument.  It is an error if there are none, more than most, or a null one. */
@@ -93,19 +101,19 @@ text_elements(Datum array, int most, const char *name, char ***elements)
 	n = ArrayGetNItems(ARR_NDIM(values), ARR_DIMS(values));
 	if (n > most)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("argument \"%s\" of mnist_retrain has %d elements", name, n),
+						errmsg("argument \"%s\" has %d elements", name, n),
 						errhint("It can have up to %d.", most)));
 	deconstruct_array(values, TEXTOID, -1, false, TYPALIGN_INT, &datums, &nulls, &n);
 	if (n == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("argument \"%s\" of mnist_retrain is an empty array", name),
+						errmsg("argument \"%s\" is an empty array", name),
 						errhint("Leave it out, or pass NULL, for the default.")));
 	*elements = palloc(sizeof(char *) * n);
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("argument \"%s\" of mnist_retrain has a null element", name)));
+							errmsg("argument \"%s\" has a null element", name)));
 		(*elements)[i] = text_argument(datums[i], MAX_ELEMENT, name);
 	}
 	return n;
@@ -196,7 +204,7 @@ int_argument(const NullableDatum *arguments, int arg, const char *name, int low,
 	value = DatumGetInt32(arguments[arg].value);
 	if (value < low || value > high)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("argument \"%s\" of mnist_retrain is %d", name, value),
+						errmsg("argument \"%s\" is %d", name, value),
 						errhint("It must be from %d to %d.", low, high)));
 	return value;
 }
@@ -213,7 +221,7 @@ bool_argument(const NullableDatum *arguments, int arg, const char *name)
 static void
 read_search(const NullableDatum *arguments, TrainingStudy *study)
 {
-	bool search = bool_argument(arguments, ARG_SEARCH, "search");
+	bool search = !arguments[ARG_SEARCH].isnull && DatumGetBool(arguments[ARG_SEARCH].value);
 	bool resumes = study->resume_run != 0;
 	int trials = int_argument(arguments, ARG_TRIALS, "trials", 0, TRAINING_MAX_TRIALS,
 							  resumes  ? study->trials
@@ -254,16 +262,53 @@ learning_rate_argument(const NullableDatum *arguments, float defaultval)
 	rate = DatumGetFloat4(arguments[ARG_LEARNING_RATE].value);
 	if (!(rate > 0.0f && rate <= 1.0f))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("argument \"learning_rate\" of mnist_retrain is %g", rate),
+						errmsg("argument \"learning_rate\" is %g", rate),
 						errhint("It must be above 0 and at most 1.")));
 	return rate;
+}
+
+/* The factor of the augmentation, or its default. */
+static float
+augmentation_argument(const NullableDatum *arguments, float defaultval)
+{
+	float strength;
+
+	if (arguments[ARG_AUGMENTATION].isnull)
+		return defaultval;
+	strength = DatumGetFloat4(arguments[ARG_AUGMENTATION].value);
+	if (!(strength >= 0.0f && strength <= AUGMENTATION_MAX))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("argument \"augmentation\" is %g", strength),
+						errhint("It must be from 0 (none) to %g; 1 is the default of the strategy.",
+								AUGMENTATION_MAX)));
+	return strength;
+}
+
+/* The time budget in seconds; 0 if there is none. */
+static double
+time_budget_argument(const NullableDatum *arguments)
+{
+	const Interval *budget;
+	double seconds;
+
+	if (arguments[ARG_TIME_BUDGET].isnull)
+		return 0;
+	budget = DatumGetIntervalP(arguments[ARG_TIME_BUDGET].value);
+	seconds = (double) budget->time / USECS_PER_SEC +
+			  ((double) budget->day + (double) DAYS_PER_MONTH * budget->month) * SECS_PER_DAY;
+	if (!(seconds >= TIME_BUDGET_MIN && seconds <= TIME_BUDGET_MAX))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"time_budget\" is %s",
+							   DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(budget)))),
+						errhint("It must be from 1 second to 366 days.")));
+	return seconds;
 }
 
 /* Is the strategy "auto"? */
 static bool
 is_auto(const NullableDatum *arguments)
 {
-	return strcmp(text_argument(arguments[ARG_STRATEGY].value, MAX_STRATEGY, "strategy"), STRATEGY_AUTO) == 0;
+	return arguments[ARG_STRATEGY].isnull ||
+		   strcmp(text_argument(arguments[ARG_STRATEGY].value, MAX_STRATEGY, "strategy"), STRATEGY_AUTO) == 0;
 }
 
 /* The arguments that must not be given with resume_run, because the record has their values. */
@@ -275,7 +320,7 @@ static const struct
 	{ARG_ARCHITECTURES, "architectures"}, {ARG_SEED, "seed"},
 	{ARG_DATASETS, "datasets"},			  {ARG_LEARNING_RATE, "learning_rate"},
 	{ARG_BATCH_SIZE, "batch_size"},		  {ARG_TRIAL_EPOCHS, "trial_epochs"},
-	{ARG_TRIAL_IMAGES, "trial_images"},
+	{ARG_TRIAL_IMAGES, "trial_images"},	  {ARG_AUGMENTATION, "augmentation"},
 };
 
 /* Take hyperparameters, data sets and study from the record of the run that is resumed. */
@@ -289,9 +334,9 @@ resume(const NullableDatum *arguments, Hyperparameters *hyper, TrainingOrders *o
 			named = recorded_arguments[i].name;
 	if (named != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("argument \"%s\" of mnist_retrain does not go with \"resume_run\"", named),
+						errmsg("argument \"%s\" does not go with \"resume_run\"", named),
 						errdetail("Trials are gone on with as they were begun, strategy and seed included."),
-						errhint("Only \"epochs\", \"trials\", \"wait\" and \"promote\" may be given anew.")));
+						errhint("Only \"epochs\", \"trials\", \"time_budget\", \"wait\" and \"promote\" may be given anew.")));
 	trials_read_study(DatumGetInt64(arguments[ARG_RESUME_RUN].value), hyper, orders, study);
 }
 
@@ -313,6 +358,8 @@ start_anew(const NullableDatum *arguments, Hyperparameters *hyper, TrainingStudy
 	set_architectures(hyper, study, arguments[ARG_ARCHITECTURES].isnull ? NULL : &arguments[ARG_ARCHITECTURES].value);
 	study->fixed_learning_rate = !arguments[ARG_LEARNING_RATE].isnull;
 	study->fixed_batch_size = !arguments[ARG_BATCH_SIZE].isnull;
+	study->fixed_augmentation = !arguments[ARG_AUGMENTATION].isnull;
+	hyperparameters_augment(hyper, augmentation_argument(arguments, 1.0f));
 	if (mnist_hil_epochs > 0)
 		hyper->epochs = mnist_hil_epochs;
 	if (!arguments[ARG_SEED].isnull)
@@ -325,8 +372,6 @@ start_anew(const NullableDatum *arguments, Hyperparameters *hyper, TrainingStudy
 static void
 read_arguments(const NullableDatum *arguments, Hyperparameters *hyper, TrainingOrders *orders, TrainingStudy *study)
 {
-	if (arguments[ARG_STRATEGY].isnull)
-		null_argument("strategy");
 	(void) bool_argument(arguments, ARG_WAIT, "wait");
 	if (!arguments[ARG_RESUME_RUN].isnull)
 		resume(arguments, hyper, orders, study);
@@ -344,9 +389,83 @@ read_arguments(const NullableDatum *arguments, Hyperparameters *hyper, TrainingO
 	orders->sets = TRAINING_ALL_SETS;
 	orders->annotator_share = mnist_hil_annotator_share;
 	orders->annotator_labels = mnist_hil_annotator_labels;
-	orders->require_approval = mnist_hil_require_approval;
+	orders->require_approval = orders->require_approval || mnist_hil_require_approval;
+	orders->time_budget = time_budget_argument(arguments);
 	if (!arguments[ARG_DATASETS].isnull)
 		set_datasets(orders, arguments[ARG_DATASETS].value);
+}
+
+/*
+ * The recipe (sql/recipe.sql).  A call that names none of these arguments follows the recipe: whatever it does not
+ * name has the recipe's value.  A call that names one of them takes nothing from the recipe.
+ */
+static const int arguments_without_recipe[] = {ARG_STRATEGY, ARG_ARCHITECTURES, ARG_SEARCH, ARG_TRIALS, ARG_RESUME_RUN};
+
+/* The columns of the recipe that are arguments, and their types' properties; in the order of the query below. */
+static const struct
+{
+	int arg;
+	bool by_value;
+	int length;
+} recipe_arguments[] = {
+	{ARG_STRATEGY, false, -1},		   {ARG_ARCHITECTURES, false, -1},
+	{ARG_SEARCH, true, 1},			   {ARG_TRIALS, true, sizeof(int32)},
+	{ARG_EPOCHS, true, sizeof(int32)}, {ARG_AUGMENTATION, true, sizeof(float4)},
+	{ARG_DATASETS, false, -1},		   {ARG_TIME_BUDGET, false, sizeof(Interval)},
+};
+
+static bool
+follows_recipe(const NullableDatum *arguments)
+{
+	for (int i = 0; i < (int) lengthof(arguments_without_recipe); i++)
+		if (!arguments[arguments_without_recipe[i]].isnull)
+			return false;
+	return true;
+}
+
+/* Does the call name no argument but wait? */
+static bool
+names_nothing(const NullableDatum *arguments)
+{
+	for (int i = 0; i < NARGUMENTS; i++)
+		if (i != ARG_WAIT && i != ARG_PROMOTE && !arguments[i].isnull)
+			return false;
+	return !arguments[ARG_PROMOTE].isnull && DatumGetBool(arguments[ARG_PROMOTE].value);
+}
+
+/*
+ * Set the arguments that are null to the recipe's values, and what the recipe says besides in the orders; SPI is
+ * connected.  A run for which the caller names nothing, like those of mnist_check, also has what comes after it.
+ */
+static void
+apply_recipe(NullableDatum *arguments, TrainingOrders *orders)
+{
+	bool automatic = names_nothing(arguments);
+	TupleDesc desc;
+	HeapTuple row;
+
+	if (spi_execute("SELECT r.strategy, r.architectures, r.search, r.trials, r.epochs, r.augmentation, r.datasets,"
+					" r.time_budget, r.recipe_id, coalesce(r.require_approval, false), r.prune, s.keep_models, r.report"
+					" FROM %s.mnist_recipe r, mnist_internal.settings() s",
+					NULL) != 1)
+		elog(ERROR, "there is no recipe");
+	desc = SPI_tuptable->tupdesc;
+	row = SPI_tuptable->vals[0];
+	for (int i = 0; i < (int) lengthof(recipe_arguments); i++)
+	{
+		NullableDatum *argument = &arguments[recipe_arguments[i].arg];
+
+		if (!argument->isnull)
+			continue;
+		argument->value = SPI_getbinval(row, desc, i + 1, &argument->isnull);
+		if (!argument->isnull)
+			argument->value = datumCopy(argument->value, recipe_arguments[i].by_value, recipe_arguments[i].length);
+	}
+	orders->recipe_id = DatumGetInt64(spi_result(9));
+	orders->require_approval = DatumGetBool(spi_result(10)); /* if the setting does not require it anyway */
+	orders->prune = automatic && DatumGetBool(spi_result(11));
+	orders->keep_models = DatumGetInt32(spi_result(12));
+	orders->report = automatic && DatumGetBool(spi_result(13));
 }
 
 /* The role that calls the function.  Its body runs as the owner. */
@@ -504,14 +623,16 @@ retrain_request(FunctionCallInfo fcinfo, const Hyperparameters *hyper, const Tra
 /*
  * mnist_retrain(strategy text, architectures text[], epochs int, seed bigint, wait boolean, datasets text[],
  *				 learning_rate real, batch_size int, promote boolean, trials int, search boolean, resume_run bigint,
- *				 trial_epochs int, trial_images int)
+ *				 trial_epochs int, trial_images int, augmentation real, time_budget interval)
  *
  * Train a model on base data and feedback, and let it go live if it passes the gate.  Returns one row: the run and,
- * unless wait is false, its result.  The errors are those of the checks above, or the run's own.
+ * unless wait is false, its result.  Without arguments it does what the recipe says.  The errors are those of the
+ * checks above, or the run's own.
  */
 Datum
 mnist_retrain(PG_FUNCTION_ARGS)
 {
+	NullableDatum arguments[NARGUMENTS];
 	Hyperparameters hyper = {0};
 	TrainingOrders *orders = palloc0(sizeof(TrainingOrders));
 	TrainingStudy *study = palloc0(sizeof(TrainingStudy));
@@ -519,10 +640,23 @@ mnist_retrain(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("mnist_retrain()");
 	PreventCommandDuringRecovery("mnist_retrain()");
 	schema_check_version();
+	memcpy(arguments, fcinfo->args, sizeof(arguments));
 	SPI_connect();
-	read_arguments(fcinfo->args, &hyper, orders, study);
+	if (follows_recipe(arguments))
+		apply_recipe(arguments, orders);
+	read_arguments(arguments, &hyper, orders, study);
 	SPI_finish();
 	PG_RETURN_DATUM(retrain_request(fcinfo, &hyper, orders, study, PG_GETARG_BOOL(ARG_WAIT)));
+}
+
+/* The arguments of a call that names none. */
+static void
+default_arguments(NullableDatum *arguments)
+{
+	for (int i = 0; i < NARGUMENTS; i++)
+		arguments[i] = (NullableDatum){.isnull = true};
+	arguments[ARG_WAIT] = (NullableDatum){BoolGetDatum(false), false};
+	arguments[ARG_PROMOTE] = (NullableDatum){BoolGetDatum(true), false};
 }
 
 /*
@@ -534,13 +668,7 @@ mnist_retrain(PG_FUNCTION_ARGS)
 Datum
 mnist_hil_retrain_by_check(PG_FUNCTION_ARGS)
 {
-	/* the defaults of mnist_retrain that are not null */
-	NullableDatum arguments[NARGUMENTS] = {
-		[ARG_STRATEGY] = {CStringGetTextDatum(STRATEGY_AUTO), false},
-		[ARG_WAIT] = {BoolGetDatum(false), false},
-		[ARG_PROMOTE] = {BoolGetDatum(true), false},
-		[ARG_SEARCH] = {BoolGetDatum(false), false},
-	};
+	NullableDatum arguments[NARGUMENTS];
 	TrainingCause cause = {.by_check = true, .attempt = PG_GETARG_INT32(1), .retry_of = PG_GETARG_INT64(2)};
 	Hyperparameters hyper = {0};
 	TrainingOrders *orders = palloc0(sizeof(TrainingOrders));
@@ -548,11 +676,33 @@ mnist_hil_retrain_by_check(PG_FUNCTION_ARGS)
 
 	strlcpy(cause.reasons, text_argument(PG_GETARG_DATUM(0), sizeof(cause.reasons) - 1, "reasons"),
 			sizeof(cause.reasons));
-	for (int i = 0; i < NARGUMENTS; i++)
-		if (i != ARG_STRATEGY && i != ARG_WAIT && i != ARG_PROMOTE && i != ARG_SEARCH)
-			arguments[i].isnull = true;
+	default_arguments(arguments);
 	SPI_connect();
+	apply_recipe(arguments, orders);
 	read_arguments(arguments, &hyper, orders, study);
 	SPI_finish();
 	PG_RETURN_INT64(run_trainer(&hyper, orders, study, &cause, false)->run_id);
+}
+
+/*
+ * mnist_hil_check_recipe(strategy text, architectures text[], search boolean, trials int, epochs int,
+ *						  augmentation real, datasets text[], time_budget interval) RETURNS void
+ *
+ * Throw the error that a run with these arguments would have; null: not named.
+ */
+Datum
+mnist_hil_check_recipe(PG_FUNCTION_ARGS)
+{
+	NullableDatum arguments[NARGUMENTS];
+	Hyperparameters hyper = {0};
+	TrainingOrders *orders = palloc0(sizeof(TrainingOrders));
+	TrainingStudy *study = palloc0(sizeof(TrainingStudy));
+
+	default_arguments(arguments);
+	for (int i = 0; i < (int) lengthof(recipe_arguments); i++)
+		arguments[recipe_arguments[i].arg] = fcinfo->args[i];
+	SPI_connect();
+	read_arguments(arguments, &hyper, orders, study);
+	SPI_finish();
+	PG_RETURN_VOID();
 }

@@ -23,9 +23,11 @@
 
 #include "nn/kernels/blas.h"
 #include "pg/clock.h"
+#include "train/budget.h"
 #include "train/commands.h"
 #include "train/filter.h"
 #include "train/fit.h"
+#include "train/follow_up.h"
 #include "train/gate.h"
 #include "train/search.h"
 #include "train/store.h"
@@ -121,10 +123,15 @@ train(TrainingRun *run)
 {
 	TrainingFit fit = {.run = run, .hyper = &run->hyper, .parts = 1};
 
-	if (!training_has_trials(run->study))
-		run->work = training_fit_images(&fit);
-	if (training_fit(&fit) == TRAINING_FIT_DIVERGED)
+	if (budget_fit(&fit, &run->hyper, budget_left(run)) == TRAINING_FIT_DIVERGED)
 		training_diverged(run->workers->shared->diverged_loss);
+}
+
+static void
+add_to_verdict(TrainingOutcome *outcome, const char *before, const char *text)
+{
+	strlcat(outcome->verdict, before, sizeof(outcome->verdict));
+	strlcat(outcome->verdict, text, sizeof(outcome->verdict));
 }
 
 static void
@@ -149,6 +156,7 @@ make_run(TrainingRun *run)
 	run->workers->shared->loop_bytes =
 		training_search_bytes(&run->hyper, run->study, &limits, &run->parent.net, run->workers->shared->nprocesses);
 	load_data(run);
+	run->all_epochs = run->hyper.epochs;
 	if (!training_has_trials(run->study) || !training_search(run))
 	{
 		train(run);
@@ -159,9 +167,12 @@ make_run(TrainingRun *run)
 	else
 		record_phase(run->id, "evaluating");
 
+	budget_record(run);
 	gate_choose(run->workers);
 	gate_compare(run->workers, EVALUATED_SETS, comparison, outcome);
 	gate = gate_decide(&run->hyper, &run->orders, run->parent.version, comparison, outcome);
+	if (run->shortened[0] != '\0')
+		add_to_verdict(outcome, "; within the time budget: ", run->shortened);
 	workers_end(run->workers); /* storing may wait long for locks */
 	stored = (TrainingResult){
 		.hyper = &run->hyper,
@@ -176,6 +187,7 @@ make_run(TrainingRun *run)
 	store_result(&stored);
 	outcome->seconds = (float) seconds_since(run->started);
 	worker_announce(&run->request->worker, WORKER_DONE);
+	follow_up(&run->orders);
 }
 
 /* Tell the caller the run's error. */
@@ -198,6 +210,7 @@ static void
 fail_run(TrainingRun *run, ErrorData *edata)
 {
 	bool cancelled = edata->sqlerrcode == ERRCODE_QUERY_CANCELED;
+	bool closed;
 
 	ConditionVariableCancelSleep();
 	AbortOutOfAnyTransaction();
@@ -206,10 +219,13 @@ fail_run(TrainingRun *run, ErrorData *edata)
 	QueryCancelPending = false; /* this cancel has been handled */
 	if (cancelled)
 		edata->message = "cancelled by a signal to a training process";
-	if (run->id != 0 && record_possible() && record_failure(run->id, edata))
+	closed = run->id != 0 && record_possible() && record_failure(run->id, edata);
+	if (closed)
 		ereport(LOG, (errmsg("retraining run %lld %s: %s", (long long) run->id, cancelled ? "cancelled" : "failed",
 							 edata->message)));
 	answer_failure(run, edata);
+	if (closed && !cancelled)
+		follow_up(&run->orders);
 }
 
 /* Entry point; main_arg is the handle of the caller's RetrainRequest. */

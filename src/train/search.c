@@ -14,6 +14,10 @@
  * feedback images to train on.  The final training trains on this feedback, too.  Held-out feedback and test images
  * are not used here.
  *
+ * With a time budget a search ends when the time left is needed to train the best trial in full, but it may use half
+ * of the time in any case.  A trial that is under way then is cancelled and does not count.  Without a search each of
+ * several architectures has an equal share of the time.
+ *
  * Everything random in a trial follows from the run's seed, so all trials start from the same weights and see the
  * same images, as far as architecture and batch size permit.  The proposals follow from the seed and from the trials
  * on record.  So another run with the same seed and data makes the same trials, and a run that takes over the trials
@@ -31,6 +35,7 @@
 #include "pg/json.h"
 #include "search/pruner.h"
 #include "search/tpe.h"
+#include "train/budget.h"
 #include "train/commands.h"
 #include "train/gate.h"
 #include "train/search.h"
@@ -80,6 +85,13 @@ typedef struct Study
 	SearchTrial *current;
 	float *kept; /* weights of the best architecture so far; NULL: there is none */
 	int kept_trial;
+	Hyperparameters kept_hyper;
+
+	/* with a time budget */
+	double half;	 /* seconds: half of what was left when the search began */
+	double *seconds; /* that each trial took for an image; 0: not known */
+	double longest;	 /* seconds of the longest trial so far */
+	bool out_of_time;
 } Study;
 
 /* ---- what the fits need at most ---- */
@@ -167,7 +179,8 @@ make_space(Study *study)
 		add_dimension(study, DIMENSION_BATCH_SIZE, SEARCH_LOG, SMALLEST_BATCH, LARGEST_BATCH, BATCH_POINTS);
 	if (dropout)
 		add_dimension(study, DIMENSION_DROPOUT, SEARCH_LINEAR, 0, DROPOUT_MAX, DROPOUT_POINTS);
-	add_dimension(study, DIMENSION_AUGMENTATION, SEARCH_LINEAR, 0, AUGMENTATION_MAX, AUGMENTATION_POINTS);
+	if (!wanted->fixed_augmentation)
+		add_dimension(study, DIMENSION_AUGMENTATION, SEARCH_LINEAR, 0, AUGMENTATION_MAX, AUGMENTATION_POINTS);
 	if (base->weight_decay > 0)
 		add_dimension(study, DIMENSION_WEIGHT_DECAY, SEARCH_LOG, base->weight_decay / WEIGHT_DECAY_SPAN,
 					  base->weight_decay * WEIGHT_DECAY_SPAN, 0);
@@ -189,16 +202,6 @@ set_dropout(Hyperparameters *hyper, float rate)
 		}
 	nn_net_format(&net, hyper->network, sizeof(hyper->network));
 	return first;
-}
-
-static void
-scale_augmentation(NnAugment *augment, float strength)
-{
-	augment->rotate *= strength;
-	augment->scale *= strength;
-	augment->shear *= strength;
-	augment->translate *= strength;
-	augment->elastic_alpha *= strength;
 }
 
 /* The hyperparameters that all trials have in common, with an architecture. */
@@ -248,7 +251,7 @@ apply_point(const Study *study, double *x, Hyperparameters *hyper)
 				(void) set_dropout(hyper, value);
 				break;
 			case DIMENSION_AUGMENTATION:
-				scale_augmentation(&hyper->augment, value);
+				hyperparameters_augment(hyper, value);
 				break;
 			case DIMENSION_WEIGHT_DECAY:
 				hyper->weight_decay = value;
@@ -364,6 +367,30 @@ read_trials(Study *study)
 
 /* ---- making trials ---- */
 
+/*
+ * Seconds to keep for training the best trial's network in full.  A search may use half of the time in any case:
+ * training in full then has fewer epochs.
+ */
+static double
+final_seconds(const Study *study)
+{
+	int best = search_best(study->trials, study->n);
+	TrainingFit final = {.run = study->run, .hyper = &study->base, .parts = 1};
+
+	if (best < 0 || study->seconds[best] == 0)
+		return study->half;
+	return Min(study->half, study->seconds[best] * training_fit_images(&final));
+}
+
+/* Is there time for another trial?  The first one is always made. */
+static bool
+has_time(const Study *study)
+{
+	if (study->wanted->trials == 0 || search_best(study->trials, study->n) < 0)
+		return true;
+	return study->longest + final_seconds(study) <= budget_left(study->run);
+}
+
 /* After a report of a search's trial: is it worth continuing? */
 static bool
 worth_going_on(TrainingFit *fit, void *context)
@@ -373,6 +400,10 @@ worth_going_on(TrainingFit *fit, void *context)
 	bool last = fit->epochs >= fit->hyper->epochs;
 
 	trial->reports[trial->nreports++] = fit->report.value;
+	study->out_of_time = !last && search_best(study->trials, study->n) >= 0 &&
+						 budget_left(study->run) < final_seconds(study);
+	if (study->out_of_time)
+		return false;
 	return last || !search_prune(trial, study->trials, study->n);
 }
 
@@ -403,6 +434,7 @@ keep_if_best(Study *study, TrainingFit *fit)
 	study->kept = MemoryContextAlloc(TopMemoryContext, workers->net.nvalues * sizeof(float));
 	memcpy(study->kept, workers_vector(workers, TRAINING_AVERAGE), workers->net.nvalues * sizeof(float));
 	study->kept_trial = study->n;
+	study->kept_hyper = *fit->hyper;
 }
 
 /* The fit of a trial. */
@@ -419,6 +451,30 @@ trial_fit(const Study *study, const Hyperparameters *hyper, TrainingFit *fit)
 	fit->parts = (REPORTS + hyper->epochs - 1) / hyper->epochs;
 }
 
+/* Train a trial: short ones in a search, else in full, with an equal share of the time that is left. */
+static TrainingFitEnd
+train_trial(Study *study, Hyperparameters *hyper, TrainingFit *fit)
+{
+	TrainingFitEnd end;
+	instr_time started;
+	double seconds;
+
+	if (study->wanted->trials == 0)
+	{
+		end = budget_fit(fit, hyper, budget_left(study->run) / Max(1, study->wanted->narchitectures - study->n));
+		return end == TRAINING_FIT_DIVERGED ? end : TRAINING_FIT_DONE;
+	}
+	fit->go_on = worth_going_on;
+	fit->context = study;
+	INSTR_TIME_SET_CURRENT(started);
+	end = training_fit(fit);
+	seconds = seconds_since(started);
+	if (fit->report.images > 0)
+		study->seconds[study->n] = seconds / (double) fit->report.images;
+	study->longest = Max(study->longest, seconds);
+	return end;
+}
+
 static void
 make_trial(Study *study, Hyperparameters *hyper)
 {
@@ -430,13 +486,8 @@ make_trial(Study *study, Hyperparameters *hyper)
 	if (study->wanted->trials > 0)
 		hyper->epochs = study->wanted->trial_epochs;
 	trial_fit(study, hyper, &fit);
-	if (study->wanted->trials > 0)
-	{
-		fit.go_on = worth_going_on;
-		fit.context = study;
-	}
 	trials_start(study->run->id, study->n + 1, architecture->name, point_json(study, trial->x));
-	switch (training_fit(&fit))
+	switch (train_trial(study, hyper, &fit))
 	{
 		case TRAINING_FIT_DONE:
 			trial->outcome = SEARCH_COMPLETE;
@@ -447,7 +498,7 @@ make_trial(Study *study, Hyperparameters *hyper)
 		case TRAINING_FIT_STOPPED:
 			trial->outcome = SEARCH_PRUNED;
 			trial->value = fit.report.value;
-			end = TRAINING_TRIAL_PRUNED;
+			end = study->out_of_time ? TRAINING_TRIAL_CANCELLED : TRAINING_TRIAL_PRUNED;
 			break;
 		case TRAINING_FIT_DIVERGED:
 			trial->outcome = SEARCH_FAILED;
@@ -455,7 +506,12 @@ make_trial(Study *study, Hyperparameters *hyper)
 			break;
 	}
 	trials_end(study->run->id, end, &fit.report, fit.epochs,
-			   end == TRAINING_TRIAL_FAILED ? "training diverged" : NULL, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE);
+			   end == TRAINING_TRIAL_FAILED		 ? "training diverged"
+			   : end == TRAINING_TRIAL_CANCELLED ? "the time of the search was over"
+												 : NULL,
+			   end == TRAINING_TRIAL_FAILED ? ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE : ERRCODE_QUERY_CANCELED);
+	if (end == TRAINING_TRIAL_CANCELLED)
+		return;
 	study->run->work_done += training_fit_images(&fit);
 	study->n++;
 }
@@ -530,15 +586,22 @@ training_search(TrainingRun *run)
 	make_space(study);
 	ntrials = run->study->trials > 0 ? run->study->trials : run->study->narchitectures;
 	study->trials = palloc0(mul_size(sizeof(SearchTrial), TRAINING_MAX_TRIALS + 1));
+	study->seconds = palloc0(mul_size(sizeof(double), TRAINING_MAX_TRIALS + 1));
+	study->half = budget_left(run) / 2;
 	read_trials(study);
 	plan_work(study, Max(ntrials, study->n));
-	while (study->n < ntrials)
+	while (study->n < ntrials && !study->out_of_time)
 	{
+		study->out_of_time = !has_time(study);
+		if (study->out_of_time)
+			break;
 		study->current = &study->trials[study->n];
 		if (!next_point(study, &hyper))
 			break;
 		make_trial(study, &hyper);
 	}
+	run->trials = study->n;
+	run->all_trials = study->out_of_time ? ntrials : study->n;
 
 	best = search_best(study->trials, study->n);
 	if (best < 0)
@@ -549,6 +612,7 @@ training_search(TrainingRun *run)
 	kept = study->kept != NULL && study->kept_trial == best;
 	if (kept)
 	{
+		run->hyper = study->kept_hyper; /* its epochs may be fewer, for lack of time */
 		workers_setup(run->workers, &run->hyper, false);
 		memcpy(workers_vector(run->workers, TRAINING_AVERAGE), study->kept,
 			   run->workers->net.nvalues * sizeof(float));

@@ -32,7 +32,6 @@
 
 #define ADAM_EPSILON 1e-8f
 #define DIVERGED_LOSS 1e4	   /* guessing gives 2.3; training recovers neither from this nor from NaN */
-#define CALIBRATE_IMAGES 16384 /* over all processes */
 
 /* What a key is for. */
 enum
@@ -353,7 +352,7 @@ combine_statistics(Workers *workers, float *values)
  * During training, batch norm's running statistics come from augmented images and dropout, which shift them a little.
  * Predictions have neither.  So at the end the statistics are computed again from plain images (Wu and Johnson 2021).
  * Each process puts the mean and the mean square of each channel, averaged over its batches, into the tail of its
- * gradient, and the trainer combines them.
+ * gradient, and the trainer combines them.  Without batch norm there is nothing to do.
  */
 void
 steps_calibrate(Workers *workers)
@@ -363,12 +362,15 @@ steps_calibrate(Workers *workers)
 	const TrainingSet *set = &workers->data->sets[TRAINING_SET_TRAIN];
 	float *average = workers_vector(workers, TRAINING_AVERAGE);
 	float *grads = workers_vector(workers, TRAINING_GRADIENTS + workers->rank);
-	int nbatches = CALIBRATE_IMAGES / shared->hyper.batch_size + 1;
+	int nbatches = STEPS_CALIBRATE_IMAGES / shared->hyper.batch_size + 1;
 	Size first = workers->net.nparams;
 	Size nstats = workers->net.nvalues - first;
-	double *sums = palloc0(sizeof(double) * Max(nstats, 1));
+	double *sums;
 	NnBatch batch = {.n = steps->share, .images = steps->images, .keep_all = true};
 
+	if (nstats == 0)
+		return;
+	sums = palloc0(sizeof(double) * nstats);
 	for (int b = 0; b < nbatches; b++)
 	{
 		CHECK_FOR_INTERRUPTS();

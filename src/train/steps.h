@@ -24,6 +24,8 @@ extern void steps_begin(const Workers *workers);
 /* Do TRAINING_STEPS. */
 extern void steps_run(Workers *workers);
 
+#define STEPS_CALIBRATE_IMAGES 16384 /* over all processes */
+
 /* Do TRAINING_CALIBRATE: compute the average's batch norm statistics from base images without augmentation. */
 extern void steps_calibrate(Workers *workers);
 

@@ -25,6 +25,7 @@ static const char *const trial_status[] = {
 	[TRAINING_TRIAL_SUCCEEDED] = "succeeded",
 	[TRAINING_TRIAL_PRUNED] = "pruned",
 	[TRAINING_TRIAL_FAILED] = "failed",
+	[TRAINING_TRIAL_CANCELLED] = "cancelled",
 };
 
 /* Look up the data sets that a run was trained on.  It is an error if one has been dropped. */
@@ -80,7 +81,8 @@ trials_read_study(int64 run_id, Hyperparameters *hyper, TrainingOrders *orders, 
 								 "  FROM %s.mnist_deployment ORDER BY id DESC LIMIT 1),"
 								 " r.parent_version, r.seed, r.search->>'search', r.search->>'trials',"
 								 " r.search->>'trial_epochs', r.search->>'trial_images',"
-								 " r.search->>'fixed_learning_rate', r.search->>'fixed_batch_size'"
+								 " r.search->>'fixed_learning_rate', r.search->>'fixed_batch_size',"
+								 " coalesce(r.search->>'fixed_augmentation', 'false')"
 								 " FROM %s.mnist_run r WHERE r.id = $1",
 								 run_id));
 	hyperparameters_init(hyper, training_strategy_parse(spi_text_at(0, 1)));
@@ -94,6 +96,7 @@ trials_read_study(int64 run_id, Hyperparameters *hyper, TrainingOrders *orders, 
 	}
 	study->fixed_learning_rate = strcmp(spi_text_at(0, 10), "true") == 0;
 	study->fixed_batch_size = strcmp(spi_text_at(0, 11), "true") == 0;
+	study->fixed_augmentation = strcmp(spi_text_at(0, 12), "true") == 0;
 	study->resume_run = run_id;
 
 	(void) spi_execute_int8(
@@ -230,7 +233,7 @@ trials_end(int64 run_id, TrainingTrialEnd end, const TrainingReport *report, dou
 
 	spi_add_int8(&write.parameters, run_id);
 	spi_add_text(&write.parameters, trial_status[end]);
-	spi_add_float(&write.parameters, end == TRAINING_TRIAL_FAILED ? NAN : report->value);
+	spi_add_float(&write.parameters, end == TRAINING_TRIAL_FAILED || end == TRAINING_TRIAL_CANCELLED ? NAN : report->value);
 	spi_add_float(&write.parameters, training_accuracy(&report->validation));
 	spi_add_float(&write.parameters, training_mean_loss(&report->validation));
 	spi_add_float(&write.parameters, training_accuracy(&report->trial_feedback));

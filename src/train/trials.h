@@ -13,7 +13,8 @@ typedef enum TrainingTrialEnd
 {
 	TRAINING_TRIAL_SUCCEEDED,
 	TRAINING_TRIAL_PRUNED,
-	TRAINING_TRIAL_FAILED /* it diverged */
+	TRAINING_TRIAL_FAILED,	 /* it diverged */
+	TRAINING_TRIAL_CANCELLED /* the time of the search was over; as if it had not been made */
 } TrainingTrialEnd;
 
 /* A trial on record. */

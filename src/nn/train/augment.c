@@ -175,3 +175,13 @@ nn_augment(float *out, const uint8_t *pixels, const NnAugment *augment, uint64_t
 		}
 	}
 }
+
+void
+nn_augment_scale(NnAugment *augment, float strength)
+{
+	augment->rotate *= strength;
+	augment->scale *= strength;
+	augment->shear *= strength;
+	augment->translate *= strength;
+	augment->elastic_alpha *= strength;
+}

@@ -23,4 +23,7 @@ typedef struct NnAugment
  */
 extern void nn_augment(float *out, const uint8_t *pixels, const NnAugment *augment, uint64_t key);
 
+/* Multiply all limits by a strength: 0 leaves no augmentation.  The elastic field keeps its smoothness. */
+extern void nn_augment_scale(NnAugment *augment, float strength);
+
 #endif /* NN_TRAIN_AUGMENT_H */
