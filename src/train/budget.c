@@ -21,7 +21,7 @@
 #define MEASURED_SECONDS 0.25 /* of steps, to measure their speed */
 #define PLANNED_FRACTION 0.95 /* of the time: what is planned for */
 #define STOP_FRACTION 1.05	  /* of the time: the fit stops rather than take longer */
-#define CALIBRATION 0.5		  /* of a training step: what a forward pass takes, roughly */
+#define CALIBRATION 0.25	  /* of a training step: what a forward pass takes, roughly */
 #define MANY_STEPS (INT64CONST(1) << 40)
 
 /* How long something takes, in seconds. */

@@ -30,9 +30,10 @@ mnist_predict_batch: ARRAY[mnist_draw(3)]
 mnist_preprocess: mnist_draw(3)
 mnist_probabilities: mnist_draw(3)
 mnist_reproduce: 1
-mnist_retrain: 'from_scratch'; '{softmax}'; 1; 1; true; NULL; 0.01; 128; true; 3; true; NULL; 1; 1000
+mnist_retrain: 'from_scratch'; '{softmax}'; 1; 1; true; NULL; 0.01; 128; true; 3; true; NULL; 1; 1000; 1; '1 hour'
 mnist_schedule: '* * * * *'
 mnist_internal.challenge_point: 1
+mnist_internal.check_recipe: 'from_scratch'; '{softmax}'; true; 3; 1; 1; NULL; '1 hour'
 mnist_internal.describe: '\x00'
 mnist_internal.features: mnist_draw(3); 1
 mnist_internal.histogram_add: internal_in(NULL); '{1}'; '{{1}}'

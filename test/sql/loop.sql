@@ -6,6 +6,8 @@
 SELECT mnist_import_synthetic('first', 600);
 SELECT mnist_activate(model_version) FROM mnist_retrain('from_scratch', '{softmax}', seed => 1, promote => false);
 SELECT mnist_drop_dataset('first');
+-- What comes after a run is in test recipe.
+SELECT mnist_set_recipe(prune => false, report => false);
 SET mnist_hil.epochs = 1;
 SET mnist_hil.min_new_labels = 20;
 SET mnist_hil.fail_threshold = 3;

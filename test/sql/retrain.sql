@@ -4,7 +4,6 @@
 \i :srcdir/sql/include/extension.sql
 
 -- Arguments that make no sense.
-SELECT mnist_retrain(NULL);
 SELECT mnist_retrain('from_memory');
 SELECT mnist_retrain(wait => NULL);
 SELECT mnist_retrain(promote => NULL);
@@ -14,6 +13,8 @@ SELECT mnist_retrain(batch_size => 1);
 SELECT mnist_retrain(learning_rate => 0);
 SELECT mnist_retrain(learning_rate => 'NaN');
 SELECT mnist_retrain(learning_rate => 'Infinity');
+SELECT mnist_retrain(augmentation => 3);
+SELECT mnist_retrain(time_budget => '-1 hour');
 SELECT mnist_retrain('fine_tune', '{softmax}');
 SELECT mnist_retrain('from_scratch', '{}');
 SELECT mnist_retrain('from_scratch', '{NULL}');

@@ -4,7 +4,6 @@
 SELECT mnist_import_synthetic('drawn', 1200, 7);
 
 -- Arguments that make no sense.
-SELECT mnist_retrain(search => NULL);
 SELECT mnist_retrain(trials => -1);
 SELECT mnist_retrain(trials => 1001);
 SELECT mnist_retrain(search => true, trials => 0);

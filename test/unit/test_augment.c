@@ -296,13 +296,34 @@ test_elastic(void **state)
 		assert_true(fabs(roughness[s] * sqrt(2.0) * sigmas[s] - 1.0) < 0.15);
 }
 
+static void
+test_strength(void **state)
+{
+	NnAugment augment = {
+		.rotate = 10, .scale = 0.1f, .shear = 0.2f, .translate = 1, .elastic_alpha = 3, .elastic_sigma = 4};
+	NnAugment none = {.elastic_sigma = 4};
+	float scaled[NN_PIXELS];
+	float plain[NN_PIXELS];
+
+	(void) state;
+	nn_augment_scale(&augment, 0.5f);
+	assert_true(augment.rotate == 5.0f && augment.scale == 0.05f && augment.shear == 0.1f);
+	assert_true(augment.translate == 0.5f && augment.elastic_alpha == 1.5f && augment.elastic_sigma == 4.0f);
+	nn_augment_scale(&augment, 0);
+	assert_memory_equal(&augment, &none, sizeof(none));
+	nn_augment(scaled, digit, &augment, 7);
+	nn_augment(plain, digit, NULL, 0);
+	for (int i = 0; i < NN_PIXELS; i++)
+		assert_true(fabsf(scaled[i] - plain[i]) < 1e-6f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing),	  cmocka_unit_test(test_key),	  cmocka_unit_test(test_extremes),
 		cmocka_unit_test(test_translate), cmocka_unit_test(test_rotate),  cmocka_unit_test(test_scale),
-		cmocka_unit_test(test_shear),	  cmocka_unit_test(test_elastic),
+		cmocka_unit_test(test_shear),	  cmocka_unit_test(test_elastic), cmocka_unit_test(test_strength),
 	};
 
 	return cmocka_run_group_tests(tests, make_digit, NULL);
