@@ -12,8 +12,8 @@
 CREATE OR REPLACE VIEW @extschema@.mnist_recipe_preset AS
     SELECT p.preset, p.description, p.strategy, p.architectures::text[] AS architectures, p.search,
         p.trials::int AS trials, p.epochs::int AS epochs, p.augmentation::real AS augmentation,
-        p.datasets::text[] AS datasets, p.time_budget::interval AS time_budget, p.run_from::time AS run_from, p.run_until::time AS run_until,
-        p.require_approval::boolean AS require_approval, p.prune, p.report
+        p.datasets::text[] AS datasets, p.time_budget::interval AS time_budget, p.run_from::time AS run_from,
+        p.run_until::time AS run_until, p.require_approval::boolean AS require_approval, p.prune, p.report
     FROM (VALUES
         ('fine_tune', 'fine-tune the live model on base data and feedback, at any time of day',
             'fine_tune', NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, true),

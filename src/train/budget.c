@@ -1,10 +1,10 @@
 /*
  * budget.c: keeping a run within its time budget.
  *
- * A run with a time budget leaves out what would take too long: trials of a search (search.c) and epochs.  The number
- * of epochs is decided when a fit begins, so that the schedule of the learning rate is complete.  For this the trainer
- * makes some steps and predictions, takes their time, and begins the fit afresh.  If training then turns out to be
- * slower than measured, the fit stops after an epoch.
+ * A run with a time budget leaves out what would take too long: trials of a search (search.c) and epochs.  The
+ * number of epochs is decided when a fit begins, so that the schedule of the learning rate is complete.  For this the
+ * trainer makes some steps and predictions, takes their time, and begins the fit afresh.  If training then turns out
+ * to be slower than measured, the fit stops after an epoch.
  *
  * The number of epochs, and the epoch after which a fit stopped, are hyperparameters.  They are recorded, so that
  * mnist_reproduce repeats the run whatever the speed of the machine is then.
@@ -127,8 +127,7 @@ measure(TrainingFit *fit)
 	pace.epoch = (double) steps_per_epoch * step + predict;
 	pace.gate = compare * (1.0 + (double) (totals[TRAINING_SET_HELD_OUT] + totals[TRAINING_SET_TEST]) / images);
 	if (fit->hyper->strategy == TRAINING_FINE_TUNE)
-		pace.gate +=
-			predict * (1.0 + GATE_BLENDS * (1.0 + (double) totals[TRAINING_SET_FEEDBACK] / images));
+		pace.gate += predict * (1.0 + GATE_BLENDS * (1.0 + (double) totals[TRAINING_SET_FEEDBACK] / images));
 	if (!fit->hyper->frozen_stats && workers->net.nvalues > workers->net.nparams)
 		pace.gate += CALIBRATION * step * STEPS_CALIBRATE_IMAGES / fit->hyper->batch_size;
 	return pace;

@@ -52,7 +52,7 @@ typedef struct Hyperparameters
 	float augmentation;	  /* augment is that many times the strategy's default */
 	NnAugment augment;
 	int stop_epoch; /* training ended after that many epochs, for lack of time; 0: it did not */
-	bool promote; /* go live after passing the gate; no hyperparameter, but recorded with them */
+	bool promote;	/* go live after passing the gate; no hyperparameter, but recorded with them */
 } Hyperparameters;
 
 /* What the processes of a run need to know besides the hyperparameters. */

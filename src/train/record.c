@@ -411,9 +411,8 @@ record_data(int64 run_id, const TrainingOrders *orders, const int64 totals[TRAIN
 void
 record_shortened(int64 run_id, const Hyperparameters *hyper, const char *shortened)
 {
-	RecordStatements write = {
-		.sql = {"UPDATE %s.mnist_run SET parameters = $2::jsonb, epochs = $3, shortened = $4,"
-				" updated_at = clock_timestamp() WHERE id = $1"}};
+	RecordStatements write = {.sql = {"UPDATE %s.mnist_run SET parameters = $2::jsonb, epochs = $3, shortened = $4,"
+									  " updated_at = clock_timestamp() WHERE id = $1"}};
 
 	spi_add_int8(&write.parameters, run_id);
 	spi_add_text(&write.parameters, hyperparameters_json(hyper));

@@ -50,7 +50,7 @@
 #define AUGMENTATION_MAX 2.0f
 #define TIME_BUDGET_MIN 1.0					   /* s */
 #define TIME_BUDGET_MAX (366.0 * SECS_PER_DAY) /* s */
-#define MAX_STRATEGY 1024	 /* bytes of its name */
+#define MAX_STRATEGY 1024					   /* bytes of its name */
 #define MAX_ELEMENT BLCKSZ	 /* bytes of an architecture's or a data set's name; index entries are not longer */
 #define STRATEGY_AUTO "auto" /* from scratch if architectures are named, else fine-tuning */
 
@@ -83,8 +83,7 @@ PG_FUNCTION_INFO_V1(mnist_hil_check_recipe);
 static void
 null_argument(const char *name)
 {
-	ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					errmsg("argument \"%s\" must not be null", name)));
+	ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"%s\" must not be null", name)));
 }
 
 /* The elements of a text[] argument.  It is an error if there are none, more than most, or a null one. */
@@ -100,20 +99,18 @@ text_elements(Datum array, int most, const char *name, char ***elements)
 	values = DatumGetArrayTypeP(array);
 	n = ArrayGetNItems(ARR_NDIM(values), ARR_DIMS(values));
 	if (n > most)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("argument \"%s\" has %d elements", name, n),
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("argument \"%s\" has %d elements", name, n),
 						errhint("It can have up to %d.", most)));
 	deconstruct_array(values, TEXTOID, -1, false, TYPALIGN_INT, &datums, &nulls, &n);
 	if (n == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("argument \"%s\" is an empty array", name),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("argument \"%s\" is an empty array", name),
 						errhint("Leave it out, or pass NULL, for the default.")));
 	*elements = palloc(sizeof(char *) * n);
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("argument \"%s\" has a null element", name)));
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"%s\" has a null element", name)));
 		(*elements)[i] = text_argument(datums[i], MAX_ELEMENT, name);
 	}
 	return n;
@@ -203,8 +200,7 @@ int_argument(const NullableDatum *arguments, int arg, const char *name, int low,
 		return defaultval;
 	value = DatumGetInt32(arguments[arg].value);
 	if (value < low || value > high)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("argument \"%s\" is %d", name, value),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("argument \"%s\" is %d", name, value),
 						errhint("It must be from %d to %d.", low, high)));
 	return value;
 }
@@ -261,8 +257,7 @@ learning_rate_argument(const NullableDatum *arguments, float defaultval)
 		return defaultval;
 	rate = DatumGetFloat4(arguments[ARG_LEARNING_RATE].value);
 	if (!(rate > 0.0f && rate <= 1.0f))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("argument \"learning_rate\" is %g", rate),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("argument \"learning_rate\" is %g", rate),
 						errhint("It must be above 0 and at most 1.")));
 	return rate;
 }
@@ -277,9 +272,9 @@ augmentation_argument(const NullableDatum *arguments, float defaultval)
 		return defaultval;
 	strength = DatumGetFloat4(arguments[ARG_AUGMENTATION].value);
 	if (!(strength >= 0.0f && strength <= AUGMENTATION_MAX))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("argument \"augmentation\" is %g", strength),
-						errhint("It must be from 0 (none) to %g; 1 is the default of the strategy.",
-								AUGMENTATION_MAX)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("argument \"augmentation\" is %g", strength),
+				 errhint("It must be from 0 (none) to %g; 1 is the default of the strategy.", AUGMENTATION_MAX)));
 	return strength;
 }
 
@@ -333,10 +328,12 @@ resume(const NullableDatum *arguments, Hyperparameters *hyper, TrainingOrders *o
 		if (!arguments[recorded_arguments[i].arg].isnull)
 			named = recorded_arguments[i].name;
 	if (named != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("argument \"%s\" does not go with \"resume_run\"", named),
-						errdetail("Trials are gone on with as they were begun, strategy and seed included."),
-						errhint("Only \"epochs\", \"trials\", \"time_budget\", \"wait\" and \"promote\" may be given anew.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"%s\" does not go with \"resume_run\"", named),
+			 errdetail("Trials are gone on with as they were begun, strategy and seed included."),
+			 errhint("Only \"epochs\", \"trials\", \"time_budget\", \"wait\" and \"promote\" may be given anew.")));
 	trials_read_study(DatumGetInt64(arguments[ARG_RESUME_RUN].value), hyper, orders, study);
 }
 
@@ -399,7 +396,8 @@ read_arguments(const NullableDatum *arguments, Hyperparameters *hyper, TrainingO
  * The recipe (sql/recipe.sql).  A call that names none of these arguments follows the recipe: whatever it does not
  * name has the recipe's value.  A call that names one of them takes nothing from the recipe.
  */
-static const int arguments_without_recipe[] = {ARG_STRATEGY, ARG_ARCHITECTURES, ARG_SEARCH, ARG_TRIALS, ARG_RESUME_RUN};
+static const int arguments_without_recipe[] = {ARG_STRATEGY, ARG_ARCHITECTURES, ARG_SEARCH, ARG_TRIALS,
+											   ARG_RESUME_RUN};
 
 /* The columns of the recipe that are arguments, and their types' properties; in the order of the query below. */
 static const struct
@@ -408,10 +406,14 @@ static const struct
 	bool by_value;
 	int length;
 } recipe_arguments[] = {
-	{ARG_STRATEGY, false, -1},		   {ARG_ARCHITECTURES, false, -1},
-	{ARG_SEARCH, true, 1},			   {ARG_TRIALS, true, sizeof(int32)},
-	{ARG_EPOCHS, true, sizeof(int32)}, {ARG_AUGMENTATION, true, sizeof(float4)},
-	{ARG_DATASETS, false, -1},		   {ARG_TIME_BUDGET, false, sizeof(Interval)},
+	{ARG_STRATEGY, false, -1},
+	{ARG_ARCHITECTURES, false, -1},
+	{ARG_SEARCH, true, 1},
+	{ARG_TRIALS, true, sizeof(int32)},
+	{ARG_EPOCHS, true, sizeof(int32)},
+	{ARG_AUGMENTATION, true, sizeof(float4)},
+	{ARG_DATASETS, false, -1},
+	{ARG_TIME_BUDGET, false, sizeof(Interval)},
 };
 
 static bool
@@ -444,10 +446,11 @@ apply_recipe(NullableDatum *arguments, TrainingOrders *orders)
 	TupleDesc desc;
 	HeapTuple row;
 
-	if (spi_execute("SELECT r.strategy, r.architectures, r.search, r.trials, r.epochs, r.augmentation, r.datasets,"
-					" r.time_budget, r.recipe_id, coalesce(r.require_approval, false), r.prune, s.keep_models, r.report"
-					" FROM %s.mnist_recipe r, mnist_internal.settings() s",
-					NULL) != 1)
+	if (spi_execute(
+			"SELECT r.strategy, r.architectures, r.search, r.trials, r.epochs, r.augmentation, r.datasets,"
+			" r.time_budget, r.recipe_id, coalesce(r.require_approval, false), r.prune, s.keep_models, r.report"
+			" FROM %s.mnist_recipe r, mnist_internal.settings() s",
+			NULL) != 1)
 		elog(ERROR, "there is no recipe");
 	desc = SPI_tuptable->tupdesc;
 	row = SPI_tuptable->vals[0];

@@ -400,8 +400,8 @@ worth_going_on(TrainingFit *fit, void *context)
 	bool last = fit->epochs >= fit->hyper->epochs;
 
 	trial->reports[trial->nreports++] = fit->report.value;
-	study->out_of_time = !last && search_best(study->trials, study->n) >= 0 &&
-						 budget_left(study->run) < final_seconds(study);
+	study->out_of_time =
+		!last && search_best(study->trials, study->n) >= 0 && budget_left(study->run) < final_seconds(study);
 	if (study->out_of_time)
 		return false;
 	return last || !search_prune(trial, study->trials, study->n);

@@ -31,7 +31,7 @@
 #include "util/rng.h"
 
 #define ADAM_EPSILON 1e-8f
-#define DIVERGED_LOSS 1e4	   /* guessing gives 2.3; training recovers neither from this nor from NaN */
+#define DIVERGED_LOSS 1e4 /* guessing gives 2.3; training recovers neither from this nor from NaN */
 
 /* What a key is for. */
 enum

@@ -233,7 +233,8 @@ trials_end(int64 run_id, TrainingTrialEnd end, const TrainingReport *report, dou
 
 	spi_add_int8(&write.parameters, run_id);
 	spi_add_text(&write.parameters, trial_status[end]);
-	spi_add_float(&write.parameters, end == TRAINING_TRIAL_FAILED || end == TRAINING_TRIAL_CANCELLED ? NAN : report->value);
+	spi_add_float(&write.parameters,
+				  end == TRAINING_TRIAL_FAILED || end == TRAINING_TRIAL_CANCELLED ? NAN : report->value);
 	spi_add_float(&write.parameters, training_accuracy(&report->validation));
 	spi_add_float(&write.parameters, training_mean_loss(&report->validation));
 	spi_add_float(&write.parameters, training_accuracy(&report->trial_feedback));
