@@ -8,9 +8,11 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "pg/worker.h"
 #include "train/follow_up.h"
 #include "train/record.h"
+
+/* A caller of mnist_retrain waits until the trainer has ended. */
+#define LOCK_TIMEOUT "10s"
 
 /* Execute a statement in a transaction.  Returns NULL, or the error's message, palloc'd. */
 static char *
@@ -22,7 +24,7 @@ attempt(const char *statement, const SpiParameters *parameters)
 	PG_TRY();
 	{
 		record_begin();
-		spi_set_local("lock_timeout", WORKER_LOCK_TIMEOUT);
+		spi_set_local("lock_timeout", LOCK_TIMEOUT);
 		spi_execute(statement, parameters);
 		record_commit();
 	}

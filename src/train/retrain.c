@@ -524,6 +524,8 @@ check_ready(const TrainingOrders *orders, bool wait)
 	record_check_data(orders);
 	for (int i = 0; wait && i < (int) lengthof(written_tables); i++)
 		check_no_lock_in_the_way(written_tables[i].relname, written_tables[i].mode);
+	if (wait && orders->report)
+		check_no_lock_in_the_way("mnist_report_log", RowExclusiveLock);
 }
 
 /* Throw an error: the trainer has exited in this state, without reporting a result. */

@@ -63,10 +63,11 @@ SELECT mnist_set_recipe(strategy => 'from_scratch', architectures => '{softmax}'
     datasets => '{drawn}', time_budget => '1 hour', require_approval => true);
 CREATE VIEW run AS
 SELECT recipe_id IS NOT NULL AS follows, strategy, architecture, parameters->>'epochs' AS epochs,
-    parameters->>'augmentation' AS augmentation, parameters->>'rotate' AS rotate, datasets, time_budget, shortened,
-    decision FROM mnist_run ORDER BY id DESC LIMIT 1;
-SELECT run_id > 0 AS done FROM mnist_retrain(learning_rate => 1e-3, seed => 1);
+    parameters->>'augmentation' AS augmentation, parameters->>'rotate' AS rotate, datasets, time_budget, shortened
+FROM mnist_run ORDER BY id DESC LIMIT 1;
+SELECT run_id > 0 AS done FROM mnist_retrain(learning_rate => 1e-3);
 SELECT * FROM run;
+SELECT verdict LIKE 'awaiting approval%' AS awaits FROM mnist_retrain(epochs => 10, seed => 1);
 SELECT run_id > 0 AS done
 FROM mnist_retrain(epochs => 1, augmentation => 0, datasets => '{more}', time_budget => '2 hours');
 SELECT * FROM run;
@@ -95,8 +96,7 @@ RESET mnist_hil.keep_models;
 -- The recipe may require approval where the setting does not, but not the other way round.
 SELECT mnist_set_recipe(require_approval => false) > 0 AS set;
 SET mnist_hil.require_approval = on;
-SELECT run_id > 0 AS done FROM mnist_retrain(seed => 1);
-SELECT decision FROM run;
+SELECT verdict LIKE 'awaiting approval%' AS awaits FROM mnist_retrain(epochs => 10, seed => 1);
 RESET mnist_hil.require_approval;
 
 -- A failure of what comes after is an event, and the run has succeeded.
@@ -113,6 +113,23 @@ SELECT status FROM mnist_run WHERE id = :run_id;
 SELECT message = format('pruning after run %s failed: no pruning today', :run_id) AS said, detail->>'error' AS error
 FROM mnist_event WHERE kind = 'follow_up_failed';
 DROP TRIGGER spoil ON mnist_model;
+
+-- After a run that failed, too, there is a report.
+SELECT mnist_set_recipe(architectures => ARRAY['conv 128 3x3 same, relu, conv 128 3x3 same, relu, maxpool 2, dense 10'],
+    report => true) > 0 AS set;
+SELECT count(*) AS reports FROM mnist_report_log \gset
+SET mnist_hil.training_memory = '32MB';
+DO $$
+BEGIN
+    PERFORM mnist_retrain();
+EXCEPTION
+    WHEN out_of_memory THEN
+        RAISE NOTICE 'it failed';
+END
+$$;
+RESET mnist_hil.training_memory;
+SELECT r.status, (SELECT count(*) FROM mnist_report_log) - :reports AS reports FROM mnist_run r ORDER BY id DESC LIMIT 1;
+SELECT mnist_set_recipe(architectures => '{softmax}') > 0 AS set;
 
 -- Augmentation that is given is not searched.
 SELECT run_id FROM mnist_retrain('from_scratch', '{softmax}', trials => 2, trial_images => 256, augmentation => 1.5,
@@ -136,7 +153,6 @@ SELECT retrain, run_id, regexp_replace(reasons[cardinality(reasons)], '\d\d:\d\d
 FROM mnist_check();
 SELECT mnist_set_recipe(run_from => date_trunc('minute', localtime - interval '1 hour')::time,
     run_until => date_trunc('minute', localtime + interval '1 hour')::time) > 0 AS set;
-SELECT mnist_set_recipe(report => true) > 0 AS set;
 SELECT count(*) AS reports FROM mnist_report_log \gset
 SELECT count(*) FILTER (WHERE weights IS NULL) AS pruned FROM mnist_model \gset
 SELECT retrain FROM mnist_check();

@@ -52,6 +52,7 @@ $old->safe_psql(
 	SELECT mnist_internal.drift_update();
 	SELECT mnist_notify_next('dump', all_events => true), mnist_notify_done('dump', 1);
 	SELECT mnist_report();
+	SELECT mnist_set_recipe(epochs => 5, note => 'for the dump');
 });
 
 # Every table except those with derived rows, which a restore computes again.
@@ -116,6 +117,8 @@ sub check_restored
 				process_started_at)
 			VALUES ('failed', 'fine_tune', 'default', 1, '{}', 'regress_ann', 1, now()) RETURNING id"),
 		$next->('mnist_run'), "$how: so do runs");
+	is($node->safe_psql($database, "SELECT $schema.mnist_set_recipe(epochs => 6)"), $next->('mnist_recipe_log'),
+		"$how: so do recipes");
 	is($node->safe_psql($database, "SELECT $schema.mnist_rollback()"), '1', "$how: rolling back goes where it went");
 	is( $node->safe_psql(
 			$database,
