@@ -38,7 +38,7 @@ $$;
 
 -- Save all privileges before anything is dropped; upgraded.sql restores them.
 CREATE TABLE mnist_internal.saved_privileges AS
-SELECT d.classid AS class, i.identity, concat_ws('.', quote_ident(i.schema), quote_ident(o.name)) AS name, o.acl,
+SELECT d.classid AS class, i.identity, concat_ws('.', i.schema, quote_ident(o.name)) AS name, o.acl,
     p.initprivs AS init_acl
 FROM pg_depend d
 JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid

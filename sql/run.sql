@@ -53,9 +53,6 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_run (
     reasons                   text[],
     attempt                   int NOT NULL DEFAULT 1 CHECK (attempt > 0),
     retry_of                  bigint CHECK (retry_of < id),         -- refers to this table
-    recipe_id                 bigint,                               -- refers to mnist_recipe_log
-    time_budget               interval,
-    shortened                 text,
     requested_by              name NOT NULL,
     pid                       int NOT NULL,
     process_started_at        timestamptz NOT NULL,
@@ -66,7 +63,11 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_run (
     finished_at               timestamptz,
     error                     text,
     sqlstate                  text,
-    training_started_at       timestamptz
+    training_started_at       timestamptz,
+    -- the recipe that it followed, and what its time budget left out
+    recipe_id                 bigint,                               -- refers to mnist_recipe_log
+    time_budget               interval,
+    shortened                 text
 ) WITH (fillfactor = 50);
 ALTER SEQUENCE @extschema@.mnist_run_id_seq OWNED BY @extschema@.mnist_run.id;
 CREATE UNIQUE INDEX IF NOT EXISTS mnist_run_one_running ON @extschema@.mnist_run ((true)) WHERE status = 'running';

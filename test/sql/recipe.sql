@@ -128,7 +128,8 @@ EXCEPTION
 END
 $$;
 RESET mnist_hil.training_memory;
-SELECT r.status, (SELECT count(*) FROM mnist_report_log) - :reports AS reports FROM mnist_run r ORDER BY id DESC LIMIT 1;
+SELECT r.status, (SELECT count(*) FROM mnist_report_log) - :reports AS reports
+FROM mnist_run r ORDER BY id DESC LIMIT 1;
 SELECT mnist_set_recipe(architectures => '{softmax}') > 0 AS set;
 
 -- Augmentation that is given is not searched.
