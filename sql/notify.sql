@@ -5,8 +5,8 @@
  * Ids of events come from a sequence, and transactions commit in any order.  So an event may become visible after one
  * with a larger id was delivered, and a position would skip it.  Therefore mnist_notifier.settled has the ids of all
  * events that a notifier is done with.  These are few ranges, however many events there are: a gap is an id that was
- * rolled back, or whose event is not settled or not visible yet.  Every event whose id lies in a gap is to be delivered.
- * This holds in a restored dump, too.
+ * rolled back, or whose event is not settled or not visible yet.  Every event whose id lies in a gap is to be
+ * delivered.  This holds in a restored dump, too.
  *
  * When a notifier calls for the first time, the events that it can see are settled.  It is then given every event that
  * becomes visible later.

@@ -3,9 +3,9 @@
 use strict;
 use warnings;
 
-use IPC::Run;
 use JSON::PP;
 use MIME::Base64;
+use POSIX qw(WNOHANG);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -78,7 +78,7 @@ sub ended
 	my $begun = time;
 
 	kill $signal, $pid;
-	wait_until("$pid ends", sub { $sink->step; waitpid($pid, 1) == $pid });
+	wait_until("$pid ends", sub { $sink->step; waitpid($pid, WNOHANG) == $pid });
 	@running = grep { $_ != $pid } @running;
 	return ($?, time - $begun);
 }
@@ -96,12 +96,11 @@ END
 sub run_notifier
 {
 	my (@options) = @_;
-	my $run = IPC::Run::start([ $program, '--conninfo', conninfo('postgres'), @quick, @options ], '<', '/dev/null',
-		'>>', $log, '2>>', $log);
+	my $pid = start_notifier(@options);
 
-	wait_until('the program ends', sub { $sink->step; $run->pump_nb if $run->pumpable; !$run->pumpable });
-	$run->finish;
-	return $run->result(0);
+	wait_until('the program ends', sub { $sink->step; waitpid($pid, WNOHANG) == $pid });
+	@running = grep { $_ != $pid } @running;
+	return $? & 127 ? "signal $?" : $? >> 8;
 }
 
 sub message
