@@ -59,7 +59,7 @@ OBJS := $(SERVER_SOURCES:.c=.o) $(LIBRARY_OBJS)
 # matters, because views and SQL function bodies need the objects that they name when they are created.
 SQL_SUBJECTS = header common \
 	run model event notify image prediction feedback dataset snapshot label_noise release_0_1_0 \
-	statistics challenge transfer training recipe gate \
+	statistics challenge transfer training recipe probation gate \
 	drift bundled/drift_reference restore \
 	loop registry retention schedule \
 	status metrics quality performance report/data report/html report/sections report/report \

@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_challenger (
     reason         text,
     decided_by     name NOT NULL DEFAULT session_user,
     decided_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    promote_when_better  boolean NOT NULL DEFAULT false,
+    after_prediction     bigint NOT NULL DEFAULT 0,
     CHECK (CASE action
         WHEN 'challenge' THEN share IS NOT NULL AND shadow IS NOT NULL AND ends IS NULL
         ELSE share IS NULL AND shadow IS NULL AND ends IS NOT NULL END)
@@ -45,6 +47,10 @@ COMMENT ON COLUMN @extschema@.mnist_challenger.deployment_id IS
 COMMENT ON COLUMN @extschema@.mnist_challenger.reason IS 'why, as the role that decided wrote';
 COMMENT ON COLUMN @extschema@.mnist_challenger.decided_by IS 'the role that decided';
 COMMENT ON COLUMN @extschema@.mnist_challenger.decided_at IS 'when; it takes effect at commit';
+COMMENT ON COLUMN @extschema@.mnist_challenger.promote_when_better IS
+    'whether mnist_check promotes the challenger when it is found better, and drops it when the live model is';
+COMMENT ON COLUMN @extschema@.mnist_challenger.after_prediction IS
+    'the newest prediction id when the challenge began; 0 in rows from 0.1.0';
 
 SELECT pg_extension_config_dump('@extschema@.mnist_challenger', '');
 SELECT pg_extension_config_dump('@extschema@.mnist_challenger_id_seq', '');
@@ -84,6 +90,7 @@ CREATE OR REPLACE FUNCTION mnist_internal.prediction_erased() RETURNS trigger
 AS $$
 BEGIN
     DELETE FROM @extschema@.mnist_shadow s USING erased e WHERE s.prediction_id = e.id;
+    DELETE FROM mnist_internal.probation_prediction c USING erased e WHERE c.prediction_id = e.id;
     RETURN NULL;
 END
 $$;
@@ -98,7 +105,7 @@ CREATE OR REPLACE TRIGGER mnist_prediction_erased AFTER DELETE ON @extschema@.mn
 
 CREATE OR REPLACE VIEW @extschema@.mnist_challenge_now AS
     SELECT c.id AS challenge_id, c.version, c.share, c.shadow, live.version AS live_version, live.deployment_id,
-        c.reason, c.decided_by, c.decided_at
+        c.reason, c.decided_by, c.decided_at, c.promote_when_better
     FROM @extschema@.mnist_live live
     JOIN (SELECT n.* FROM @extschema@.mnist_challenger n ORDER BY n.id DESC LIMIT 1) c
         ON c.deployment_id = live.deployment_id AND c.action = 'challenge';
@@ -113,6 +120,8 @@ COMMENT ON COLUMN @extschema@.mnist_challenge_now.deployment_id IS 'the row of m
 COMMENT ON COLUMN @extschema@.mnist_challenge_now.reason IS 'why the challenge began';
 COMMENT ON COLUMN @extschema@.mnist_challenge_now.decided_by IS 'the role that began it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_now.decided_at IS 'when it began';
+COMMENT ON COLUMN @extschema@.mnist_challenge_now.promote_when_better IS
+    'whether mnist_check promotes the challenger when it is found better, and drops it when the live model is';
 
 CREATE OR REPLACE FUNCTION mnist_internal.challenge_point(id bigint) RETURNS double precision
     AS 'MODULE_PATHNAME', 'mnist_hil_challenge_point' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
@@ -122,7 +131,7 @@ COMMENT ON FUNCTION mnist_internal.challenge_point(bigint) IS
 ---------------------------------------------------------------- beginning and ending
 
 CREATE OR REPLACE FUNCTION @extschema@.mnist_challenge(version int, share real, shadow boolean DEFAULT false,
-    reason text DEFAULT NULL)
+    reason text DEFAULT NULL, promote_when_better boolean DEFAULT false)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -134,12 +143,15 @@ DECLARE
         ELSE mnist_challenge.share END;
     challenge_id bigint;
 BEGIN
-    IF mnist_challenge.version IS NULL OR mnist_challenge.shadow IS NULL OR wanted_share IS NULL THEN
+    IF mnist_challenge.version IS NULL OR mnist_challenge.shadow IS NULL OR wanted_share IS NULL
+        OR mnist_challenge.promote_when_better IS NULL
+    THEN
         RAISE EXCEPTION USING
             ERRCODE = 'null_value_not_allowed',
             MESSAGE = format('%s must not be null',
                 CASE WHEN mnist_challenge.version IS NULL THEN 'version'
-                    WHEN mnist_challenge.shadow IS NULL THEN 'shadow' ELSE 'share' END),
+                    WHEN mnist_challenge.shadow IS NULL THEN 'shadow'
+                    WHEN wanted_share IS NULL THEN 'share' ELSE 'promote_when_better' END),
             HINT = 'mnist_challenge_drop ends a challenge.';
     END IF;
     IF NOT (wanted_share > 0 AND wanted_share <= 1) THEN
@@ -160,24 +172,27 @@ BEGIN
             DETAIL = 'A model cannot challenge itself.',
             HINT = 'mnist_model lists the others.';
     END IF;
-    IF (under_way.version, under_way.share, under_way.shadow)
-        = (mnist_challenge.version, wanted_share, mnist_challenge.shadow)
+    IF (under_way.version, under_way.share, under_way.shadow, under_way.promote_when_better)
+        = (mnist_challenge.version, wanted_share, mnist_challenge.shadow, mnist_challenge.promote_when_better)
     THEN
         RAISE NOTICE 'this challenge by model version % is under way already', under_way.version;
         RETURN under_way.challenge_id;
     END IF;
     PERFORM mnist_internal.load(mnist_challenge.version);
-    INSERT INTO @extschema@.mnist_challenger (action, version, share, shadow, deployment_id, reason, decided_by)
-    VALUES ('challenge', mnist_challenge.version, wanted_share, mnist_challenge.shadow, live.deployment_id,
-        mnist_challenge.reason, mnist_internal.invoker())
+    INSERT INTO @extschema@.mnist_challenger (action, version, share, shadow, deployment_id, reason, decided_by,
+        promote_when_better, after_prediction)
+    SELECT 'challenge', mnist_challenge.version, wanted_share, mnist_challenge.shadow, live.deployment_id,
+        mnist_challenge.reason, mnist_internal.invoker(), mnist_challenge.promote_when_better,
+        CASE WHEN s.is_called THEN s.last_value ELSE 0 END
+    FROM @extschema@.mnist_prediction_id_seq s
     RETURNING id INTO challenge_id;
     RETURN challenge_id;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.mnist_challenge(int, real, boolean, text) IS
+COMMENT ON FUNCTION @extschema@.mnist_challenge(int, real, boolean, text, boolean) IS
     'give a model version a fraction of the predictions that mnist_predict stores: to answer them, or (shadow) to '
-    'predict beside the live model; takes effect at commit; ends the challenge before it; returns the id of the '
-    'challenge';
+    'predict beside the live model; takes effect at commit; ends the challenge before it; with promote_when_better '
+    'mnist_check promotes or drops it by its finding; returns the id of the challenge';
 
 CREATE OR REPLACE FUNCTION mnist_internal.end_challenge(new_action text, new_reason text)
     RETURNS @extschema@.mnist_challenge_now
@@ -230,6 +245,124 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_challenge_drop(text) IS
     'end the challenge under way; the live model stays; returns the version of the challenger';
+
+---------------------------------------------------------------- by itself
+
+CREATE OR REPLACE FUNCTION mnist_internal.labels_unbiased(disagreements int, served int, other int, neither int,
+    agreements int, confirmed int)
+    RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'mnist_hil_labels_unbiased';
+COMMENT ON FUNCTION mnist_internal.labels_unbiased(int, int, int, int, int, int) IS
+    'whether annotators do not seem to prefer wrong predictions: from predictions on which two models differ, those '
+    'labelled with what the one predicted that annotators see, the other one, or neither, and from those on which '
+    'they agree, and those labelled so; internal';
+
+-- Of the shadow's newest 10,000 predictions.
+CREATE OR REPLACE FUNCTION mnist_internal.shadow_unbiased(challenge bigint, after bigint) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT mnist_internal.labels_unbiased(
+        (count(*) FILTER (WHERE n.differ))::int,
+        (count(*) FILTER (WHERE n.differ AND n.correct = n.served))::int,
+        (count(*) FILTER (WHERE n.differ AND n.correct = n.label))::int,
+        (count(*) FILTER (WHERE n.differ AND n.correct NOT IN (n.served, n.label)))::int,
+        (count(*) FILTER (WHERE NOT n.differ))::int,
+        (count(*) FILTER (WHERE NOT n.differ AND n.correct = n.served))::int)
+    FROM (
+        SELECT s.label, p.label AS served, p.label <> s.label AS differ, l.label AS correct
+        FROM @extschema@.mnist_shadow s
+        JOIN @extschema@.mnist_prediction p ON p.id = s.prediction_id
+        LEFT JOIN @extschema@.mnist_label l ON l.prediction_id = s.prediction_id
+        WHERE s.prediction_id > after AND s.challenge_id = challenge
+        ORDER BY s.prediction_id DESC
+        LIMIT 10000) n;
+END;
+COMMENT ON FUNCTION mnist_internal.shadow_unbiased(bigint, bigint) IS
+    'mnist_internal.labels_unbiased of a challenge in shadow mode; internal';
+
+-- It waits for no lock: if there is a conflicting one, it fails with lock_not_available.
+CREATE OR REPLACE FUNCTION mnist_internal.challenge_decide(is_better boolean, why text) RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ended @extschema@.mnist_challenge_now;
+BEGIN
+    LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+    ended := mnist_internal.end_challenge(CASE WHEN is_better THEN 'promote' ELSE 'drop' END, why);
+    IF is_better THEN
+        PERFORM mnist_internal.deploy(ended.version, 'promote', ended.deployment_id,
+            format('challenge %s: %s', ended.challenge_id, why));
+    END IF;
+    RETURN format('challenger, model version %s, was %s: %s', ended.version,
+        CASE WHEN is_better THEN 'promoted' ELSE 'dropped' END, why);
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.challenge_decide(boolean, text) IS
+    'promote or drop the challenger; returns a sentence; internal';
+
+/*
+ * The finding rests on labels, and annotators who only correct errors make either side look better.  So a shadow is
+ * promoted only if they do not seem to, and in an A/B test only if the challenger's right predictions are not labelled
+ * less often than its share.
+ */
+CREATE OR REPLACE FUNCTION mnist_internal.challenge_check() RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c @extschema@.mnist_challenge_now;
+    k record;
+    after bigint;
+    finding text;
+    same int;
+BEGIN
+    SELECT n.* INTO c FROM @extschema@.mnist_challenge_now n WHERE n.promote_when_better;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT b.after_prediction INTO after FROM @extschema@.mnist_challenger b WHERE b.id = c.challenge_id;
+    SELECT count(*) FILTER (WHERE l.model_version <> c.version AND l.predicted_label <> l.label) AS live_errors,
+        count(*) FILTER (WHERE l.model_version = c.version AND l.predicted_label <> l.label) AS challenger_errors,
+        count(*) FILTER (WHERE l.model_version <> c.version AND l.predicted_label = l.label) AS live_right,
+        count(*) FILTER (WHERE l.model_version = c.version AND l.predicted_label = l.label) AS challenger_right,
+        count(*) FILTER (WHERE l.predicted_label = l.label AND l.challenger_label <> l.label) AS only_live_right,
+        count(*) FILTER (WHERE l.predicted_label <> l.label AND l.challenger_label = l.label) AS only_challenger_right
+    INTO k
+    FROM @extschema@.mnist_label l
+    WHERE l.prediction_id > after AND l.challenge_id = c.challenge_id AND l.label IS NOT NULL;
+    finding := mnist_internal.challenge_finding(c.shadow, c.share, k.live_errors, k.challenger_errors,
+        k.only_live_right, k.only_challenger_right);
+    IF finding = 'undecided' OR NOT mnist_internal.try_lock() THEN
+        RETURN NULL;
+    END IF;
+    IF finding = 'challenger better' THEN
+        IF (CASE WHEN c.shadow THEN NOT mnist_internal.shadow_unbiased(c.challenge_id, after)
+            ELSE NOT mnist_internal.more_than_expected(k.challenger_right, k.live_right, c.share) END)
+        THEN
+            RETURN NULL;
+        END IF;
+        same := mnist_internal.rolled_back_as(c.version);
+        IF same IS NOT NULL THEN
+            RETURN mnist_internal.challenge_decide(false,
+                format('the same weights as version %s, which probation rolled back', same));
+        END IF;
+    END IF;
+    RETURN mnist_internal.challenge_decide(finding = 'challenger better', CASE
+        WHEN c.shadow THEN format('%s: of the labelled predictions, only version %s was right on %s, only version %s '
+            'on %s', finding, c.live_version, k.only_live_right, c.version, k.only_challenger_right)
+        ELSE format('%s: annotators found %s errors of version %s, which answered %s %% of the predictions, and %s of '
+            'version %s', finding, k.challenger_errors, c.version, round((100 * c.share)::numeric, 1), k.live_errors,
+            c.live_version) END);
+EXCEPTION
+    WHEN lock_not_available OR serialization_failure THEN
+        RETURN NULL;            -- another session is switching; the next check looks again
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.challenge_check() IS
+    'promote the challenger that is found better, or drop it when the live model is, if it began with '
+    'promote_when_better; returns a sentence if it did; internal';
 
 ---------------------------------------------------------------- events
 
@@ -291,6 +424,50 @@ COMMENT ON FUNCTION mnist_internal.challenge_overtaken() IS
 CREATE OR REPLACE TRIGGER mnist_deployment_ends_challenge AFTER INSERT ON @extschema@.mnist_deployment
     FOR EACH ROW EXECUTE FUNCTION mnist_internal.challenge_overtaken();
 
+---------------------------------------------------------------- the finding
+
+CREATE OR REPLACE FUNCTION mnist_internal.sequential_evidence(hits bigint, misses bigint, p float8) RETURNS float8
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'mnist_hil_sequential_evidence';
+COMMENT ON FUNCTION mnist_internal.sequential_evidence(bigint, bigint, float8) IS
+    'logarithm of the evidence against "a hit has probability p", which reaches ln(1 / alpha) with a probability of '
+    'at most alpha, however often one looks; internal, but open to readers of mnist_challenge_result';
+
+CREATE OR REPLACE FUNCTION mnist_internal.more_than_expected(hits bigint, misses bigint, p float8) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN mnist_internal.sequential_evidence(hits, misses, p) >= ln(20::float8)
+        THEN hits > p * (hits + misses) END;
+END;
+COMMENT ON FUNCTION mnist_internal.more_than_expected(bigint, bigint, float8) IS
+    'whether a hit has a probability above p, false: below it; NULL: undecided; two-sided at 5 %, however often one '
+    'looks; internal, but open to readers of mnist_challenge_result';
+
+/*
+ * In shadow mode both models predict the same images, and those decide on which only one is right.  In an A/B test the
+ * errors that annotators find decide: if both models are equally good, the challenger has made its share of them.  That
+ * holds whether or not annotators also confirm correct predictions.
+ */
+CREATE OR REPLACE FUNCTION mnist_internal.challenge_finding(shadow boolean, share float8, live_errors bigint,
+    challenger_errors bigint, only_live_right bigint, only_challenger_right bigint)
+    RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        CASE WHEN shadow THEN mnist_internal.more_than_expected(coalesce(only_challenger_right, 0),
+                coalesce(only_live_right, 0), 0.5)
+            ELSE NOT mnist_internal.more_than_expected(coalesce(challenger_errors, 0), coalesce(live_errors, 0),
+                share) END
+        WHEN true THEN 'challenger better'
+        WHEN false THEN 'live model better'
+        ELSE 'undecided' END;
+END;
+COMMENT ON FUNCTION mnist_internal.challenge_finding(boolean, float8, bigint, bigint, bigint, bigint) IS
+    'which model of a challenge is better; internal, but open to readers of mnist_challenge_result';
+
+GRANT EXECUTE ON FUNCTION mnist_internal.sequential_evidence, mnist_internal.more_than_expected,
+    mnist_internal.challenge_finding TO PUBLIC;
+
 ---------------------------------------------------------------- results
 
 /*
@@ -324,10 +501,8 @@ CREATE OR REPLACE VIEW @extschema@.mnist_challenge_result AS
             - k.live_right::float8 / nullif(k.live_labels, 0))::real AS difference,
         coalesce(paired.low, unpaired.low)::real AS difference_low,
         coalesce(paired.high, unpaired.high)::real AS difference_high,
-        CASE
-            WHEN coalesce(paired.low, unpaired.low) > 0 THEN 'challenger better'
-            WHEN coalesce(paired.high, unpaired.high) < 0 THEN 'live model better'
-            ELSE 'undecided' END AS finding,
+        mnist_internal.challenge_finding(c.shadow, c.share, k.live_labels - k.live_right,
+            k.challenger_labels - k.challenger_right, k.only_live_right, k.only_challenger_right) AS finding,
         CASE WHEN c.shadow THEN coalesce(k.only_live_right, 0) END AS only_live_right,
         CASE WHEN c.shadow THEN coalesce(k.only_challenger_right, 0) END AS only_challenger_right,
         mcnemar.exact AS mcnemar_exact,
@@ -340,7 +515,8 @@ CREATE OR REPLACE VIEW @extschema@.mnist_challenge_result AS
         c.decided_at AS began_at,
         coalesce(e.reason, CASE WHEN next.id IS NOT NULL THEN next.reason ELSE switch.reason END) AS end_reason,
         coalesce(e.decided_by, next.decided_by, switch.deployed_by) AS ended_by,
-        coalesce(e.decided_at, next.decided_at, switch.deployed_at) AS ended_at
+        coalesce(e.decided_at, next.decided_at, switch.deployed_at) AS ended_at,
+        c.promote_when_better
     FROM @extschema@.mnist_challenger c
     JOIN @extschema@.mnist_deployment d ON d.id = c.deployment_id
     LEFT JOIN @extschema@.mnist_challenger e ON e.ends = c.id
@@ -392,7 +568,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_challenge_result AS
     WHERE c.action = 'challenge';
 COMMENT ON VIEW @extschema@.mnist_challenge_result IS
     'every challenge, how it ended, and how challenger and live model compare on labelled predictions; intervals are '
-    'of 95 %';
+    'of 95 %, and valid for a single look';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.challenge_id IS 'the row of mnist_challenger that began it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.version IS 'the challenger';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.live_version IS 'the live model that it challenged';
@@ -420,7 +596,9 @@ COMMENT ON COLUMN @extschema@.mnist_challenge_result.difference_low IS
     'lower end of the difference''s interval (Newcombe, method 10; in shadow mode the paired form)';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.difference_high IS 'upper end of the difference''s interval';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.finding IS
-    'challenger better, live model better, or undecided: the difference''s interval includes zero';
+    'challenger better, live model better, or undecided; valid however often one looks, unlike the intervals, which '
+    'it does not use: in shadow mode from only_live_right and only_challenger_right, otherwise from the errors found '
+    'of each model and its share of the predictions';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.only_live_right IS
     'in shadow mode: labelled predictions that only the live model got right';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.only_challenger_right IS
@@ -441,3 +619,5 @@ COMMENT ON COLUMN @extschema@.mnist_challenge_result.end_reason IS
     'why it ended, or the reason of the challenge that replaced it, or of the switch that overtook it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.ended_by IS 'the role that ended it';
 COMMENT ON COLUMN @extschema@.mnist_challenge_result.ended_at IS 'when it ended';
+COMMENT ON COLUMN @extschema@.mnist_challenge_result.promote_when_better IS
+    'whether mnist_check was to promote the challenger when it is found better, and to drop it when the live model is';

@@ -78,6 +78,14 @@ BEGIN
                 live.version),
             HINT = 'Retrain, to compare a new model with the live one, or overrule with mnist_activate.';
     END IF;
+    IF mnist_internal.rolled_back_as(run.model_version) IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('model version %s was rolled back by probation', run.model_version),
+            DETAIL = format('It has the same weights as version %s, which was worse than the model before it.',
+                mnist_internal.rolled_back_as(run.model_version)),
+            HINT = 'mnist_probation has the figures; overrule with mnist_activate.';
+    END IF;
     approved := mnist_internal.deploy(run.model_version, 'promote', live.deployment_id,
         regexp_replace(run.verdict, '^awaiting approval', 'approved'), run.id);
     UPDATE @extschema@.mnist_run r SET decision = 'approved', promoted = true WHERE r.id = run.id;
@@ -106,8 +114,14 @@ CREATE OR REPLACE FUNCTION mnist_internal.promote(
 AS $$
 DECLARE
     live @extschema@.mnist_live;
+    rolled_back int := mnist_internal.rolled_back_as(new_version);
 BEGIN
     SELECT l.* INTO live FROM @extschema@.mnist_live l;
+    IF rolled_back IS NOT NULL THEN
+        decision := 'rejected';
+        verdict := format('rejected: the same weights as version %s, which probation rolled back', rolled_back);
+        RETURN;
+    END IF;
     IF live.version <> compared_with THEN
         decision := 'rejected';
         verdict := format('rejected: another model went live since the run began, which compared with version %s',
@@ -122,8 +136,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mnist_internal.promote(int, int, bigint, text, name) IS
-    'make a run''s model live if the model that it was compared with is still live; the caller holds the lock on '
-    'mnist_deployment; internal';
+    'make a run''s model live if the model that it was compared with is still live, and probation has not rolled it '
+    'back before; the caller holds the lock on mnist_deployment; internal';
 
 -- It waits for no lock: if there is a conflicting one, it fails with lock_not_available.
 CREATE OR REPLACE FUNCTION mnist_internal.settle_promotion(pending_run bigint, OUT decision text, OUT verdict text)

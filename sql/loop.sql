@@ -327,6 +327,7 @@ DECLARE
     met text[];
     due text[];
     obstacle text;
+    said text;
 BEGIN
     retrain := false;
     reasons := '{}';
@@ -338,6 +339,21 @@ BEGIN
     SELECT * INTO s FROM mnist_internal.settings();
     IF s.retention IS NOT NULL THEN
         PERFORM mnist_internal.retain(s.retention);
+    END IF;
+
+    -- A switch comes first: all else depends on the model that is live.
+    IF EXISTS (SELECT FROM @extschema@.mnist_probation p WHERE p.outcome = 'under way') THEN
+        said := mnist_internal.probation_check();
+    END IF;
+    IF said IS NULL AND EXISTS (
+        SELECT FROM (SELECT c.* FROM @extschema@.mnist_challenger c ORDER BY c.id DESC LIMIT 1) c
+        WHERE c.action = 'challenge' AND c.promote_when_better)
+    THEN
+        said := mnist_internal.challenge_check();
+    END IF;
+    IF said IS NOT NULL THEN
+        reasons := ARRAY[said];
+        RETURN;
     END IF;
 
     met := ARRAY(SELECT c.condition FROM mnist_internal.label_condition c WHERE c.met);
@@ -390,5 +406,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.mnist_check() IS
-    'begin a training run if it is due, without waiting for it; returns whether it did, the reasons or the obstacle, '
+    'roll back a model that fails its probation, promote a challenger that is better if it was to be, or begin a '
+    'training run if it is due, without waiting for it; returns whether it began one, the reasons or the obstacle, '
     'and the run; to be called every few minutes';

@@ -73,6 +73,7 @@ DROP FUNCTION mnist_internal.cron_next(text, timestamptz, text);
 DROP FUNCTION mnist_internal.cron_field(text, int, int, text[]);
 DROP FUNCTION @extschema@.mnist_retrain(text, text[], int, bigint, boolean, text[], real, int, boolean, int, boolean,
     bigint, int, int);
+DROP FUNCTION @extschema@.mnist_challenge(int, real, boolean, text);
 -- Views use these until they are replaced; upgraded.sql drops functions called replaced_x.
 ALTER FUNCTION mnist_internal.cache() RENAME TO replaced_cache;
 ALTER FUNCTION mnist_internal.check_job() RENAME TO replaced_check_job;
@@ -107,6 +108,9 @@ ALTER TABLE @extschema@.mnist_run
     ADD COLUMN recipe_id bigint,
     ADD COLUMN time_budget interval,
     ADD COLUMN shortened text;
+
+ALTER TABLE @extschema@.mnist_challenger ADD COLUMN promote_when_better boolean NOT NULL DEFAULT false;
+ALTER TABLE @extschema@.mnist_challenger ADD COLUMN after_prediction bigint NOT NULL DEFAULT 0;
 
 -- The hash that feedback copies is now computed when the prediction is stored.
 ALTER TABLE @extschema@.mnist_prediction ADD COLUMN pixels_sha256 bytea;

@@ -95,6 +95,14 @@
 #define ANNOTATOR_LABELS_MAX INT_MAX
 
 #define REQUIRE_APPROVAL_DEFAULT false
+#define PROBATION_DEFAULT 500
+#define PROBATION_MIN 0 /* off */
+#define PROBATION_MAX 10000
+
+#define PROBATION_PREDICTIONS_DEFAULT 5000
+#define PROBATION_PREDICTIONS_MIN 100
+#define PROBATION_PREDICTIONS_MAX 1000000
+
 #define DRIFT_WINDOW_DEFAULT 2000
 #define DRIFT_WINDOW_MIN 10
 #define DRIFT_WINDOW_MAX 100000
@@ -135,6 +143,8 @@ double mnist_hil_annotator_share = ANNOTATOR_SHARE_DEFAULT;
 int mnist_hil_annotator_labels = ANNOTATOR_LABELS_DEFAULT;
 bool mnist_hil_require_approval = REQUIRE_APPROVAL_DEFAULT;
 int mnist_hil_retention_budget = RETENTION_BUDGET_DEFAULT;
+int mnist_hil_probation = PROBATION_DEFAULT;
+int mnist_hil_probation_predictions = PROBATION_PREDICTIONS_DEFAULT;
 
 /* Settings of the loop: SQL reads them through mnist_hil_settings(). */
 static int mnist_hil_fail_threshold = FAIL_THRESHOLD_DEFAULT;
@@ -297,6 +307,21 @@ define_gate(void)
 							 &mnist_hil_require_approval, REQUIRE_APPROVAL_DEFAULT, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
+static void
+define_probation(void)
+{
+	DefineCustomIntVariable(
+		"mnist_hil.probation", "Number of labelled predictions for which a new live model is on probation.",
+		"If it is worse than the model before it, mnist_check rolls back. Zero switches this off.",
+		&mnist_hil_probation, PROBATION_DEFAULT, PROBATION_MIN, PROBATION_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mnist_hil.probation_predictions",
+							"Number of predictions after which a probation ends, however few are labelled.",
+							"The model before it predicts a sample of up to 5,000 of them, too.",
+							&mnist_hil_probation_predictions, PROBATION_PREDICTIONS_DEFAULT,
+							PROBATION_PREDICTIONS_MIN, PROBATION_PREDICTIONS_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
 /*
  * mnist_hil_settings(OUT fail_threshold int, OUT min_new_labels int, OUT accuracy_floor float8,
  *					  OUT drift_threshold float8, OUT retry_delay interval, OUT retries int, OUT keep_models int,
@@ -378,6 +403,7 @@ settings_define(void)
 	define_serving();
 	define_training();
 	define_gate();
+	define_probation();
 	define_decision();
 	define_keeping();
 	define_drift();

@@ -21,6 +21,8 @@ extern double mnist_hil_annotator_share; /* largest fraction of a run's feedback
 extern int mnist_hil_annotator_labels;	 /* images that each annotator may label alone in any case */
 extern bool mnist_hil_require_approval;
 extern int mnist_hil_retention_budget; /* ms */
+extern int mnist_hil_probation;		   /* labelled predictions; 0: off */
+extern int mnist_hil_probation_predictions;
 
 extern int mnist_hil_drift_window;	   /* predictions */
 extern int mnist_hil_drift_window_age; /* s; 0: any */
