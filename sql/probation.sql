@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS @extschema@.mnist_probation (
     former_version         int NOT NULL,
     outcome                text NOT NULL DEFAULT 'under way' CHECK (outcome IN ('under way', 'passed', 'rolled back',
         'superseded', 'given up')),
+    finding                text CHECK (finding IN ('labels', 'disagreements', 'confidence')),
     reason                 text,
     began_at               timestamptz NOT NULL DEFAULT clock_timestamp(),
     checked_at             timestamptz,
@@ -69,6 +70,8 @@ COMMENT ON COLUMN @extschema@.mnist_probation.former_version IS 'the model that 
 COMMENT ON COLUMN @extschema@.mnist_probation.outcome IS
     'under way; passed; rolled back (by mnist_check); superseded (by another switch); given up (the weights of the '
     'former model are gone)';
+COMMENT ON COLUMN @extschema@.mnist_probation.finding IS
+    'what shows that the model is worse: labels, disagreements or confidence; NULL: nothing';
 COMMENT ON COLUMN @extschema@.mnist_probation.reason IS 'why it ended';
 COMMENT ON COLUMN @extschema@.mnist_probation.began_at IS 'when the model was switched';
 COMMENT ON COLUMN @extschema@.mnist_probation.checked_at IS 'when mnist_check last had something new to compare';
@@ -110,7 +113,8 @@ CREATE TABLE IF NOT EXISTS mnist_internal.probation_prediction (
     new_confidence     real NOT NULL
 );
 COMMENT ON TABLE mnist_internal.probation_prediction IS
-    'predictions of the model on probation, and what the former model predicted; empty when none is under way; internal';
+    'predictions of the model on probation, and what the former model predicted; empty when none is under way; '
+    'internal';
 COMMENT ON COLUMN mnist_internal.probation_prediction.sampled IS
     'whether it is in the sample; otherwise it is here because it is labelled';
 COMMENT ON COLUMN mnist_internal.probation_prediction.place IS
@@ -266,7 +270,8 @@ BEGIN ATOMIC
         WHEN 'labels' THEN format('of %s labelled predictions, only version %s was right on %s, only version %s on %s',
             (p).labels, (p).former_version, (p).former_only, (p).version, (p).new_only)
         WHEN 'disagreements' THEN format(
-            'of %s predictions on which versions %s and %s differ, annotators labelled %s with what version %s predicts',
+            'of %s predictions on which versions %s and %s differ, annotators labelled %s with what version %s '
+            'predicts',
             (p).disagreements, (p).version, (p).former_version, (p).former_confirmed, (p).former_version)
         WHEN 'confidence' THEN format(
             'of %s predictions, version %s is unsure of %s (confidence below 0.5), version %s of %s',
@@ -343,7 +348,8 @@ BEGIN
         RETURN NULL;
     END IF;
     labelled := mnist_internal.probation_labelled(p);
-    IF labelled = '{}' AND mnist_internal.probation_sample(p, 1) = '{}' THEN
+    -- With a finding an earlier check could not roll back.
+    IF p.finding IS NULL AND labelled = '{}' AND mnist_internal.probation_sample(p, 1) = '{}' THEN
         RETURN NULL;
     END IF;
     IF NOT mnist_internal.try_lock() THEN
@@ -387,8 +393,9 @@ BEGIN
         OR (SELECT count(*) FROM mnist_internal.probation_prediction c WHERE c.place IS NOT NULL) >= p.max_labels;
     SELECT * INTO f FROM mnist_internal.probation_figures(p, is_over);
     UPDATE @extschema@.mnist_probation b
-    SET checked_at = clock_timestamp(), last_prediction = p.last_prediction, predictions = p.predictions,
-        labels = f.labelled, former_only = f.former_only, new_only = f.new_only, labels_count = f.labels_count,
+    SET checked_at = clock_timestamp(), finding = f.finding, last_prediction = p.last_prediction,
+        predictions = p.predictions, labels = f.labelled, former_only = f.former_only, new_only = f.new_only,
+        labels_count = f.labels_count,
         disagreements = f.disagreements, former_confirmed = f.former_confirmed, new_confirmed = f.new_confirmed,
         agreements_confirmed = f.agreements_confirmed, former_unsure = f.former_unsure, new_unsure = f.new_unsure
     WHERE b.deployment_id = p.deployment_id

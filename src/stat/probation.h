@@ -29,12 +29,13 @@ typedef struct ProbationLimits
 	bool over;	 /* one of them is reached: this is the last look, and the levels of the tests are spent */
 } ProbationLimits;
 
+/* Of images on which only one model is right, it is the old one significantly more often: on what? */
 typedef enum ProbationFinding
 {
 	PROBATION_NOT_WORSE,		  /* nothing shows that the new model is worse */
-	PROBATION_WORSE_ON_LABELS,	  /* on labelled predictions only the old model was right significantly more often */
-	PROBATION_WORSE_ON_CONFLICTS, /* on more than half of all predictions on which they differ, the old one was right */
-	PROBATION_CONFIDENCE_LOST	  /* the new model is unsure about many images about which the old one is not */
+	PROBATION_WORSE_ON_LABELS,	  /* labelled predictions */
+	PROBATION_WORSE_ON_CONFLICTS, /* all predictions on which they differ, labelled or not */
+	PROBATION_CONFIDENCE_LOST	  /* none: the new model is unsure about many images about which the old one is not */
 } ProbationFinding;
 
 /* What the finding rests on: numbers of predictions. */

@@ -50,6 +50,7 @@ $old->safe_psql(
 	SET mnist_hil.drift_min_window = 10;
 	SELECT mnist_predict(mnist_draw(i % 10, i)) FROM generate_series(31, 45) AS i;
 	SELECT mnist_internal.drift_update();
+	SELECT mnist_internal.probation_check();
 	SELECT mnist_notify_next('dump', all_events => true), mnist_notify_done('dump', 1);
 	SELECT mnist_report();
 	SELECT mnist_set_recipe(epochs => 5, note => 'for the dump');

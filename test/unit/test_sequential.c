@@ -61,7 +61,7 @@ test_boundaries(void **state)
 	for (int d = 0; d < 4; d++)
 	{
 		double times[MOST];
-		int boundary[MOST];
+		int boundary[MOST] = {0};
 
 		for (int i = 0; i < MOST; i++)
 			times[i] = (i + 0.5) / MOST;
