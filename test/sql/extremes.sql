@@ -75,6 +75,7 @@ bigint: NULL; -9223372036854775808; -1; 0; 2147483648; 9007199254740993; 9223372
 real: NULL; 'NaN'; 'Infinity'; '-Infinity'; -1; 0; 1e-45; 3.4e38
 boolean: NULL; true; false
 timestamptz: NULL; 'infinity'; '-infinity'; '4714-11-24 00:00:00+00 BC'
+interval: NULL; '0'; '-1 microsecond'; '178000000 years'; '-178000000 years'; '1 month -1 day'
 internal: internal_in(NULL)
 text: NULL; ''; '%s%n'; (SELECT text FROM big)
 bytea: NULL; ''; '\x00'; '\x89504e470d0a1a0a'; (SELECT bytes FROM big)

@@ -329,6 +329,7 @@ for (rows('sql/README.md', 'Functions'))
 for my $name (keys %functions)
 {
 	$functions{$name} =~ s/::\w+(?:\[\])?//g;
+	$functions{$name} =~ s/ without time zone//g;
 	$functions{$name} =~ s/\(mnist_internal\.settings\(\)\)\.keep_models/mnist_hil.keep_models/;
 }
 is_deeply(\%documented, \%functions, 'sql/README.md has every function and its arguments');
