@@ -131,6 +131,7 @@ missing()
 	done
 }
 
+[ "${1:-}" != install ] || echo "looking which packages are missing"
 list=$(packages "${2:-}" | xargs)
 case ${1:-} in
 	list)
