@@ -266,6 +266,8 @@ BEGIN
     END IF;
     SELECT h.* INTO retry FROM mnist_internal.retry h;
     RETURN CASE
+        WHEN NOT EXISTS (SELECT FROM @extschema@.mnist_sample s WHERE s.split = 'train') THEN
+            'no base data: import some with mnist_import_idx, mnist_import_images or mnist_import_synthetic'
         WHEN retry.given_up THEN format('given up after run %s failed: %s', retry.failed_run, retry.error)
         WHEN clock_timestamp() < retry.not_before THEN format('run %s failed: %s; not tried again before %s',
             retry.failed_run, retry.error, date_trunc('second', retry.not_before))
@@ -285,6 +287,7 @@ DECLARE
     run @extschema@.mnist_run;
     failure text;
     state text;
+    began_at timestamptz := clock_timestamp();
 BEGIN
     SELECT h.* INTO retry FROM mnist_internal.retry h;
     run_id := mnist_internal.retrain_by_check(reasons::text, coalesce(retry.attempt, 0) + 1,
@@ -298,11 +301,11 @@ EXCEPTION
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, failure = MESSAGE_TEXT;
         IF NOT EXISTS (SELECT FROM @extschema@.mnist_run r WHERE r.id > last_run AND r.trigger = 'check') THEN
             INSERT INTO @extschema@.mnist_run (status, strategy, architecture, seed, parameters, parent_version,
-                requested_by, pid, process_started_at, finished_at, trigger, reasons, attempt, retry_of,
+                requested_by, pid, process_started_at, started_at, finished_at, trigger, reasons, attempt, retry_of,
                 recipe_id, error, sqlstate)
             SELECT 'failed', CASE WHEN c.strategy = 'from_scratch' THEN c.strategy ELSE 'fine_tune' END,
                 coalesce(l.architecture, 'unknown'), 0, '{}', l.version,
-                mnist_internal.invoker(), pg_backend_pid(), clock_timestamp(), clock_timestamp(), 'check',
+                mnist_internal.invoker(), pg_backend_pid(), began_at, began_at, clock_timestamp(), 'check',
                 start_run.reasons, coalesce(retry.attempt, 0) + 1, retry.failed_run, c.recipe_id, failure, state
             FROM @extschema@.mnist_recipe c LEFT JOIN @extschema@.mnist_live l ON true
             RETURNING * INTO run;
@@ -325,6 +328,7 @@ DECLARE
     running bigint;
     look record;
     met text[];
+    missing text[];
     due text[];
     obstacle text;
     said text;
@@ -341,6 +345,8 @@ BEGIN
         PERFORM mnist_internal.retain(s.retention);
     END IF;
 
+    PERFORM mnist_internal.watch_checks();
+
     -- A switch comes first: all else depends on the model that is live.
     IF EXISTS (SELECT FROM @extschema@.mnist_probation p WHERE p.outcome = 'under way') THEN
         said := mnist_internal.probation_check();
@@ -356,7 +362,10 @@ BEGIN
         RETURN;
     END IF;
 
-    met := ARRAY(SELECT c.condition FROM mnist_internal.label_condition c WHERE c.met);
+    SELECT coalesce(array_agg(c.condition) FILTER (WHERE c.met), '{}'),
+        coalesce(array_agg(c.explanation) FILTER (WHERE NOT c.met), '{}')
+    INTO met, missing
+    FROM mnist_internal.label_condition c;
     IF s.accuracy_floor > 0 AND mnist_internal.watch('accuracy') THEN
         met := array_append(met, 'accuracy');
     END IF;
@@ -391,6 +400,7 @@ BEGIN
         RETURN;
     END IF;
     IF due = '{}' THEN
+        reasons := missing;
         RETURN;
     END IF;
 
@@ -408,4 +418,4 @@ $$;
 COMMENT ON FUNCTION @extschema@.mnist_check() IS
     'roll back a model that fails its probation, promote a challenger that is better if it was to be, or begin a '
     'training run if it is due, without waiting for it; returns whether it began one, the reasons or the obstacle, '
-    'and the run; to be called every few minutes';
+    'or what is missing of the conditions on labels, and the run; to be called every few minutes';

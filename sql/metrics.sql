@@ -67,6 +67,10 @@ VALUES
     ('mnist_hil_last_run_timestamp_seconds', 'gauge', 'When the newest completed, failed or cancelled run ended.'),
     ('mnist_hil_last_run_duration_seconds', 'gauge', 'How long that run took.'),
     ('mnist_hil_last_run_success', 'gauge', 'Whether that run made a model, live or not: 1 or 0.'),
+    ('mnist_hil_last_check_timestamp_seconds', 'gauge', 'When the newest check that pg_cron began ended.'),
+    ('mnist_hil_last_check_success', 'gauge', 'Whether the newest check that pg_cron began succeeded: 1 or 0.'),
+    ('mnist_hil_checks_overdue', 'gauge',
+        'Whether no check began at the last two times of the schedule: 1 or 0; absent while unknown.'),
     ('mnist_hil_last_event_timestamp_seconds', 'gauge', 'When the newest event of the kind was noted.'),
     ('mnist_hil_datasets', 'gauge', 'Data sets to train on.'),
     ('mnist_hil_table_bytes', 'gauge', 'Size of the table on disk, with its indexes.');
@@ -184,6 +188,14 @@ UNION ALL
         ('mnist_hil_last_run_timestamp_seconds', extract(epoch FROM l.finished_at)::float8),
         ('mnist_hil_last_run_duration_seconds', extract(epoch FROM l.finished_at - l.started_at)),
         ('mnist_hil_last_run_success', (l.status = 'succeeded')::int)
+    ) AS v (name, value)
+UNION ALL
+    SELECT v.name, '{}', v.value
+    FROM mnist_internal.check_job() AS job
+    CROSS JOIN LATERAL (VALUES
+        ('mnist_hil_last_check_timestamp_seconds', extract(epoch FROM job.last_check)::float8),
+        ('mnist_hil_last_check_success', (job.last_check_status = 'succeeded')::int),
+        ('mnist_hil_checks_overdue', job.overdue::int)
     ) AS v (name, value)
 UNION ALL
     SELECT 'mnist_hil_last_event_timestamp_seconds', jsonb_build_object('kind', k.kind), (

@@ -74,7 +74,7 @@ CREATE OR REPLACE VIEW @extschema@.mnist_status AS
         decision.retrain_reasons,
         retry.not_before AS retry_not_before,
         coalesce(retry.given_up, false) AS given_up,
-        mnist_internal.check_job() AS check_schedule,
+        job.schedule AS check_schedule,
         NULL::timestamptz AS next_check,
         challenge.version AS challenger_version,
         challenge.share AS challenge_share,
@@ -83,8 +83,12 @@ CREATE OR REPLACE VIEW @extschema@.mnist_status AS
         cache.pinned AS models_pinned,
         cache.private AS models_private,
         cache.fallbacks AS cache_fallbacks,
-        cache.evictions AS cache_evictions
+        cache.evictions AS cache_evictions,
+        job.last_check,
+        job.last_check_status,
+        job.failing_since AS checks_failing_since
     FROM mnist_internal.cache() AS cache
+    CROSS JOIN mnist_internal.check_job() AS job
     CROSS JOIN (
         SELECT mnist_internal.due_conditions(array_agg(d.condition)) <> '{}' AS retrain_due,
             array_agg(d.explanation) AS retrain_reasons
@@ -146,5 +150,13 @@ COMMENT ON COLUMN @extschema@.mnist_status.given_up IS
     'whether mnist_check has stopped repeating the failed run until there are new data';
 COMMENT ON COLUMN @extschema@.mnist_status.check_schedule IS
     'the schedule on which pg_cron calls mnist_check; NULL: not scheduled, or in the pg_cron of another database';
+COMMENT ON COLUMN @extschema@.mnist_status.last_check IS
+    'when the newest finished run of that job ended, according to pg_cron; NULL: there is none among pg_cron''s newest '
+    '10,000 runs, or it could not connect, or pg_cron is in another database';
+COMMENT ON COLUMN @extschema@.mnist_status.last_check_status IS
+    'succeeded or failed; cron.job_run_details has its error';
+COMMENT ON COLUMN @extschema@.mnist_status.checks_failing_since IS
+    'when the first of the failed runs began after which none has succeeded, or the last time known before it; NULL: '
+    'the newest run has not failed';
 COMMENT ON COLUMN @extschema@.mnist_status.next_check IS
     'always NULL: pg_cron does not tell when a job is due next; the column remains for queries that name it';

@@ -40,6 +40,26 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mnist_internal.report_head(text) IS 'the header of a report; internal';
 
+CREATE OR REPLACE FUNCTION mnist_internal.check_report_kind(kind text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF kind IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'kind must not be null',
+            HINT = 'Kinds are full, drift, quality and performance.';
+    ELSIF kind NOT IN ('full', 'drift', 'quality', 'performance') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('there is no report of kind "%s"', kind),
+            HINT = 'Kinds are full, drift, quality and performance.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION mnist_internal.check_report_kind(text) IS 'fail unless there is a report of this kind; internal';
+
 /*
  * A weak lock on the log comes first.  Only mnist_erase waits for it, and it ensures that no kept page shows what was
  * erased.  A strong lock comes last and is held briefly.  Only other reports wait for it, and it ensures that exactly
@@ -58,18 +78,7 @@ DECLARE
     keeps boolean := NOT current_setting('transaction_read_only')::boolean
         AND current_setting('transaction_isolation') LIKE 'read%';
 BEGIN
-    IF mnist_report.kind IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'null_value_not_allowed',
-            MESSAGE = 'kind must not be null',
-            HINT = 'Kinds are full, drift, quality and performance.';
-    ELSIF mnist_report.kind NOT IN ('full', 'drift', 'quality', 'performance') THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('there is no report of kind "%s"', mnist_report.kind),
-            HINT = 'Kinds are full, drift, quality and performance.';
-    END IF;
-
+    PERFORM mnist_internal.check_report_kind(mnist_report.kind);
     IF keeps THEN
         LOCK TABLE @extschema@.mnist_report_log IN ROW SHARE MODE;
     END IF;
@@ -88,6 +97,7 @@ BEGIN
         VALUES (mnist_report.kind, mnist_internal.invoker(), page);
         DELETE FROM @extschema@.mnist_report_log l
         WHERE l.id < (SELECT k.id FROM @extschema@.mnist_report_log k ORDER BY k.id DESC OFFSET 9 LIMIT 1);
+        PERFORM mnist_internal.watch_checks();
     END IF;
     RETURN page;
 END

@@ -58,8 +58,14 @@ SELECT * FROM mnist_check();
 SET mnist_hil.min_new_labels = 20;
 SELECT retrain_due, retrain_reasons FROM mnist_status;
 
--- There is nothing to train on: it fails, and is on record.
+-- There is nothing to train on: that is a reason not to run, and no failed run.
 SELECT * FROM mnist_check();
+SELECT count(*) AS failed_runs FROM mnist_run WHERE trigger = 'check';
+-- There is too little to train on: the run fails, and is on record.
+SELECT mnist_import_images('tiny', 'train', ARRAY[mnist_draw(3, 1, 28)], '{3}');
+UPDATE mnist_dataset SET created_at = created_at - interval '10 days';
+SELECT * FROM mnist_check();
+SELECT count(*) AS backwards FROM mnist_run WHERE finished_at < started_at;
 SELECT id, status, trigger, attempt, retry_of, error, sqlstate, reasons FROM mnist_run ORDER BY id;
 -- It is not repeated at once, but with growing delays,
 SELECT retrain, run_id, regexp_replace(reasons[3], 'before .*', 'before ...') AS why_not FROM mnist_check();
@@ -88,6 +94,7 @@ SELECT retrain, reasons[3] AS why_not FROM mnist_check();
 SELECT id, status, attempt, retry_of FROM mnist_run ORDER BY id DESC LIMIT 1;
 
 -- So does a data set, whatever the delay.
+SELECT mnist_drop_dataset('tiny');
 SELECT mnist_import_synthetic('drawn', 600);
 SELECT * FROM mnist_check();
 -- There is one run at a time, and what it uses counts no more.

@@ -73,6 +73,72 @@ if ($pg_cron)
 		'a role that may not use pg_cron');
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '1', 'the refused calls scheduled nothing');
 
+	# One job, whoever schedules it.
+	$node->safe_psql('postgres', 'GRANT USAGE ON SCHEMA cron TO regress_operator;
+		GRANT EXECUTE ON FUNCTION cron.schedule_in_database TO regress_operator');
+	my $jobs = q{SELECT string_agg(username || ' ' || schedule, ', ' ORDER BY jobid) FROM cron.job
+		WHERE jobname = 'mnist_check app'};
+	my $operator = 'SET SESSION AUTHORIZATION regress_operator; SELECT';
+	isnt($node->safe_psql('app', "$operator mnist_schedule('0 1 * * *')"), $job,
+		'another role schedules: a job of its own');
+	is($node->safe_psql('postgres', $jobs), 'regress_operator 0 1 * * *', 'which replaces the first one');
+	$node->safe_psql('app', "SELECT mnist_schedule('0 2 * * *')");
+	like($node->safe_psql('postgres', $jobs), qr/^(?!regress_operator)\S+ 0 2 \* \* \*$/, 'and the other way round');
+	is($node->safe_psql('app', "$operator mnist_unschedule()"), 't', 'either role unschedules it');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '0', 'then there is none');
+	is($node->safe_psql('app', q{SELECT string_agg(kind || ' ' || (detail ->> 'role' = current_user)::text, ', '
+		ORDER BY id) FROM (SELECT * FROM mnist_event WHERE kind LIKE 'checks_%' ORDER BY id DESC LIMIT 3) e}),
+		'checks_scheduled false, checks_scheduled true, checks_unscheduled false', 'and events tell who did it');
+
+	# If the extension's owner is no superuser, the job of another role stays, and nobody makes a second one.
+	$node->safe_psql('app', q{SELECT mnist_schedule('0 3 * * *'); CREATE ROLE regress_owner;
+		UPDATE pg_extension SET extowner = 'regress_owner'::regrole WHERE extname = 'mnist_hil';
+		GRANT USAGE ON SCHEMA mnist_internal TO regress_owner;
+		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA mnist_internal TO regress_owner;
+		GRANT SELECT ON mnist_event TO regress_owner; GRANT USAGE ON SCHEMA "My Schema" TO regress_owner});
+	fails('app', "$operator mnist_schedule()",
+		qr/42501: job "mnist_check app" belongs to role.*DETAIL:  The owner of extension mnist_hil is no superuser/s,
+		'an owner without rights');
+	fails('app', "$operator mnist_unschedule()", qr/42501: job "mnist_check app" belongs to role/, '... to unschedule');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM cron.job'), '1', 'one job is left');
+	$node->safe_psql('app', q{UPDATE pg_extension SET extowner = nspowner FROM pg_namespace
+		WHERE nspname = 'mnist_internal' AND extname = 'mnist_hil'});
+	$job = $node->safe_psql('app', "SELECT mnist_schedule('* * * * *')");
+
+	# A job that was made for another server, or was switched off, is made anew.
+	$node->safe_psql('postgres', q{UPDATE cron.job SET nodename = 'elsewhere', active = false});
+	isnt($node->safe_psql('app', "SELECT mnist_schedule('* * * * *')"), $job, 'a job with another host: a new job');
+	is($node->safe_psql('postgres', q{SELECT nodename = current_setting('cron.host'), active FROM cron.job}), 't|t',
+		'which has the host of today');
+
+	# Seconds came with pg_cron 1.5.
+	my $seconds = $node->safe_psql('postgres', q{
+		SELECT string_to_array(split_part(extversion, '-', 1), '.')::int[] >= '{1,5}' FROM pg_extension
+		WHERE extname = 'pg_cron'});
+	if ($seconds eq 't')
+	{
+		like($node->safe_psql('app', "SELECT mnist_schedule('30 seconds')"), qr/^\d+$/, 'every 30 seconds');
+	}
+	else
+	{
+		fails('app', "SELECT mnist_schedule('30 seconds')",
+			qr/0A000: pg_cron of version \d.* has no schedules of seconds.*HINT:  Schedule every minute/s, 'seconds');
+	}
+	$node->safe_psql('app', "SELECT mnist_schedule('* * * * *')");
+
+	# Reports have a job of their own.
+	like($node->safe_psql('app', 'SELECT mnist_schedule_report()'), qr/^\d+$/, 'a report every morning');
+	fails('app', "$operator mnist_schedule_report()", qr/42501: permission denied for function mnist_schedule_report/,
+		'not for everybody');
+	$node->safe_psql('app', 'GRANT EXECUTE ON FUNCTION mnist_schedule_report, mnist_unschedule_report
+		TO regress_operator');
+	fails('app', "$operator mnist_schedule_report()", qr/42501: permission denied for function mnist_report/,
+		'nor for those who may not call mnist_report');
+	is($node->safe_psql('postgres',
+		q{SELECT schedule, command, database FROM cron.job WHERE jobname LIKE 'mnist_report%'}),
+		q{0 6 * * *|SELECT "My Schema".mnist_report('full')|app}, 'its job');
+	is($node->safe_psql('app', 'SELECT mnist_unschedule_report(), mnist_unschedule_report()'), 't|f', 'and it is gone');
+
 	# pg_cron in this database: the job is part of the caller's transaction, and mnist_status shows it.
 	$node->safe_psql('postgres', 'CREATE EXTENSION mnist_hil');
 	is($node->safe_psql('postgres', 'BEGIN; SELECT mnist_schedule() > 0; ROLLBACK; SELECT count(*) FROM cron.job'),

@@ -132,9 +132,9 @@ for my $path (@paths)
 
 my $node = PostgreSQL::Test::Cluster->new('readme');
 $node->init;
-my ($conf) = map { $_->{code} } blocks('README.md', 'ini');
+my ($conf) = section('README.md', 'Install') =~ /conf\.d\/\S+ <<'END'\n(.*?)^END$/ms;
 $conf =~ s/,pg_cron// unless $pg_cron;
-$node->append_conf('postgresql.conf', $conf);
+$node->append_conf('postgresql.conf', $conf =~ s/(cron\.database_name = )'app'/$1'postgres'/r);
 $node->start;
 
 my $here = getcwd();
@@ -144,11 +144,11 @@ my %roles = map { $_ => 1 } qw(application annotator trainer observer monitor no
 # Run SQL as psql -At does, in a directory that psql may write to; returns what it printed.
 sub run_sql
 {
-	my ($database, $sql, $what) = @_;
+	my ($database, $sql, $what, $server) = @_;
 	my ($out, $err);
 
 	chdir $directory or die;
-	my $result = $node->psql($database, $sql, on_error_stop => 1, stdout => \$out, stderr => \$err);
+	my $result = ($server // $node)->psql($database, $sql, on_error_stop => 1, stdout => \$out, stderr => \$err);
 	chdir $here or die;
 	is($result, 0, $what) or diag("$out\n$err");
 	return $out;
@@ -162,8 +162,16 @@ sub without_pg_cron
 	return join '', grep { !/\bcron\.|\bpg_cron\b|\bmnist_(?:un)?schedule\(/ } $sql =~ /(.+?(?:;[^\n]*\n|\z))/gs;
 }
 
-# Run blocks in one session; returns what each of them printed.  A block that looks at jobs begins a new session, after
-# a job has run.
+# The roles get the prefix regress_, because the user who runs the tests may have any other name.
+sub regress_roles
+{
+	my ($sql) = @_;
+
+	$sql =~ s/\b(TO |ROLE |mnist_grant\('\w+', ')(\w+)/$1 . ($roles{$2} ? "regress_$2" : $2)/ge;
+	return $sql;
+}
+
+# Run blocks in one session; returns what each of them printed.
 sub run_blocks
 {
 	my ($database, @blocks) = @_;
@@ -180,15 +188,9 @@ sub run_blocks
 	{
 		my $sql = $block->{code};
 
-		# The roles get the prefix regress_, because the user who runs the tests may have any other name.
-		$sql =~ s/\b(TO |ROLE |mnist_grant\('\w+', ')(\w+)/$1 . ($roles{$2} ? "regress_$2" : $2)/ge;
+		$sql = regress_roles($sql);
 		$sql =~ s!/data/mnist!$directory!g;
 		$sql = without_pg_cron($sql) unless $pg_cron;
-		if ($pg_cron && $sql =~ /FROM cron\.job_run_details/)
-		{
-			$run->($block) if $script;
-			wait_for_job();
-		}
 		$script .= "\\echo BLOCK $block->{line}\n$sql";
 	}
 	$run->($blocks[-1]) if $script;
@@ -199,12 +201,12 @@ sub run_blocks
 # it read its table again, as docker/README.md says.
 sub wait_for_job
 {
+	my ($server, $database) = @_;
 	my $polls = 0;
 
 	wait_until('the job has run', sub {
-		$node->safe_psql('postgres', 'SELECT pg_reload_conf()') if ++$polls % 4000 == 0;
-		return $node->safe_psql('postgres', q{
-			SELECT count(*) FROM cron.job_run_details WHERE end_time IS NOT NULL}) ne '0';
+		$server->safe_psql($database, 'SELECT pg_reload_conf()') if ++$polls % 4000 == 0;
+		return $server->safe_psql($database, 'SELECT last_check_status FROM mnist_status') ne '';
 	});
 	return;
 }
@@ -232,11 +234,24 @@ my $printed = run_sql('app', join("\n", '\pset format aligned', '\pset tuples_on
 		'\set QUIET off', $statements), 'README.md: the session');
 is(comparable($printed), comparable($shown), '... prints what it shows');
 
-# ---- README.md, block by block, up to the one that waits for a job of pg_cron
+# ---- README.md, Install: on a server of its own; test/install does all of it on Debian's default cluster
 
 my @blocks = blocks('README.md', 'sql');
+my $install = shift @blocks;
+my $fresh = PostgreSQL::Test::Cluster->new('install');
+if ($pg_cron)
+{
+	$fresh->init;
+	$fresh->append_conf('postgresql.conf', $conf);
+	$fresh->start;
+	$fresh->safe_psql('postgres', 'CREATE DATABASE app');
+	run_sql('app', regress_roles($install->{code}), 'README.md: Install, until a job is scheduled', $fresh);
+}
+
+# ---- README.md, block by block, up to the one that waits for a job of pg_cron
+
 my @first;
-push @first, shift @blocks while @blocks && $blocks[0]{code} !~ /FROM cron\.job_run_details/;
+push @first, shift @blocks while @blocks && $blocks[0]{code} !~ /mnist_schedule/;
 @first = run_blocks('postgres', @first);
 ok(-s "$directory/digit.png", 'the image was written to a file');
 like($first[1], qr/^\d+\|7\|/m, 'the drawn 7 is predicted as one');
@@ -290,8 +305,19 @@ like($node->safe_psql('sql', q{SELECT verdict FROM mnist_run WHERE reproduces > 
 
 # ---- the rest of README.md, and the other READMEs, in the same database
 
+$node->safe_psql('postgres', 'CREATE EXTENSION pg_cron') if $pg_cron;
 my @last = run_blocks('postgres', @blocks);
-like($last[0], qr/^CALL.*\|succeeded\|/m, 'the job has run') if $pg_cron;
+if ($pg_cron)
+{
+	wait_for_job($fresh, 'app');
+	my ($query) = section('README.md', 'Install') =~ /`(SELECT last_check,[^`]*)`/;
+	my $done = run_sql('app', "SET ROLE regress_trainer;\n$query", 'README.md: Install, when the job has run', $fresh);
+
+	like($done, qr/^20\S+ \S+\|succeeded$/m, 'the job has run where README.md says how to install');
+	is($fresh->safe_psql('app', 'SELECT DISTINCT username FROM cron.job_run_details'), 'regress_trainer',
+		'... as the trainer');
+	$fresh->stop;
+}
 like(join("\n", @last), qr/^new_labels\|.*\|model_promoted\|/ms, 'the loop retrains, and there is an event');
 is($node->psql('postgres', 'SET ROLE regress_application; SELECT id FROM mnist_predict(mnist_draw(3))'), 0,
 	'an application with its grants can predict');
@@ -361,7 +387,7 @@ while ($definitions =~ /mnist_internal\.(?:event|note_state)\(((?:(?!\$function\
 {
 	my $argument = $1;
 
-	$noted{$_} = 1 for $argument =~ /(?:\A|\bTHEN|\bELSE)\s*'([a-z_]+)'/g;
+	$noted{$_} = 1 for $argument =~ /(?:\A|\bTHEN|\bELSE|,)\s*'([a-z_]+)'/g;
 }
 cmp_ok(scalar keys %noted, '>=', 16, 'functions note events');
 is_deeply(\%kinds, \%noted, 'sql/README.md has every kind of event');
