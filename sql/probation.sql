@@ -347,9 +347,14 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    labelled := mnist_internal.probation_labelled(p);
-    -- With a finding an earlier check could not roll back.
-    IF p.finding IS NULL AND labelled = '{}' AND mnist_internal.probation_sample(p, 1) = '{}' THEN
+    -- With a finding an earlier check could not roll back.  Counting is faster than to look for the new labels.
+    IF p.finding IS NULL
+        AND (SELECT count(*) FROM mnist_internal.probation_prediction c WHERE c.place IS NOT NULL) = (
+            SELECT count(*)
+            FROM @extschema@.mnist_label l
+            WHERE l.prediction_id > p.after_prediction AND l.model_version = p.version AND l.label IS NOT NULL)
+        AND mnist_internal.probation_sample(p, 1) = '{}'
+    THEN
         RETURN NULL;
     END IF;
     IF NOT mnist_internal.try_lock() THEN
