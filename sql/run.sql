@@ -278,7 +278,7 @@ SELECT
     r.images_per_second,
     r.processes,
     clock_timestamp() - r.started_at AS elapsed,
-    CASE WHEN r.progress > 0 AND r.phase IN ('training', 'searching')
+    CASE WHEN r.progress >= 0.02 AND r.phase IN ('training', 'searching')
         THEN greatest(interval '0', (r.updated_at - coalesce(r.training_started_at, r.started_at))
             * (1 / r.progress - 1) - (clock_timestamp() - r.updated_at))
     END AS time_left,
@@ -308,7 +308,7 @@ COMMENT ON COLUMN @extschema@.mnist_training_progress.images_per_second IS 'rece
 COMMENT ON COLUMN @extschema@.mnist_training_progress.processes IS 'processes that train, including the trainer';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.elapsed IS 'time since it began';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.time_left IS
-    'expected time until training ends, at its speed so far; NULL: loading, evaluating, or too early to tell';
+    'expected time until training ends, at its speed so far; NULL: loading, evaluating, or progress is below 0.02';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.requested_by IS 'the role that asked for it';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.pid IS 'process id of the trainer';
 COMMENT ON COLUMN @extschema@.mnist_training_progress.started_at IS 'when it began';
