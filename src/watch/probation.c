@@ -58,7 +58,8 @@ cases_of(FunctionCallInfo fcinfo, int *n)
 
 	*n = ArrayGetNItems(ARR_NDIM(first), ARR_DIMS(first));
 	if (*n > MAX_CASES)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many predictions to judge a model by")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many predictions to judge a model by"),
+						errdetail("There may be %d at most.", MAX_CASES)));
 	places = elements_of(PG_GETARG_DATUM(0), *n);
 	sampled = elements_of(PG_GETARG_DATUM(1), *n);
 	labels = elements_of(PG_GETARG_DATUM(2), *n);

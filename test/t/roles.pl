@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my ($section) = slurp_file('README.md') =~ /^## Who may do what\n(.*?)^## /ms or die 'the README has no such section';
-my ($grants) = $section =~ /```sql\n(.*?)```/s or die 'the section has no statements';
+my $grants = join '', slurp_file('README.md') =~ /^((?:CREATE ROLE|SELECT mnist_grant\().*;\n)/mg;
 my ($head, @rows) = grep { /^\|/ } split /\n/, $section;
 my (undef, @roles) = cells($head);
 my %documented;

@@ -182,6 +182,7 @@ sub call
 # Every public function, in an order that makes the whole loop happen: [function, role, what to select].
 my $png = call('mnist_draw', label => 3);
 my $newest = '(SELECT max(version) FROM public.mnist_model)';
+my $superuser = (getpwuid $<)[0];
 my $last_run = '(SELECT max(id) FROM public.mnist_run)';
 my @calls = (
 	[ 'mnist_draw', 'regress_app', $png ],
@@ -240,14 +241,22 @@ my @calls = (
 		qw(full drift quality performance)),
 	[ 'mnist_erase', 'regress_trainer', call('mnist_erase', annotator => "'regress_annotator'",
 		predictions => "'{1}'") ],
-	# This server has no pg_cron: both end in an error of the extension.
+	[ 'mnist_grant', $superuser, call('mnist_grant', kind => "'observer'", grantee => "'regress_observer'") ],
+	[ 'mnist_notify_next', 'regress_trainer', call('mnist_notify_next', notifier => "'notifier'",
+		all_events => 'true') ],
+	[ 'mnist_notify_done', 'regress_trainer', call('mnist_notify_done', notifier => "'notifier'",
+		event_id => '(SELECT min(id) FROM public.mnist_event)', error => "'an error'") ],
+	# This server has no pg_cron: these end in an error of the extension.
 	[ 'mnist_schedule', 'regress_trainer', call('mnist_schedule') ],
 	[ 'mnist_unschedule', 'regress_trainer', call('mnist_unschedule') ],
+	[ 'mnist_schedule_report', 'regress_trainer', call('mnist_schedule_report') ],
+	[ 'mnist_unschedule_report', 'regress_trainer', call('mnist_unschedule_report') ],
 );
 my %called = map { $_->[0] => 1 } @calls;
 is(join(' ', grep { !$called{$_} } @public), '', 'every public function is called');
 
-in_database('GRANT SELECT ON public.mnist_run, public.mnist_model, public.mnist_metrics TO regress_trainer;'
+in_database('GRANT SELECT ON public.mnist_run, public.mnist_model, public.mnist_metrics, public.mnist_event'
+	. ' TO regress_trainer;'
 	. ' GRANT SET ON PARAMETER mnist_hil.require_approval TO regress_trainer');
 for my $call (@calls)
 {
