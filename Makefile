@@ -221,8 +221,8 @@ bench-programs: $(BENCH_PROGRAMS)
 
 # ---- commands; `make help` prints the text after ##
 
-COMMANDS = demo demo-stop test unit regress isolation tap one sanitize fuzz coverage bench bench-smoke model debug \
-	notify install-notify uninstall-notify format lint help
+COMMANDS = demo demo-stop test unit regress isolation tap one sanitize fuzz coverage bench bench-smoke container model \
+	debug notify install-notify uninstall-notify format lint help
 .PHONY: $(COMMANDS)
 
 demo:			## install what it needs, build, start a private server and show the whole loop (Debian; root or sudo)
@@ -281,6 +281,10 @@ bench:			## measure; each program in test/bench says what
 
 bench-smoke:	## the benchmarks with tiny sizes, to see that they run
 	test/run bench-smoke
+
+container:		## build the container's image and test it by podman (root or sudo)
+	test/packages.sh install container
+	test/run container
 
 model:			## train the bundled model anew from MNIST (sql/bundled); takes a while
 	src/tools/train_bundled.sh

@@ -5,9 +5,11 @@
 #   packages.sh install GROUP    install those that are missing (root or sudo)
 #
 # Groups: serve: for a server with the extension installed.  run: to build, install and use the extension, and for the
-# demo.  notify: to build mnist_hil_notify.  test: for make test.  monitoring: also for test/t/monitoring.pl and
-# test/t/alerting.pl, which are skipped without them.  bench: for what make bench compares with.  lint, coverage: also
-# for make lint and make coverage.
+# demo.  notify: to build mnist_hil_notify.  test: for make test.  image: for the container's image.  compile, headers: to
+# build the extension for it; the packages of headers are only unpacked.  container: also for make container.
+# monitoring: also for test/t/monitoring.pl and test/t/alerting.pl, which are skipped without them, and for the image of
+# the monitoring programs.  bench: for what make bench compares with.  lint, coverage: also for make lint and make
+# coverage.
 set -euo pipefail
 
 # The major version of the server that pg_config belongs to, or else of the distribution's server.
@@ -30,6 +32,11 @@ server_version()
 		return 1
 	fi
 	echo "$version"
+}
+
+usage()
+{
+	echo "usage: $0 list|install serve|run|notify|test|image|compile|headers|container|monitoring|bench|lint|coverage" >&2
 }
 
 as_root()
@@ -56,7 +63,8 @@ packages()
 			;;
 		run)
 			packages serve
-			echo gcc make libc6-dev libpng-dev "postgresql-server-dev-$(server_version)" curl ca-certificates
+			packages compile
+			echo "postgresql-server-dev-$(server_version)" curl ca-certificates
 			;;
 		notify)
 			echo gcc make libc6-dev libpq-dev libcurl4-openssl-dev
@@ -66,8 +74,21 @@ packages()
 			packages notify
 			echo libcmocka-dev libipc-run-perl perl sqlsmith git
 			;;
+		image)
+			packages serve
+			echo curl ca-certificates
+			;;
+		compile)
+			echo gcc make libc6-dev libpng-dev
+			;;
+		headers)
+			echo "postgresql-server-dev-$(server_version)" libpq-dev
+			;;
+		container)
+			echo podman runc buildah debootstrap netavark iproute2
+			;;
 		monitoring)
-			echo prometheus prometheus-postgres-exporter prometheus-alertmanager
+			echo prometheus prometheus-alertmanager prometheus-postgres-exporter
 			;;
 		bench)
 			echo python3-torch python3-numpy python3-pil python3-fastapi uvicorn wrk \
@@ -80,7 +101,7 @@ packages()
 			echo lcov
 			;;
 		*)
-			echo "usage: $0 list|install serve|run|notify|test|monitoring|bench|lint|coverage" >&2
+			usage
 			return 2
 			;;
 	esac
@@ -152,7 +173,7 @@ case ${1:-} in
 		fi
 		;;
 	*)
-		echo "usage: $0 list|install serve|run|notify|test|monitoring|bench|lint|coverage" >&2
+		usage
 		exit 2
 		;;
 esac

@@ -1,6 +1,6 @@
 # Monitoring as configured in docker/.  Debian's prometheus-postgres-exporter queries a cluster, and Debian's Prometheus
 # scrapes the exporter.  Prometheus then has everything that the dashboard shows.  All processes run unprivileged, on
-# the loopback interface.
+# the loopback interface.  The dashboard is also checked by what Grafana requires of one.
 use strict;
 use warnings;
 
@@ -69,6 +69,89 @@ ok(IPC::Run::run([ 'promtool', 'test', 'rules', 'test/prometheus/alerts_test.yml
 	'each alert fires when it should')
 	or diag($out);
 
+# The dashboard, as Grafana would load it.
+my $dashboard = decode_json(slurp_file('docker/grafana/dashboards/mnist_hil.json'));
+# Panels of a collapsed row are inside it.
+my @panels = map { ($_, @{ $_->{panels} || [] }) } @{ $dashboard->{panels} };
+my @faults;
+sub demand
+{
+	my ($condition, $what) = @_;
+
+	push @faults, $what unless $condition;
+	return;
+}
+sub is_number
+{
+	my ($value) = @_;
+
+	return defined $value && $value =~ /^[0-9]+$/;
+}
+my ($source) = slurp_file('docker/grafana/provisioning/datasources/prometheus.yaml') =~ /^ +uid: (\S+)$/m;
+sub names_source
+{
+	my ($where, $what) = @_;
+	my $named = $where->{datasource} || {};
+
+	demand(($named->{type} || '') eq 'prometheus' && ($named->{uid} || '') eq $source,
+		"$what: its data source is the one that is provisioned");
+	return;
+}
+demand(($dashboard->{uid} || '') =~ /^[A-Za-z0-9_-]{1,40}$/, 'uid');
+demand(length($dashboard->{title} || ''), 'title');
+# Grafana brings older dashboards up to date; 36 is the version from which data sources are named by type and uid.
+demand(is_number($dashboard->{schemaVersion}) && $dashboard->{schemaVersion} >= 36, 'schemaVersion');
+demand(is_number($dashboard->{version}), 'version');
+demand(!defined $dashboard->{id}, 'no id, which would be that of another Grafana');
+demand($dashboard->{refresh} =~ /^[0-9]+[smh]$/, 'refresh');
+demand($dashboard->{time}{from} && $dashboard->{time}{to}, 'time');
+demand(ref $dashboard->{templating}{list} eq 'ARRAY' && ref $dashboard->{annotations}{list} eq 'ARRAY', 'lists');
+for my $annotation (@{ $dashboard->{annotations}{list} })
+{
+	demand($annotation->{name} && $annotation->{expr} && $annotation->{iconColor}, 'annotation');
+	names_source($annotation, 'annotation');
+}
+my (%ids, @taken);
+for my $panel (@panels)
+{
+	my $what = 'panel ' . ($panel->{title} || '?');
+	my ($x, $y, $w, $h) = map { $panel->{gridPos}{$_} } qw(x y w h);
+	my %refs;
+
+	demand(is_number($panel->{id}) && !$ids{ $panel->{id} }++, "$what: an id of its own");
+	demand(length($panel->{title} || ''), "$what: title");
+	demand($panel->{type} =~ /^(?:row|stat|timeseries|bargauge)$/, "$what: type");
+	demand(4 == grep({ is_number($_) } $x, $y, $w, $h) && $w > 0 && $h > 0 && $x + $w <= 24,
+		"$what: place in the grid");
+	push @faults, map { "$what overlaps $_->[0]" }
+		grep { $x < $_->[1] + $_->[3] && $_->[1] < $x + $w && $y < $_->[2] + $_->[4] && $_->[2] < $y + $h } @taken;
+	push @taken, [ $what, $x, $y, $w, $h ];
+	next if $panel->{type} eq 'row';
+	names_source($panel, $what);
+	demand(length($panel->{description} || ''), "$what: description");
+	demand(ref $panel->{fieldConfig}{defaults} eq 'HASH' && ref $panel->{fieldConfig}{overrides} eq 'ARRAY',
+		"$what: fieldConfig");
+	demand(ref $panel->{options} eq 'HASH', "$what: options");
+	demand(@{ $panel->{targets} || [] }, "$what: targets");
+	for my $target (@{ $panel->{targets} })
+	{
+		names_source($target, $what);
+		demand(length($target->{expr} || ''), "$what: expr");
+		demand(($target->{refId} || '') =~ /^[A-Z]$/ && !$refs{ $target->{refId} }++, "$what: a refId of its own");
+	}
+}
+cmp_ok(scalar @panels, '>', 20, 'the dashboard has panels');
+is(join("\n", @faults), '', 'it has what Grafana requires');
+my ($path) = slurp_file('docker/grafana/provisioning/dashboards/mnist_hil.yaml') =~ m{^ +path: (\S+)$}m;
+# compose.yaml: what it mounts is there, and docker/README.md has all of its variables.
+my $compose = slurp_file('docker/compose.yaml');
+my @mounted = map { s/^\$\{\w+:-(.*)\}$/$1/r } $compose =~ m{^ +- (\.\S*?|\$\{\S*?\}):/}mg;
+cmp_ok(scalar @mounted, '>=', 7, 'compose mounts files');
+is(join(' ', grep { !-e "docker/$_" } @mounted), '', 'and they are there');
+like($compose, qr{ \./grafana/dashboards:\Q$path\E:ro$}m, 'the dashboard is where Grafana is told to look');
+my $documentation = slurp_file('docker/README.md');
+is(join(' ', grep { $documentation !~ /\b$_\b/ } $compose =~ /\$\{(\w+)/g), '', 'its variables are documented');
+
 # A cluster that has been used.
 my $node = PostgreSQL::Test::Cluster->new('monitoring');
 $node->init;
@@ -131,8 +214,7 @@ for my $figure (@$figures)
 is(join("\n", @lost), '', 'every figure of mnist_metrics is found in Prometheus');
 
 # Everything that the dashboard shows and that the alerts use.
-my $dashboard = decode_json(slurp_file('docker/grafana/dashboards/mnist_hil.json'));
-my @expressions = map { map { $_->{expr} } @{ $_->{targets} || [] } } @{ $dashboard->{panels} };
+my @expressions = map { map { $_->{expr} } @{ $_->{targets} || [] } } @panels;
 push @expressions, map { $_->{expr} =~ s/ > 0$//r } @{ $dashboard->{annotations}{list} };
 cmp_ok(scalar @expressions, '>', 25, 'the dashboard has expressions');
 for my $expression (@expressions)

@@ -445,7 +445,8 @@ for my $path (@paths)
 	{
 		my ($first, $second) = split /\./, $name;
 
-		next if $first =~ /^(?:mnist_exporter|mnist_hil|mnist_hil_notify)$/ && !defined $second;
+		next if $first =~ /^mnist_(?:hil|hil_notify|exporter|app|annotator|trainer|observer|monitor|history)$/
+			&& !defined $second;
 		next if $first =~ /_$/ || $name eq 'mnist_internal';
 		ok($first eq 'mnist_hil' ? $known{$name}
 			: $first eq 'mnist_internal' ? $internals{$second}
