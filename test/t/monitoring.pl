@@ -128,7 +128,6 @@ for my $panel (@panels)
 	push @taken, [ $what, $x, $y, $w, $h ];
 	next if $panel->{type} eq 'row';
 	names_source($panel, $what);
-	demand(length($panel->{description} || ''), "$what: description");
 	demand(ref $panel->{fieldConfig}{defaults} eq 'HASH' && ref $panel->{fieldConfig}{overrides} eq 'ARRAY',
 		"$what: fieldConfig");
 	demand(ref $panel->{options} eq 'HASH', "$what: options");
