@@ -5,8 +5,8 @@
 #   packages.sh install GROUP    install those that are missing (root or sudo)
 #
 # Groups: serve: for a server with the extension installed.  run: to build, install and use the extension, and for the
-# demo.  notify: to build mnist_hil_notify.  test: for make test.  image: for the container's image.  compile, headers: to
-# build the extension for it; the packages of headers are only unpacked.  container: also for make container.
+# demo.  notify: to build mnist_hil_notify.  test: for make test.  image: for the container's image.  compile, headers:
+# to build the extension for it; the packages of headers are only unpacked.  container: also for make container.
 # monitoring: also for test/t/monitoring.pl and test/t/alerting.pl, which are skipped without them, and for the image of
 # the monitoring programs.  bench: for what make bench compares with.  lint, coverage: also for make lint and make
 # coverage.
@@ -36,7 +36,9 @@ server_version()
 
 usage()
 {
-	echo "usage: $0 list|install serve|run|notify|test|image|compile|headers|container|monitoring|bench|lint|coverage" >&2
+	local groups='serve|run|notify|test|image|compile|headers|container|monitoring|bench|lint|coverage'
+
+	echo "usage: $0 list|install $groups" >&2
 }
 
 as_root()
