@@ -99,7 +99,7 @@ is(query("SELECT decision, promoted, verdict LIKE 'promoted: better%' FROM mnist
 	'promoted|t|t', '... whose row says so');
 is(query("SELECT count(*) FROM mnist_event WHERE run_id = $id AND kind = 'model_promoted'"), '1',
 	'... and there is an event');
-is(query('SELECT reasons FROM mnist_check()'), '{}', 'nothing is pending any more');
+unlike(query('SELECT reasons FROM mnist_check()'), qr/ of run /, 'nothing is pending any more');
 query('SELECT mnist_rollback()');
 is(query($live), $bad, '... and it can be undone');
 
