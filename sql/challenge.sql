@@ -286,16 +286,11 @@ CREATE OR REPLACE FUNCTION mnist_internal.challenge_decide(is_better boolean, wh
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    ended @extschema@.mnist_challenge_now;
 BEGIN
     LOCK TABLE @extschema@.mnist_deployment IN SHARE ROW EXCLUSIVE MODE NOWAIT;
-    ended := mnist_internal.end_challenge(CASE WHEN is_better THEN 'promote' ELSE 'drop' END, why);
-    IF is_better THEN
-        PERFORM mnist_internal.deploy(ended.version, 'promote', ended.deployment_id,
-            format('challenge %s: %s', ended.challenge_id, why));
-    END IF;
-    RETURN format('challenger, model version %s, was %s: %s', ended.version,
+    RETURN format('challenger, model version %s, was %s: %s',
+        CASE WHEN is_better THEN @extschema@.mnist_challenge_promote(why)
+            ELSE @extschema@.mnist_challenge_drop(why) END,
         CASE WHEN is_better THEN 'promoted' ELSE 'dropped' END, why);
 END
 $$;

@@ -6,70 +6,56 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "miscadmin.h"
 #include "train/follow_up.h"
 #include "train/record.h"
 
 /* A caller of mnist_retrain waits until the trainer has ended. */
 #define LOCK_TIMEOUT "10s"
 
-/* Execute a statement in a transaction.  Returns NULL, or the error's message, palloc'd. */
-static char *
-attempt(const char *statement, const SpiParameters *parameters)
+/* A statement and its parameters. */
+typedef struct Statement
 {
-	MemoryContext context = CurrentMemoryContext;
-	char *volatile message = NULL;
+	const char *sql;
+	SpiParameters parameters;
+} Statement;
 
-	PG_TRY();
-	{
-		record_begin();
-		spi_set_local("lock_timeout", LOCK_TIMEOUT);
-		spi_execute(statement, parameters);
-		record_commit();
-	}
-	PG_CATCH();
-	{
-		ErrorData *edata;
+/* Execute a Statement in a transaction. */
+static void
+execute(void *argument)
+{
+	const Statement *statement = argument;
 
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
-		QueryCancelPending = false;
-		MemoryContextSwitchTo(context);
-		message = pstrdup(edata->message);
-		FreeErrorData(edata);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	return message;
+	record_begin();
+	spi_set_local("lock_timeout", LOCK_TIMEOUT);
+	spi_execute(statement->sql, &statement->parameters);
+	record_commit();
 }
 
 /* Do one thing; what: its name in the event and the log. */
 static void
-do_one(int64 run_id, const char *what, const char *statement, const SpiParameters *parameters)
+do_one(int64 run_id, const char *what, Statement *statement)
 {
-	char *message = attempt(statement, parameters);
-	SpiParameters failure = {0};
+	char *message = record_try(execute, statement);
+	Statement failure = {.sql = "SELECT mnist_internal.follow_up_failed($1, $2, $3)"};
 
 	if (message == NULL)
 		return;
 	ereport(LOG, (errmsg("%s after retraining run %lld failed: %s", what, (long long) run_id, message)));
-	spi_add_int8(&failure, run_id);
-	spi_add_text(&failure, what);
-	spi_add_text(&failure, message);
-	(void) attempt("SELECT mnist_internal.follow_up_failed($1, $2, $3)", &failure);
+	spi_add_int8(&failure.parameters, run_id);
+	spi_add_text(&failure.parameters, what);
+	spi_add_text(&failure.parameters, message);
+	(void) record_try(execute, &failure);
 }
 
 void
 follow_up(const TrainingOrders *orders)
 {
-	SpiParameters keep = {0};
+	Statement prune = {.sql = "SELECT %s.mnist_prune($1)"};
+	Statement report = {.sql = "SELECT %s.mnist_report()"};
 
-	spi_add_int4(&keep, orders->keep_models);
+	spi_add_int4(&prune.parameters, orders->keep_models);
 	if (orders->prune)
-		do_one(orders->run_id, "pruning", "SELECT %s.mnist_prune($1)", &keep);
+		do_one(orders->run_id, "pruning", &prune);
 	if (orders->report)
-		do_one(orders->run_id, "the report", "SELECT %s.mnist_report()", NULL);
+		do_one(orders->run_id, "the report", &report);
 }

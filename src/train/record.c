@@ -160,6 +160,34 @@ record_write(int64 run_id, RecordWrite write, void *argument)
 	}
 }
 
+char *
+record_try(void (*function)(void *argument), void *argument)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char *volatile message = NULL;
+
+	PG_TRY();
+	{
+		function(argument);
+	}
+	PG_CATCH();
+	{
+		ErrorData *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		QueryCancelPending = false;
+		MemoryContextSwitchTo(context);
+		message = pstrdup(edata->message);
+		FreeErrorData(edata);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return message;
+}
+
 /* Execute RecordStatements. */
 static void
 write_statements(void *argument)

@@ -46,6 +46,12 @@ typedef void (*RecordWrite)(void *argument);
 /* Call write in a transaction of its own, as often as it takes; see record.c. */
 extern void record_write(int64 run_id, RecordWrite write, void *argument);
 
+/*
+ * Call a function once that starts a transaction and commits it.  An error, a cancellation included, aborts the
+ * transaction.  Returns the error's message, palloc'd, or NULL.
+ */
+extern char *record_try(void (*function)(void *argument), void *argument);
+
 #define RECORD_MAX_STATEMENTS 2
 
 /* Statements that write, up to the first NULL; all have the same parameters. */

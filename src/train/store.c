@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -174,39 +173,37 @@ store(void *argument)
 	*stored->outcome = outcome;
 }
 
-/*
- * Make the postponed switch, if the lock becomes free within SWITCH_LOCK_TIMEOUT.  The run has succeeded in any case:
- * after an error mnist_check makes the switch.
- */
+/* A run whose switch was postponed. */
+typedef struct Postponed
+{
+	int64 run_id;
+	TrainingOutcome *outcome;
+} Postponed;
+
+/* Make the switch of a Postponed in a transaction, if the lock becomes free within SWITCH_LOCK_TIMEOUT. */
+static void
+settle(void *argument)
+{
+	const Postponed *postponed = argument;
+
+	record_begin_run(postponed->run_id, "succeeded", SWITCH_LOCK_TIMEOUT);
+	LockRelationOid(schema_relation("mnist_deployment"), ShareRowExclusiveLock);
+	spi_execute_int8("SELECT decision, verdict FROM mnist_internal.settle_promotion($1)", postponed->run_id);
+	read_decision(postponed->outcome);
+	record_commit();
+}
+
+/* Make the postponed switch.  The run has succeeded in any case: after an error mnist_check makes the switch. */
 static void
 switch_late(int64 run_id, TrainingOutcome *outcome)
 {
-	MemoryContext context = CurrentMemoryContext;
+	Postponed postponed = {run_id, outcome};
+	char *message = record_try(settle, &postponed);
 
-	PG_TRY();
-	{
-		record_begin_run(run_id, "succeeded", SWITCH_LOCK_TIMEOUT);
-		LockRelationOid(schema_relation("mnist_deployment"), ShareRowExclusiveLock);
-		spi_execute_int8("SELECT decision, verdict FROM mnist_internal.settle_promotion($1)", run_id);
-		read_decision(outcome);
-		record_commit();
-	}
-	PG_CATCH();
-	{
-		ErrorData *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
-		QueryCancelPending = false;
+	if (message != NULL)
 		ereport(LOG, (errmsg("the model of retraining run %lld is kept, and not live yet: %s", (long long) run_id,
-							 edata->message),
+							 message),
 					  errhint("The next mnist_check makes it live.")));
-		FreeErrorData(edata);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
 }
 
 void
